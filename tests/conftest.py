@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from pytest_mpi import MPIPlugin
 
-# What a rank that failed grants its peers to reach the end of the same test before it ends the job.
-PATIENCE_SECONDS = 3.0
+# How long a rank waits for its peers to end the same test before it ends the job. After a failure
+# they probably wait for what it never sent; after success the timeout of the rank that hangs is to
+# come first, since its stack is the one to be printed.
+PATIENCE_AFTER_FAILURE = 3.0
+PATIENCE_AFTER_SUCCESS = 600.0
 
 failed = pytest.StashKey[bool]()
 
@@ -100,22 +103,24 @@ def comm(request, votes):
 
 
 def ranks_that_failed(request, votes) -> list[int]:
+    request.config.hook.pytest_timeout_cancel_timer(item=request.node)
     failed_here = request.node.stash[failed]
+    patience = PATIENCE_AFTER_FAILURE if failed_here else PATIENCE_AFTER_SUCCESS
     ballots = np.empty(votes.size, np.uint8)
     vote = votes.Iallgather(np.array([failed_here], np.uint8), ballots)
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     while not vote.Test():
-        if failed_here and time.monotonic() > deadline:
-            end_job(request, votes)
+        if time.monotonic() > deadline:
+            end_job(request, votes, patience)
         time.sleep(0.0005)
     return np.flatnonzero(ballots).tolist()
 
 
-def end_job(request, votes):
+def end_job(request, votes, patience: float):
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        waited = f"waited {PATIENCE_SECONDS:g} s for the others after its failure"
-        print(f"rank {votes.rank} of {votes.size}: {waited}; the job ends here", file=sys.stderr)
+        message = f"waited {patience:g} s for the others at the end of {request.node.nodeid}"
+        print(f"rank {votes.rank} of {votes.size}: {message}; the job ends here", file=sys.stderr)
         votes.Abort(1)
 
 
