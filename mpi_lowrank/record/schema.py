@@ -1,0 +1,47 @@
+"""What a record holds: the one place that writer, reader and README.md take it from."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+SCHEMA = "mpi-lowrank/1"
+
+
+class Column(NamedTuple):
+    """One per-round column: its type on disk, its unit (UDUNITS spelling, "1" for none)."""
+
+    dtype: np.dtype
+    units: str
+    meaning: str
+
+
+INTEGER, REAL = np.dtype("<i8"), np.dtype("<f8")
+
+COLUMNS: dict[str, Column] = {
+    "round": Column(INTEGER, "1", "the round; 0 is the start"),
+    "seconds": Column(REAL, "s", "the method's own clock, cumulative, the slowest rank's"),
+    "loss": Column(REAL, "1", "f at the model"),
+    "grad_norm_sq": Column(REAL, "1", "squared Euclidean norm of the gradient of f"),
+    "train_accuracy": Column(REAL, "1", "share of the training rows classified rightly"),
+    "test_accuracy": Column(REAL, "1", "share of the held-out rows; NaN where there are none"),
+    "uplink_bytes": Column(REAL, "B", "bytes a worker has sent, cumulative, mean over workers"),
+    "downlink_bytes": Column(REAL, "B", "bytes a worker has received back, cumulative, mean"),
+    "published_bits": Column(REAL, "bit", "the papers' count: float bits of the kept numbers"),
+}
+
+LEDGER_DTYPE = np.dtype(
+    [
+        ("rank", "<i4"),
+        ("round", "<i8"),  # -1 is the setup, before round 0
+        ("op", "S12"),
+        ("dtype", "S10"),
+        ("count", "<i8"),
+        ("bytes", "<i8"),
+        ("seconds", "<f8"),
+        ("purpose", "S10"),  # setup, uplink, downlink, evaluation, control
+    ]
+)
+
+PHASES = ("gradient", "compress", "exchange", "decode", "update", "evaluate")
+
+PHASES_DTYPE = np.dtype([("rank", "<i4"), *((phase, "<f8") for phase in PHASES)])
