@@ -78,6 +78,9 @@ $(READY) $(TEST_READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
 		'make: $(PYTHON) is missing or older than 3.11; name another one: make PYTHON=python3.12'; \
 		exit 1; }
+	@test -n '$(WHEEL)' || command -v mpirun >/dev/null || { echo \
+		'make: MPI=system, but no mpirun is on the PATH (load a module, install one, or MPI=mpich)'; \
+		exit 1; }
 	@echo 'make: installing into $(VENV)/ (once, about half a minute)'
 	@$(PYTHON) -m venv '$(VENV)'
 	@test -e $(READY) || { rm -f $(VENV)/ready-*; \
