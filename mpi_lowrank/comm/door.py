@@ -1,0 +1,119 @@
+"""The counted door: the only calls by which a run's arrays cross a rank boundary.
+
+Every call is a buffer call on C-contiguous arrays and adds a ledger row: its operation, the buffer
+that this rank handed to MPI (what it sends; for Bcast and Recv what it receives), seconds and
+purpose. Buffers of more than `limit` elements go in chunks, a row each, because MPI before version
+4 counts in 32-bit integers.
+"""
+
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+
+import numpy as np
+from mpi4py import MPI
+
+from mpi_lowrank.comm.ledger import SETUP, Ledger
+
+LIMIT = 2**31 - 1
+"""Elements in one call at the most."""
+
+
+class Door:
+    """The counted calls on `comm`; `round` is written into every ledger row."""
+
+    def __init__(self, comm: MPI.Intracomm, ledger: Ledger, limit: int = LIMIT):
+        self.comm, self.ledger, self.limit = comm, ledger, limit
+        self.rank, self.size = comm.rank, comm.size
+        self.round = SETUP
+
+    def allgather(
+        self, mine: np.ndarray, whole: np.ndarray, counts: Sequence[int], purpose: str
+    ) -> None:
+        """Fill the flat `whole` on every rank with everybody's `mine` in rank order.
+
+        `counts` holds the elements of each rank's `mine`.
+        """
+        if whole.size > self.limit:
+            for root, part in enumerate(_parts(whole, counts)):
+                if root == self.rank:
+                    part[...] = mine.reshape(-1)
+                self.broadcast(part, purpose, root)
+            return
+        began = perf_counter()
+        self.comm.Allgatherv(mine, [whole, counts])
+        self._count("Allgatherv", mine, began, purpose)
+
+    def gather(
+        self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int], purpose: str
+    ) -> None:
+        """Fill the flat `whole` on rank 0 with everybody's `mine` in rank order."""
+        if sum(counts) > self.limit:
+            self._gather_by_pairs(mine, whole, counts, purpose)
+            return
+        began = perf_counter()
+        self.comm.Gatherv(mine, [whole, counts] if self.rank == 0 else None)
+        self._count("Gatherv", mine, began, purpose)
+
+    def broadcast(self, array: np.ndarray, purpose: str, root: int = 0) -> None:
+        """Copy the root's array into everybody's."""
+        for chunk in self._chunks(array):
+            began = perf_counter()
+            self.comm.Bcast(chunk, root)
+            self._count("Bcast", chunk, began, purpose)
+
+    def send(self, array: np.ndarray, to: int, purpose: str) -> None:
+        for chunk in self._chunks(array):
+            began = perf_counter()
+            self.comm.Send(chunk, to)
+            self._count("Send", chunk, began, purpose)
+
+    def receive(self, array: np.ndarray, source: int, purpose: str) -> None:
+        for chunk in self._chunks(array):
+            began = perf_counter()
+            self.comm.Recv(chunk, source)
+            self._count("Recv", chunk, began, purpose)
+
+    def ordered_sum(self, rows: np.ndarray, out: np.ndarray, purpose: str) -> None:
+        """Sum everybody's rows, one a worker, in worker order: the same bits on any rank count.
+
+        `rows` is (workers, k), `out` (k,). The sum travels from rank to rank, so it takes as many
+        hops as there are ranks; it serves setup and evaluation, not the round.
+        """
+        out[:] = 0
+        if self.rank > 0:
+            self.receive(out, self.rank - 1, purpose)
+        for row in rows:
+            out += row
+        if self.rank < self.size - 1:
+            self.send(out, self.rank + 1, purpose)
+        self.broadcast(out, purpose, self.size - 1)
+
+    def maximum(self, mine: np.ndarray, out: np.ndarray, purpose: str) -> None:
+        """The elementwise maximum over ranks; exact in any order."""
+        began = perf_counter()
+        self.comm.Allreduce(mine, out, op=MPI.MAX)
+        self._count("Allreduce", mine, began, purpose)
+
+    def _gather_by_pairs(self, mine, whole, counts, purpose):
+        if self.rank > 0:
+            self.send(mine, 0, purpose)
+            return
+        for source, part in enumerate(_parts(whole, counts)):
+            if source == 0:
+                part[...] = mine.reshape(-1)
+            else:
+                self.receive(part, source, purpose)
+
+    def _chunks(self, array: np.ndarray) -> Iterator[np.ndarray]:
+        flat = array.reshape(-1)
+        return (flat[at : at + self.limit] for at in range(0, flat.size, self.limit))
+
+    def _count(self, op: str, array: np.ndarray, began: float, purpose: str) -> None:
+        seconds = perf_counter() - began
+        self.ledger.add(
+            self.round, op, array.dtype.name, array.size, array.nbytes, seconds, purpose
+        )
+
+
+def _parts(whole: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
+    return np.split(whole, np.cumsum(counts)[:-1])

@@ -1,0 +1,78 @@
+"""What the launcher says, read from the environment before MPI is imported."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mpi_lowrank.errors import UserError
+
+SIZES = {
+    "PMI_SIZE": "mpich",
+    "OMPI_COMM_WORLD_SIZE": "openmpi",
+    "SLURM_STEP_NUM_TASKS": "slurm",
+}
+"""The variable each launcher sets to its number of processes. SLURM_NTASKS is none of them: every
+batch shell has it, inside a step or not."""
+
+RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How this process was started."""
+
+    launcher: str | None
+    """mpich, openmpi, slurm, pmix (a PMIx launcher that told no size), or None: started alone."""
+    size: int
+    rank: int
+
+
+def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
+    """The launch that `environment` describes; alone is size 1, rank 0."""
+    rank = next((int(environment[key]) for key in RANKS if key in environment), 0)
+    for variable, launcher in SIZES.items():
+        if variable in environment:
+            return Launch(launcher, int(environment[variable]), rank)
+    return Launch("pmix" if "PMIX_RANK" in environment else None, 1, rank)
+
+
+def check_library(launch: Launch, library: str) -> None:
+    """Refuse a launcher of another MPI than `library` (MPI_Get_library_version's text).
+
+    Its processes would start as singletons, or hang in MPI_Init. Slurm's srun serves both, if it
+    was told to: there `check_size` decides.
+    """
+    loaded = "openmpi" if "Open MPI" in library else "mpich"
+    speaks = {"mpich": "mpich", "openmpi": "openmpi", "pmix": "openmpi"}.get(launch.launcher)
+    if launch.size > 1 and speaks not in (None, loaded):
+        raise UserError(
+            f"launched by {launch.launcher}'s mpirun, but mpi4py loads {_name(library)}: "
+            + _advice(launch.size)
+        )
+
+
+def check_size(launch: Launch, size: int, library: str) -> None:
+    """Refuse N processes of which each one is an MPI world of `size` instead of N."""
+    if size < launch.size:
+        raise UserError(
+            f"{launch.size} processes were launched, but MPI ({_name(library)}) sees a world of "
+            f"{size}: " + _advice(launch.size)
+        )
+
+
+def _name(library: str) -> str:
+    return " ".join(library.replace("\t", " ").splitlines()[0].split()[:4]).rstrip(",")
+
+
+def _advice(size: int) -> str:
+    mpirun = own_mpirun()
+    return f"start it with {mpirun} -n {size} (under Slurm with MPICH also: srun --mpi=pmi2)"
+
+
+def own_mpirun() -> str:
+    """The mpirun beside this Python (an MPI wheel's), else the first on the path."""
+    import shutil
+    import sys
+
+    beside = os.path.join(os.path.dirname(sys.executable), "mpirun")
+    return beside if os.path.exists(beside) else shutil.which("mpirun") or "mpirun"

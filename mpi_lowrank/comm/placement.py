@@ -1,0 +1,37 @@
+"""Which workers live on which rank: contiguous blocks, in order."""
+
+from dataclasses import dataclass
+
+from mpi_lowrank.errors import UserError
+
+
+@dataclass(frozen=True)
+class Placement:
+    """`total` workers on `ranks` ranks; the first ranks hold one more where it does not divide."""
+
+    total: int
+    ranks: int
+    rank: int
+
+    def __post_init__(self):
+        if self.ranks > self.total:
+            raise UserError(
+                f"workers = {self.total} on {self.ranks} ranks: allowed is at most one rank a "
+                f"worker; start mpirun -n {self.total} or fewer"
+            )
+
+    @property
+    def counts(self) -> list[int]:
+        """The workers of each rank."""
+        each, more = divmod(self.total, self.ranks)
+        return [each + (rank < more) for rank in range(self.ranks)]
+
+    @property
+    def local(self) -> int:
+        return self.counts[self.rank]
+
+    @property
+    def workers(self) -> range:
+        """The numbers of this rank's workers."""
+        first = sum(self.counts[: self.rank])
+        return range(first, first + self.local)

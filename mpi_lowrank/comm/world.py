@@ -1,0 +1,72 @@
+"""Starting MPI, agreeing on errors, ending a job that cannot go on."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+import mpi4py
+import numpy as np
+
+mpi4py.rc(initialize=False, finalize=True)
+
+from mpi4py import MPI  # noqa: E402 (rc comes first)
+
+from mpi_lowrank.comm.launch import check_library, check_size, read_launch  # noqa: E402
+from mpi_lowrank.errors import UserError  # noqa: E402
+
+Result = TypeVar("Result")
+
+
+class AgreedError(Exception):
+    """An error that every rank knows of and that has been printed by one of them."""
+
+
+def start() -> MPI.Intracomm:
+    """Initialise MPI and return the world, or refuse a launch that would measure nonsense."""
+    launch = read_launch()
+    library = MPI.Get_library_version()
+    try:
+        check_library(launch, library)
+        if not MPI.Is_initialized():
+            MPI.Init_thread(MPI.THREAD_FUNNELED)
+        check_size(launch, MPI.COMM_WORLD.size, library)
+    except UserError as error:
+        if launch.rank == 0:
+            report(error)
+        raise AgreedError from error
+    return MPI.COMM_WORLD
+
+
+def report(error: UserError) -> None:
+    """Print the error as the one line a user sees."""
+    print(f"mpi-lowrank: error: {error}", file=sys.stderr, flush=True)
+
+
+def agree(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
+    """Run a step without communication on every rank; a UserError of one is an error of all.
+
+    The lowest rank with an error prints it; all raise AgreedError.
+    """
+    error, result = None, None
+    try:
+        result = step()
+    except UserError as caught:
+        error = caught
+    mine = np.array([comm.rank if error else comm.size], dtype=np.int32)
+    lowest = np.empty_like(mine)
+    comm.Allreduce(mine, lowest, op=MPI.MIN)
+    if lowest[0] == comm.rank:
+        report(error)
+    if lowest[0] < comm.size:
+        raise AgreedError from error
+    return result
+
+
+def abort(comm: MPI.Intracomm) -> NoReturn:
+    """Print the current exception's traceback and end the job on every rank."""
+    print(f"mpi-lowrank: rank {comm.rank} failed:", file=sys.stderr)
+    traceback.print_exc()
+    sys.stderr.flush()
+    comm.Abort(1)
+    raise SystemExit(1)

@@ -1,0 +1,377 @@
+"""TOML to frozen dataclasses; every error names the file, the key, the value and what is allowed."""
+
+import inspect
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from mpi_lowrank.compressors import compressors
+from mpi_lowrank.errors import UserError
+from mpi_lowrank.methods import methods
+from mpi_lowrank.problems import problems
+from mpi_lowrank.registry import Registry
+
+METRICS = ("loss", "grad_norm_sq", "train_accuracy", "test_accuracy")
+"""What a case can be stopped by: the losses by falling to it, the accuracies by rising to it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component by name, with its options: "topk(k=2)"."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if not self.options:
+            return self.name
+        return f"{self.name}({','.join(f'{k}={_spell(v)}' for k, v in self.options.items())})"
+
+    def __hash__(self) -> int:
+        return hash((self.name, tuple(self.options.items())))
+
+    def arguments(self) -> dict[str, Any]:
+        """The options as keyword arguments: Python's keywords carry a trailing underscore."""
+        return {_argument(option): value for option, value in self.options.items()}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which rows, and which worker gets which."""
+
+    name: str = "mushrooms"  # a known data set, or the path of a LIBSVM file
+    order: Literal["contiguous", "shuffled", "by_label"] = "contiguous"  # of rows over workers
+    test_fraction: float = 0.0  # share of the rows held out, chosen by the seed
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run. A key given at the top of the file holds for all cases; a list makes a sweep."""
+
+    method: Choice
+    compressor: Choice = field(default_factory=lambda: Choice("identity"))
+    problem: Choice = field(default_factory=lambda: Choice("logistic"))
+    data: Data = field(default_factory=Data)
+    workers: int | None = None  # None: one a rank
+    rounds: int = 1000
+    multiple: float | None = None  # of the theory's stepsize; 1 if no stepsize is given
+    stepsize: float | None = None
+    topology: Literal["allgather", "server"] = "allgather"
+    dtype: Literal["float32", "float64"] = "float64"  # of the state; messages have their own wire
+    x0: Literal["normal", "zeros"] = "normal"  # normal: default_rng(seed).standard_normal(d)
+    seed: int = 0
+    evaluate_every: int = 1  # rounds; the last one is evaluated as well
+    stop: Mapping[str, float] = field(default_factory=dict)  # metric = value: ends the case
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configuration file: its cases, and the case that ratios are taken to."""
+
+    name: str
+    source: Path
+    text: str
+    cases: tuple[Case, ...]
+    baseline: str
+
+
+SHARED_KEYS = {"name", "baseline", "cases"}
+COMPONENTS: dict[str, Registry] = {
+    "method": methods,
+    "compressor": compressors,
+    "problem": problems,
+}
+
+
+def load(path: Path, settings: tuple[str, ...] = ()) -> Experiment:
+    """Read a configuration; each of `settings`, KEY=VALUE, overrides one key of the file first."""
+    try:
+        text = Path(path).read_text()
+        table = tomllib.loads(text)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not TOML: {error}") from error
+    for setting in settings:
+        _override(table, setting)
+    try:
+        return _experiment(table, Path(path), text + "".join(f"\n# --set {s}" for s in settings))
+    except _KeyProblem as problem:
+        raise UserError(f"{path}: {problem}") from problem
+
+
+def fail(experiment: Experiment, key: str, value: object, allowed: str) -> UserError:
+    """The error for a value that turned out impossible once the data were known."""
+    return UserError(f"{experiment.source}: {_KeyProblem(key, value, allowed)}")
+
+
+class _KeyProblem(Exception):
+    def __init__(self, key: str, value: object, allowed: str):
+        super().__init__(f"{key} = {_spell(value)}: allowed is {allowed}")
+
+
+def _spell(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _argument(option: str) -> str:
+    return "lambda_" if option == "lambda" else option
+
+
+def _override(table: dict, setting: str) -> None:
+    key, equals, value = setting.partition("=")
+    if not equals or not key:
+        raise UserError(
+            f"--set {setting}: expected KEY=VALUE, such as rounds=100 or data.order=..."
+        )
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    *path, last = key.split(".")
+    for target in _targets(table, path, setting):
+        target[last] = parsed
+
+
+def _targets(table: dict, path: list[str], setting: str) -> list[dict]:
+    """The tables that a dotted path names; `cases` is every case, `cases.2` the third."""
+    targets = [table]
+    for step in path:
+        found = []
+        for target in targets:
+            if isinstance(target, list) and step.isdigit() and int(step) < len(target):
+                found.append(target[int(step)])
+            elif isinstance(target, list):
+                found += [case.setdefault(step, {}) for case in target]
+            else:
+                found.append(target.setdefault(step, {}))
+        targets = found
+    targets = [t for target in targets for t in (target if isinstance(target, list) else [target])]
+    if not all(isinstance(target, dict) for target in targets):
+        raise UserError(f"--set {setting}: {'.'.join(path)} is no table with keys of its own")
+    return targets
+
+
+def _experiment(table: dict, path: Path, text: str) -> Experiment:
+    listed = table.get("cases")
+    if not isinstance(listed, list) or not listed or not all(isinstance(c, dict) for c in listed):
+        raise _KeyProblem("cases", listed, "one [[cases]] table or more, each with a method")
+    shared = {key: value for key, value in table.items() if key not in SHARED_KEYS}
+    _known(shared, [f.name for f in fields(Case) if f.name != "label"] + [*SHARED_KEYS], "")
+    cases = []
+    for number, own in enumerate(listed):
+        where = f"cases[{number}]."
+        _known(own, [f.name for f in fields(Case)], where)
+        if "method" not in shared | own:
+            raise _KeyProblem(where + "method", None, ", ".join(methods.names()))
+        cases += [_case(point, where) for point in _sweep(_merge(shared, own))]
+    labels = _labels(cases)
+    cases = tuple(_relabel(case, label) for case, label in zip(cases, labels, strict=True))
+    baseline = table.get("baseline", labels[0])
+    if baseline not in labels:
+        raise _KeyProblem("baseline", baseline, "the label of a case: " + ", ".join(labels))
+    return Experiment(str(table.get("name", path.stem)), path, text, cases, baseline)
+
+
+def _merge(shared: dict, own: dict) -> dict:
+    """A case's own keys over the shared ones; tables of options of one component are merged."""
+    merged = dict(shared)
+    if own.keys() & {"stepsize", "multiple"}:
+        merged = {k: v for k, v in merged.items() if k not in ("stepsize", "multiple")}
+    for key, value in own.items():
+        old = merged.get(key)
+        same = isinstance(old, dict) and isinstance(value, dict) and key not in COMPONENTS
+        merged[key] = old | value if same else value
+    return merged
+
+
+def _known(table: dict, names: list[str], where: str) -> None:
+    for key in table:
+        if key not in names:
+            raise _KeyProblem(where + key, table[key], "one of the keys " + ", ".join(names))
+
+
+def _sweep(table: dict) -> Iterator[dict]:
+    """The cross product of all lists in a case; [m, c] is one shape, a list of shapes a sweep."""
+    axes = [[(path, value) for value in values] for path, values in _lists(table, ())]
+    for point in itertools.product(*axes):
+        copy = {key: dict(v) if isinstance(v, dict) else v for key, v in table.items()}
+        for path, value in point:
+            target = copy[path[0]] if len(path) == 2 else copy
+            target[path[-1]] = value
+        yield copy
+
+
+def _lists(table: dict, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list]]:
+    for key, value in table.items():
+        if isinstance(value, dict) and not path:
+            yield from _lists(value, (key,))
+        elif isinstance(value, list) and not _is_shape(key, value):
+            yield (*path, key), value
+
+
+def _is_shape(key: str, value: list) -> bool:
+    return key == "shape" and all(isinstance(item, int) for item in value)
+
+
+def _case(table: dict, where: str) -> Case:
+    values = {}
+    for spec in fields(Case):
+        key = where + spec.name
+        if spec.name not in table:
+            continue
+        given = table[spec.name]
+        if spec.name in COMPONENTS:
+            values[spec.name] = _choice(COMPONENTS[spec.name], given, key)
+        elif spec.name == "data":
+            values[spec.name] = _data(given, key)
+        elif spec.name == "stop":
+            values[spec.name] = _stop(given, key)
+        else:
+            values[spec.name] = _convert(given, spec.type, key)
+    case = Case(**values)
+    _check(case, where)
+    return case
+
+
+def _check(case: Case, where: str) -> None:
+    positive = {"rounds": case.rounds, "evaluate_every": case.evaluate_every}
+    positive |= {"workers": case.workers, "multiple": case.multiple, "stepsize": case.stepsize}
+    for key, value in positive.items():
+        if value is not None and not value > 0:
+            raise _KeyProblem(where + key, value, "a number above 0")
+    if case.seed < 0:
+        raise _KeyProblem(where + "seed", case.seed, "an integer from 0")
+    if case.stepsize is not None and case.multiple is not None:
+        raise _KeyProblem(
+            where + "multiple", case.multiple, "either multiple or stepsize, not both"
+        )
+    if not methods[case.method.name].needs_compressor and case.compressor.name != "identity":
+        allowed = f"identity: {case.method.name} sends its gradients whole"
+        raise _KeyProblem(where + "compressor", case.compressor, allowed)
+    if not 0 <= case.data.test_fraction < 1:
+        allowed = "a number from 0 to below 1"
+        raise _KeyProblem(where + "data.test_fraction", case.data.test_fraction, allowed)
+    if "test_accuracy" in case.stop and case.data.test_fraction == 0:
+        allowed = "a metric that is recorded: test_accuracy needs data.test_fraction above 0"
+        raise _KeyProblem(where + "stop.test_accuracy", case.stop["test_accuracy"], allowed)
+
+
+def _choice(registry: Registry, given: object, key: str) -> Choice:
+    table = {"name": given} if isinstance(given, str) else given
+    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+        raise _KeyProblem(key, given, 'a name, or a table such as {name = "...", ...}')
+    name = table["name"]
+    if name not in registry.names():
+        raise _KeyProblem(key, name, ", ".join(registry.names()))
+    allowed = options_of(registry[name])
+    given = {option: value for option, value in table.items() if option != "name"}
+    _known(given, list(allowed), key + ".")
+    options = {o: _convert(v, allowed[o].annotation, f"{key}.{o}") for o, v in given.items()}
+    for option, parameter in allowed.items():
+        if option not in options and parameter.default is inspect.Parameter.empty:
+            raise _KeyProblem(f"{key}.{option}", None, _describe(parameter.annotation))
+    return Choice(name, options)
+
+
+def options_of(component: type) -> dict[str, inspect.Parameter]:
+    """A component's options: the keyword-only arguments of its constructor."""
+    signature = inspect.signature(component.__init__, eval_str=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return {n.rstrip("_"): p for n, p in signature.parameters.items() if p.kind is keyword}
+
+
+def _data(given: object, key: str) -> Data:
+    table = {"name": given} if isinstance(given, str) else given
+    if not isinstance(table, dict):
+        raise _KeyProblem(key, given, "a name or a table")
+    types = {spec.name: spec.type for spec in fields(Data)}
+    _known(table, list(types), key + ".")
+    return Data(**{k: _convert(v, types[k], f"{key}.{k}") for k, v in table.items()})
+
+
+def _stop(given: object, key: str) -> dict[str, float]:
+    if not isinstance(given, dict):
+        raise _KeyProblem(key, given, "a table such as {grad_norm_sq = 1e-7}")
+    _known(given, list(METRICS), key + ".")
+    return {metric: _convert(value, float, f"{key}.{metric}") for metric, value in given.items()}
+
+
+def _convert(value: object, annotation: Any, key: str) -> Any:
+    """`value` as the annotation's type, or an error that describes what the annotation allows."""
+    for accepted in _alternatives(annotation):
+        if get_origin(accepted) is Literal and any(
+            value is a or value == a for a in get_args(accepted)
+        ):
+            return value
+        if accepted is float and type(value) in (int, float) and value == value:
+            return float(value)
+        if accepted in (int, str, bool) and type(value) is accepted:
+            return value
+        if get_origin(accepted) is tuple and _fits(value, get_args(accepted)):
+            return tuple(value)
+    raise _KeyProblem(key, value, _describe(annotation))
+
+
+def _fits(value: object, types: tuple[type, ...]) -> bool:
+    return isinstance(value, list) and [type(item) for item in value] == list(types)
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _describe(annotation: Any) -> str:
+    words = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
+    described = []
+    for accepted in _alternatives(annotation):
+        if get_origin(accepted) is Literal:
+            described += [f'"{choice}"' for choice in get_args(accepted)]
+        elif get_origin(accepted) is tuple:
+            described.append("[" + ", ".join(words[t] for t in get_args(accepted)) + "]")
+        elif accepted is not NoneType:
+            described.append(words[accepted])
+    return " or ".join(described)
+
+
+def _labels(cases: list[Case]) -> list[str]:
+    """A label a case: method, compressor, stepsize, and what else tells equal ones apart."""
+    labels = [case.label or _short(case) for case in cases]
+    for spec in fields(Case):
+        values = [getattr(case, spec.name) for case in cases]
+        for label in {label for label in labels if labels.count(label) > 1}:
+            same = [i for i, other in enumerate(labels) if other == label]
+            if len({str(values[i]) for i in same}) > 1:
+                for i in same:
+                    labels[i] = f"{label} {spec.name}={_tell(values[i])}"
+    for label in labels:
+        if labels.count(label) > 1:
+            raise _KeyProblem("cases", label, "cases that differ: two are the same")
+    return labels
+
+
+def _tell(value: object) -> str:
+    if isinstance(value, Data):
+        return f"{value.name},{value.order},{value.test_fraction:g}"
+    return _spell(value)
+
+
+def _short(case: Case) -> str:
+    parts = [str(case.method)]
+    if methods[case.method.name].needs_compressor:
+        parts.append(str(case.compressor))
+    step = case.stepsize
+    parts.append(f"{case.multiple or 1:g}x" if step is None else f"stepsize={step:g}")
+    return " ".join(parts)
+
+
+def _relabel(case: Case, label: str) -> Case:
+    values = {spec.name: getattr(case, spec.name) for spec in fields(Case)}
+    return Case(**values | {"label": label})

@@ -1,0 +1,69 @@
+"""The contract of a problem: f(x) = mean of f_i(x), one f_i a worker."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+MeanOverWorkers = Callable[[np.ndarray], np.ndarray]
+"""Collective: the local workers' rows (workers, k) to their mean over all workers (k,)."""
+
+
+class Block(NamedTuple):
+    """One named parameter of the model; the model is their concatenation, in C order."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """L of f, and L_i of the local workers' f_i."""
+
+    L: float
+    L_i: np.ndarray
+
+
+class Problem(ABC):
+    """The local workers' functions. Rows of every array belong to workers, in order."""
+
+    name: str
+    blocks: tuple[Block, ...]
+    """The model's parameters."""
+
+    @property
+    def d(self) -> int:
+        """The numbers of the model."""
+        return sum(int(np.prod(block.shape)) for block in self.blocks)
+
+    @abstractmethod
+    def gradients(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Write grad f_i(x) into the rows of `out`, (workers, d); allocates nothing."""
+
+    @abstractmethod
+    def losses(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Write f_i(x) into `out`, (workers,) float64."""
+
+    @abstractmethod
+    def correct(self, x: np.ndarray) -> tuple[int, int]:
+        """The local training and held-out rows classified rightly."""
+
+    @abstractmethod
+    def smoothness(self, mean: MeanOverWorkers) -> Smoothness:
+        """The exact constants; collective, because L belongs to the mean of all f_i."""
+
+
+def largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], d: int) -> float:
+    """The largest eigenvalue of a symmetric positive semidefinite d x d map, by Lanczos (ARPACK).
+
+    `product` is called alike on every rank that calls this alike: the start is fixed.
+    """
+    if d < 16:  # too small for ARPACK
+        columns = [product(unit) for unit in np.eye(d)]
+        return float(np.linalg.eigvalsh(np.array(columns))[-1])
+    start = np.random.default_rng(0).standard_normal(d)
+    operator = LinearOperator((d, d), matvec=product, dtype=np.float64)
+    return float(eigsh(operator, k=1, which="LA", v0=start, return_eigenvectors=False)[0])
