@@ -78,6 +78,8 @@ $(READY) $(TEST_READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
 		'make: $(PYTHON) is missing or older than 3.11; name another one: make PYTHON=python3.12'; \
 		exit 1; }
+	@test -w . || { echo 'make: $(CURDIR) is not yours to write: clone it into a folder of your own'; \
+		exit 1; }
 	@test -n '$(WHEEL)' || command -v mpirun >/dev/null || { echo \
 		'make: MPI=system, but no mpirun is on the PATH (load a module, install one, or MPI=mpich)'; \
 		exit 1; }
