@@ -33,7 +33,7 @@ size = MPI.COMM_WORLD.size
 if size != 2:
     sys.exit(f"two processes were launched, each one sees {size}: mpirun and the library differ")
 if MPI.COMM_WORLD.rank == 0:
-    print("make: 2 ranks under", MPI.Get_library_version().splitlines()[0].split(",")[0])
+    print("make: 2 ranks under", *MPI.Get_library_version().split(",")[0].split()[:3])
 endef
 export LAUNCH_PROBE
 
