@@ -1,4 +1,4 @@
-"""TOML to frozen dataclasses; every error names the file, the key, the value and what is allowed."""
+"""TOML to frozen dataclasses; an error names the file, the key, the value and what is allowed."""
 
 import inspect
 import itertools
@@ -277,7 +277,7 @@ def _choice(registry: Registry, given: object, key: str) -> Choice:
     options = {o: _convert(v, allowed[o].annotation, f"{key}.{o}") for o, v in given.items()}
     for option, parameter in allowed.items():
         if option not in options and parameter.default is inspect.Parameter.empty:
-            raise _KeyProblem(f"{key}.{option}", None, _describe(parameter.annotation))
+            raise _KeyProblem(f"{key}.{option}", None, describe(parameter.annotation))
     return Choice(name, options)
 
 
@@ -286,6 +286,20 @@ def options_of(component: type) -> dict[str, inspect.Parameter]:
     signature = inspect.signature(component.__init__, eval_str=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
     return {n.rstrip("_"): p for n, p in signature.parameters.items() if p.kind is keyword}
+
+
+def describe(annotation: Any) -> str:
+    """What an option of this annotation may be, in words."""
+    words = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
+    described = []
+    for accepted in _alternatives(annotation):
+        if get_origin(accepted) is Literal:
+            described += [f'"{choice}"' for choice in get_args(accepted)]
+        elif get_origin(accepted) is tuple:
+            described.append("[" + ", ".join(words[t] for t in get_args(accepted)) + "]")
+        elif accepted is not NoneType:
+            described.append(words[accepted])
+    return " or ".join(described)
 
 
 def _data(given: object, key: str) -> Data:
@@ -317,7 +331,7 @@ def _convert(value: object, annotation: Any, key: str) -> Any:
             return value
         if get_origin(accepted) is tuple and _fits(value, get_args(accepted)):
             return tuple(value)
-    raise _KeyProblem(key, value, _describe(annotation))
+    raise _KeyProblem(key, value, describe(annotation))
 
 
 def _fits(value: object, types: tuple[type, ...]) -> bool:
@@ -326,19 +340,6 @@ def _fits(value: object, types: tuple[type, ...]) -> bool:
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-
-
-def _describe(annotation: Any) -> str:
-    words = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
-    described = []
-    for accepted in _alternatives(annotation):
-        if get_origin(accepted) is Literal:
-            described += [f'"{choice}"' for choice in get_args(accepted)]
-        elif get_origin(accepted) is tuple:
-            described.append("[" + ", ".join(words[t] for t in get_args(accepted)) + "]")
-        elif accepted is not NoneType:
-            described.append(words[accepted])
-    return " or ".join(described)
 
 
 def _labels(cases: list[Case]) -> list[str]:

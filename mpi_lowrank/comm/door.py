@@ -18,6 +18,9 @@ LIMIT = 2**31 - 1
 """Elements in one call at the most."""
 
 
+_NOTHING = np.zeros(0, np.uint8)
+
+
 class Door:
     """The counted calls on `comm`; `round` is written into every ledger row."""
 
@@ -93,6 +96,11 @@ class Door:
         began = perf_counter()
         self.comm.Allreduce(mine, out, op=MPI.MAX)
         self._count("Allreduce", mine, began, purpose)
+
+    def barrier(self, purpose: str) -> None:
+        began = perf_counter()
+        self.comm.Barrier()
+        self._count("Barrier", _NOTHING, began, purpose)
 
     def _gather_by_pairs(self, mine, whole, counts, purpose):
         if self.rank > 0:

@@ -19,12 +19,15 @@ Exchange = Callable[[np.ndarray, Compressor], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Constants:
-    """Smoothness: L of f, L_tilde^2 the mean of L_i^2, L_max the largest L_i; n workers."""
+    """Smoothness: L of f, and L_i (n,) of the f_i."""
 
     L: float
-    L_tilde: float
-    L_max: float
-    n: int
+    L_i: np.ndarray
+
+    @property
+    def L_tilde(self) -> float:
+        """The root mean square of the L_i."""
+        return float(np.sqrt(np.mean(self.L_i**2)))
 
 
 def xi(alpha: float) -> float:

@@ -39,6 +39,11 @@ class Problem(ABC):
         """The numbers of the model."""
         return sum(int(np.prod(block.shape)) for block in self.blocks)
 
+    @classmethod
+    @abstractmethod
+    def model(cls, features: int, **options) -> tuple[Block, ...]:
+        """The blocks for rows of `features` numbers, before any data are distributed."""
+
     @abstractmethod
     def gradients(self, x: np.ndarray, out: np.ndarray) -> None:
         """Write grad f_i(x) into the rows of `out`, (workers, d); allocates nothing."""

@@ -32,11 +32,9 @@ class LogisticRegression(Problem):
         regularizer: Regularizer = "nonconvex",
         lambda_: float = 0.1,
     ):
-        if lambda_ < 0:
-            raise OptionError("lambda", lambda_, "a number from 0")
         self._shards = shards
         features = [rows.features for rows in shards.workers]
-        self.blocks = (Block("x", (features[0].shape[1],)),)
+        self.blocks = self.model(features[0].shape[1], lambda_=lambda_)
         self.regularizer, self.strength = regularizer, lambda_
         self._rows = StackedRows(features, shards.longest, dtype)
         self._sizes = np.array([len(rows.labels) for rows in shards.workers])
@@ -47,6 +45,12 @@ class LogisticRegression(Problem):
         self._weights = self._negative / self._sizes[:, np.newaxis].astype(dtype)
         self._margins = np.zeros_like(self._labels)
         self._x2, self._slope = np.zeros((2, self.d), dtype)
+
+    @classmethod
+    def model(cls, features, *, regularizer="nonconvex", lambda_=0.1):
+        if lambda_ < 0:
+            raise OptionError("lambda", lambda_, "a number from 0")
+        return (Block("x", (features,)),)
 
     def gradients(self, x, out):
         margins = self._margins

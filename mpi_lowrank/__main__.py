@@ -1,0 +1,7 @@
+"""python -m mpi_lowrank."""
+
+import sys
+
+from mpi_lowrank.cli import main
+
+sys.exit(main())

@@ -1,0 +1,277 @@
+"""The command line. Only `run` imports MPI; everything else works on a login node without one."""
+
+import argparse
+import inspect
+import json
+import signal
+import sys
+from pathlib import Path
+
+import mpi_lowrank
+from mpi_lowrank.errors import UserError
+
+FAILED = 2
+"""The exit status of an error that a user can mend."""
+
+EXAMPLE = """\
+example:
+  mpirun -n 2 mpi-lowrank run bench/mushrooms.toml --out results/mushrooms.h5
+  mpi-lowrank table results/mushrooms.h5 --target grad_norm_sq=1e-6
+  mpi-lowrank plot results/mushrooms.h5 -o results
+"""
+
+RUN_EXAMPLE = """\
+example:
+  mpirun -n 4 mpi-lowrank run bench/mushrooms.toml --out results/more.h5 \\
+      --set rounds=200 --set data.test_fraction=0.2 --set cases.seed=[0,1,2]
+
+KEY is a key of the file: rounds, data.order, cases.multiple (of every case), cases.2.multiple (of
+the third one). VALUE is TOML; a list makes a sweep, the cross product of cases.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out one command; the exit status: 0, 2 for a user's error."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options) or 0
+    except UserError as error:
+        print(f"mpi-lowrank: error: {error}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader, such as head, has seen enough
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mpi-lowrank",
+        description=mpi_lowrank.__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=mpi_lowrank.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_reports(commands)
+    _add_list(commands)
+    _add_data(commands)
+    return parser
+
+
+def _command(commands, name: str, function, text: str, **more) -> argparse.ArgumentParser:
+    more.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(name, help=text, description=text, **more)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_run(commands) -> None:
+    text = "Run the cases of a configuration under mpirun or srun, and write a record."
+    parser = _command(commands, "run", _run, text, epilog=RUN_EXAMPLE)
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument("--out", type=Path, help="the record (default: results/NAME.h5)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing record, once this one is done"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the file"
+    )
+
+
+def _add_reports(commands) -> None:
+    table = _command(
+        commands,
+        "table",
+        _table,
+        "Print a row a case: rounds, bytes a worker, seconds, loss, gradient, accuracy.",
+        epilog="example:\n  mpi-lowrank table results/mushrooms.h5 --target grad_norm_sq=1e-6",
+    )
+    table.add_argument("records", nargs="+", type=Path, metavar="RECORD")
+    table.add_argument(
+        "--target",
+        metavar="METRIC=VALUE",
+        help="what each case needs to reach it, such as loss=0.1",
+    )
+    _add_json(table)
+    plot = _command(
+        commands,
+        "plot",
+        _plot,
+        "Draw accuracy, loss and gradient against bytes, rounds and seconds, as PNG and PDF.",
+        epilog="example:\n  mpi-lowrank plot results/mushrooms.h5 -o results",
+    )
+    plot.add_argument("records", nargs="+", type=Path, metavar="RECORD")
+    plot.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: beside the record")
+    _add_json(plot)
+    show = _command(
+        commands,
+        "show",
+        _show,
+        "Print where a record comes from: code, machines, MPI, data, constants.",
+        epilog="example:\n  mpi-lowrank show results/mushrooms.h5",
+    )
+    show.add_argument("record", type=Path, metavar="RECORD")
+    _add_json(show)
+
+
+def _add_list(commands) -> None:
+    text = "List the compressors, methods, problems and data sets, with their options."
+    parser = _command(
+        commands, "list", _list, text, epilog="example:\n  mpi-lowrank list compressors"
+    )
+    kinds = ("compressors", "methods", "problems", "datasets")
+    parser.add_argument("kind", nargs="?", choices=kinds)
+    _add_json(parser)
+
+
+def _add_data(commands) -> None:
+    text = "List, fetch or check data sets in LIBSVM's format."
+    epilog = "example:\n  mpi-lowrank data fetch a9a\n  mpi-lowrank data check a9a.txt"
+    data = commands.add_parser(
+        "data",
+        help=text,
+        description=text,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    _add_json(_command(actions, "list", _data_list, "List the known data sets and where they are."))
+    fetch = _command(actions, "fetch", _data_fetch, "Download a data set and verify its checksum.")
+    fetch.add_argument("name", metavar="NAME")
+    check = _command(actions, "check", _data_check, "Read a file and say what is in it.")
+    check.add_argument("file", type=Path, metavar="FILE")
+    _add_json(check)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from mpi_lowrank.comm import world
+
+    try:
+        comm = world.start()
+    except world.AgreedError:
+        return FAILED
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        from mpi_lowrank import config, experiment
+
+        loaded = world.agree(comm, lambda: config.load(options.config, tuple(options.set)))
+        out = options.out or Path("results") / f"{loaded.name}.h5"
+        experiment.run(loaded, comm, out, options.overwrite)
+    except world.AgreedError:
+        return FAILED
+    except BaseException:
+        world.abort(comm)
+    if comm.rank == 0:
+        print(f"record: {out}")
+    return 0
+
+
+def _records(paths: list[Path]) -> list:
+    from mpi_lowrank.record import Record
+
+    return [Record(path) for path in paths]
+
+
+def _table(options: argparse.Namespace) -> None:
+    from mpi_lowrank.report.table import format_table, table_rows
+
+    rows = table_rows(_records(options.records), _target(options.target))
+    _print(options, rows, format_table)
+
+
+def _target(text: str | None) -> tuple[str, float] | None:
+    if text is None:
+        return None
+    metric, _, value = text.partition("=")
+    try:
+        return metric, float(value)
+    except ValueError:
+        example = "METRIC=NUMBER, such as grad_norm_sq=1e-6"
+        raise UserError(f"--target {text}: expected {example}") from None
+
+
+def _plot(options: argparse.Namespace) -> None:
+    from mpi_lowrank.report.figures import plot
+
+    folder = options.output or options.records[0].parent
+    paths = plot(_records(options.records), folder)
+    _print(options, [str(path) for path in paths], "\n".join)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from mpi_lowrank.report.show import format_show, show
+
+    _print(options, show(_records([options.record])[0]), format_show)
+
+
+def _list(options: argparse.Namespace) -> None:
+    kinds = [options.kind] if options.kind else ["compressors", "methods", "problems", "datasets"]
+    _print(options, {kind: _listed(kind) for kind in kinds}, _format_list)
+
+
+def _listed(kind: str) -> list[dict]:
+    if kind == "datasets":
+        from mpi_lowrank.datasets import catalogue
+
+        return catalogue()
+    from mpi_lowrank.config import describe, options_of
+
+    registry = getattr(__import__(f"mpi_lowrank.{kind}", fromlist=[kind]), kind)
+    return [
+        {
+            "name": name,
+            "summary": inspect.getdoc(registry[name]).splitlines()[0],
+            "options": {
+                option: {"allowed": describe(p.annotation), "default": _default(p)}
+                for option, p in options_of(registry[name]).items()
+            },
+        }
+        for name in registry.names()
+    ]
+
+
+def _default(parameter: inspect.Parameter) -> object:
+    return None if parameter.default is inspect.Parameter.empty else parameter.default
+
+
+def _format_list(listed: dict[str, list[dict]]) -> str:
+    lines = []
+    for kind, components in listed.items():
+        lines += [kind] if len(listed) > 1 else []
+        for component in components:
+            name, summary = component["name"], component.get("summary")
+            lines.append(f"  {name:<12}{summary or _data_line(component)}")
+            for option, told in component.get("options", {}).items():
+                default = "required" if told["default"] is None else f"default {told['default']}"
+                lines.append(f"  {'':<12}  {option} = {told['allowed']} ({default})")
+    return "\n".join(lines)
+
+
+def _data_line(entry: dict) -> str:
+    return f"{entry['rows']:>7} x {entry['features']:<6}{entry['where']:<13}{entry['licence']}"
+
+
+def _data_list(options: argparse.Namespace) -> None:
+    _print(options, {"datasets": _listed("datasets")}, _format_list)
+
+
+def _data_fetch(options: argparse.Namespace) -> None:
+    from mpi_lowrank.datasets import fetch
+
+    print(fetch(options.name))
+
+
+def _data_check(options: argparse.Namespace) -> None:
+    from mpi_lowrank.datasets import check
+
+    found = check(options.file)
+    _print(options, found, lambda f: "\n".join(f"{key:<10} {value}" for key, value in f.items()))
+
+
+def _print(options: argparse.Namespace, value: object, as_text) -> None:
+    print(json.dumps(value, indent=1) if options.json else as_text(value))

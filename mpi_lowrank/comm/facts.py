@@ -1,0 +1,78 @@
+"""What every rank runs on, and whether seconds measured there mean anything."""
+
+import json
+import os
+import platform
+import socket
+from collections import Counter
+
+import numpy as np
+from mpi4py import MPI
+from threadpoolctl import threadpool_info
+
+
+def local_facts() -> dict:
+    """This rank's host, processor, cores it may use, and BLAS."""
+    blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return {
+        "host": socket.gethostname(),
+        "cpu": _cpu_model(),
+        "cores": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [],
+        "blas": sorted({f"{p['internal_api']} {p['version']} {p['architecture']}" for p in blas}),
+        "threads": max((pool["num_threads"] for pool in blas), default=1),
+    }
+
+
+def gather_facts(comm: MPI.Intracomm) -> list[dict]:
+    """Every rank's facts, on every rank, in rank order."""
+    mine = np.frombuffer(json.dumps(local_facts()).encode(), np.uint8)
+    lengths = np.zeros(comm.size, np.int64)
+    comm.Allgather(np.array([mine.size], np.int64), lengths)
+    whole = np.zeros(lengths.sum(), np.uint8)
+    comm.Allgatherv(mine, [whole, lengths])
+    ends = np.cumsum(lengths)
+    return [
+        json.loads(whole[end - n : end].tobytes()) for end, n in zip(ends, lengths, strict=True)
+    ]
+
+
+def timing_problems(facts: list[dict]) -> list[str]:
+    """Why seconds measured on these ranks are not to be trusted; empty if they are."""
+    problems = []
+    for host, ranks in Counter(fact["host"] for fact in facts).items():
+        here = [fact for fact in facts if fact["host"] == host]
+        cores = len(set().union(*(fact["cores"] for fact in here))) or os.cpu_count()
+        threads = sum(fact["threads"] for fact in here)
+        if threads > cores:
+            problems.append(
+                f"{host}: {ranks} ranks with {threads} BLAS threads in all on {cores} cores"
+            )
+    models = {fact["cpu"] for fact in facts}
+    if len(models) > 1:
+        problems.append("a mixed set of processors: " + "; ".join(sorted(models)))
+    return problems
+
+
+def attributes(comm: MPI.Intracomm, facts: list[dict]) -> dict:
+    """The record's root attributes that describe MPI and the machines."""
+    return {
+        "mpi_library": " ".join(MPI.Get_library_version().split()[:3]),
+        "hosts": [fact["host"] for fact in facts],
+        "cpu_models": sorted({fact["cpu"] for fact in facts}),
+        "blas": "; ".join(sorted({blas for fact in facts for blas in fact["blas"]})),
+        "binding": "; ".join(f"{rank}: {_span(f['cores'])}" for rank, f in enumerate(facts)),
+        "threads": max(fact["threads"] for fact in facts),
+        "ranks": comm.size,
+    }
+
+
+def _span(cores: list[int]) -> str:
+    return f"{cores[0]}-{cores[-1]}" if len(cores) > 1 else ",".join(map(str, cores))
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":")[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,84 @@
+"""Checks inside every run: what does not pass them is recorded as not valid, with the reason."""
+
+import hashlib
+
+import numpy as np
+
+from mpi_lowrank.comm.door import Door
+from mpi_lowrank.comm.exchange import Exchange
+from mpi_lowrank.methods.base import Method
+from mpi_lowrank.problems.base import Problem
+
+CLOCK_JUMP = 0.5
+"""Seconds by which the wall clock and the monotonic clock may drift apart in a case."""
+
+
+def gradient_errors(problem: Problem, x: np.ndarray, workers: int) -> np.ndarray:
+    """Central differences against the gradients along one random direction, a worker a number.
+
+    The error relative to what the state's precision allows: at most 1 if the gradient is right.
+    """
+    eps = np.finfo(x.dtype).eps
+    step = eps ** (1 / 3)
+    direction = np.random.default_rng(1).standard_normal(x.size)
+    direction = (direction / np.linalg.norm(direction)).astype(x.dtype)
+    plus, minus, gradients = np.zeros(workers), np.zeros(workers), np.zeros((workers, x.size))
+    gradients = gradients.astype(x.dtype)
+    problem.losses(x + step * direction, plus)
+    problem.losses(x - step * direction, minus)
+    problem.gradients(x, gradients)
+    slopes = (gradients @ direction).astype(np.float64)
+    allowed = 20 * eps ** (2 / 3) * np.maximum(1, np.abs(plus) + np.abs(slopes))
+    return np.abs((plus - minus) / (2 * step) - slopes) / allowed
+
+
+def check_gradient(door: Door, problem: Problem, x: np.ndarray, workers: int) -> list[str]:
+    """Collective: a reason if the gradient of any worker is wrong."""
+    worst = np.zeros(1)
+    mine = np.array([gradient_errors(problem, x, workers).max()])
+    door.maximum(mine, worst, "control")
+    if worst[0] <= 1:
+        return []
+    return [f"gradient differs from finite differences by {worst[0]:.1e} times the allowed error"]
+
+
+def check_replicas(door: Door, x: np.ndarray) -> list[str]:
+    """Collective: a reason if x is not the same bits on every rank."""
+    mine = np.frombuffer(hashlib.blake2b(x.tobytes(), digest_size=8).digest(), np.int64)
+    hashes = np.zeros(door.size, np.int64)
+    door.allgather(mine, hashes, [1] * door.size, "control")
+    different = int(np.count_nonzero(hashes != hashes[0]))
+    return [f"replicas of x differ: {different} ranks from rank 0"] if different else []
+
+
+def check_estimate(door: Door, method: Method, total: int, rounds: int, scale: float) -> list[str]:
+    """Collective: a reason if g has left mean g_i by more than the round-off of `rounds` sums."""
+    state = method.estimate_error()
+    if state is None:
+        return []
+    estimates, estimate = state
+    mean = np.zeros(estimate.size, estimate.dtype)
+    door.ordered_sum(estimates, mean, "control")
+    mean /= total
+    error = float(np.linalg.norm(mean - estimate))
+    allowed = 10 * np.finfo(estimate.dtype).eps * np.sqrt(rounds + 1) * scale
+    if error <= allowed:
+        return []
+    return [f"g is not mean g_i: |g - mean g_i| = {error:.1e}, round-off allows {allowed:.1e}"]
+
+
+def check_bytes(door: Door, exchange: Exchange) -> list[str]:
+    """Collective: a reason if the ledger's uplink bytes are not the sum of the messages."""
+    mine = np.array([[door.ledger.nbytes("uplink")]], np.int64)
+    counted = np.zeros(1, np.int64)
+    door.ordered_sum(mine, counted, "control")
+    sent = exchange.message_bytes * exchange.placement.total
+    if counted[0] == sent:
+        return []
+    return [f"the ledger counts {counted[0]} uplink bytes, the messages make {sent}"]
+
+
+def clock_problems(wall: float, monotonic: float) -> list[str]:
+    """A reason if the two clocks disagree on how long the case took, in seconds."""
+    jump = wall - monotonic
+    return [f"the wall clock jumped by {jump:.1f} s"] if abs(jump) > CLOCK_JUMP else []
