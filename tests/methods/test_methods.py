@@ -1,0 +1,212 @@
+import numpy as np
+import pytest
+
+from mpi_lowrank.compressors import compressors
+from mpi_lowrank.errors import UserError
+from mpi_lowrank.methods import methods
+from mpi_lowrank.methods.base import Constants, xi
+from mpi_lowrank.randomness import Purpose, Stream
+
+# Beznosikov et al. 2020, example 1: three quadratics with one minimiser on which Top-1 diverges.
+ROWS = np.array([[-3.0, 2, 2], [2, -3, 2], [2, 2, -3]])
+EXAMPLE = np.array([2 * np.outer(a, a) + 0.5 * np.eye(3) for a in ROWS])
+CONSTANTS = Constants(103 / 6, np.full(3, 34.5))
+
+
+class OneProcess:
+    """The exchange of all workers in one process."""
+
+    def __init__(self, workers, d, seed=0):
+        self.round = 0
+        self._streams = [Stream(seed, Purpose.COMPRESS, worker) for worker in range(workers)]
+        self.own, self.mean = np.zeros((workers, d)), np.zeros(d)
+
+    def __call__(self, x, compressor):
+        messages = np.zeros((len(x), compressor.nbytes), np.uint8)
+        compressor.encode(x, messages, [stream.at(self.round) for stream in self._streams])
+        compressor.decode(messages, self.own)
+        compressor.decode_mean(messages, self.mean)
+        self.round += 1
+        return self.own, self.mean
+
+
+def make_compressor(spec, n, d):
+    name, options = spec
+    compressor = compressors[name]((d,), np.dtype(float), wire="float64", **options)
+    compressor.prepare(n, n)
+    return compressor
+
+
+def make(name, spec, stepsize, hessians, shifts=None, x0=None, seed=0, **options):
+    n, d, _ = hessians.shape
+    shifts = np.zeros((n, d)) if shifts is None else shifts
+
+    def gradients(x):
+        return np.einsum("wij,wj->wi", hessians, x - shifts)
+
+    x0 = np.ones(d) if x0 is None else x0
+    compressor, dense = make_compressor(spec, n, d), make_compressor(("identity", {}), n, d)
+    state = gradients, OneProcess(n, d, seed), compressor, dense, x0, n, stepsize
+    return methods[name](*state, **options)
+
+
+def run(method, rounds):
+    for t in range(rounds):
+        method.round(t)
+    return method.x
+
+
+def rounds_to(method, gradient, tolerance, limit):
+    for t in range(limit):
+        if np.linalg.norm(gradient(method.x)) < tolerance:
+            return t
+        method.round(t)
+    return limit
+
+
+def heterogeneous(n=5, d=12, seed=4):
+    rng = np.random.default_rng(seed)
+    factors = rng.standard_normal((n, d, d))
+    return factors @ factors.transpose(0, 2, 1) / d + 0.1 * np.eye(d), rng.standard_normal((n, d))
+
+
+def minimiser(hessians, shifts):
+    return np.linalg.solve(
+        hessians.mean(axis=0), np.einsum("wij,wj->i", hessians, shifts) / len(shifts)
+    )
+
+
+def test_dcgd_with_top_1_diverges_at_the_closed_form_s_rate():
+    gamma = 0.05
+    method = make("DCGD", ("topk", {"k": 1}), gamma, EXAMPLE)
+    x = run(method, 5)
+    np.testing.assert_allclose(x, (1 + 11 * gamma / 6) ** 5 * np.ones(3), rtol=1e-14)
+
+
+def test_theory_stepsize_on_the_example():
+    compressor = make_compressor(("topk", {"k": 1}), 3, 3)
+    gamma = methods["EF21"].theory_stepsize(CONSTANTS, compressor)
+    assert gamma == pytest.approx(0.00585912, abs=5e-9)
+    assert methods["GD"].theory_stepsize(CONSTANTS, compressor) == pytest.approx(6 / 103)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("EF21", 2774), ("EF14", 2769)])
+def test_error_feedback_converges_on_the_example_in_the_known_number_of_rounds(name, expected):
+    options = {"g0": "compressed"} if name == "EF21" else {}
+    x0 = np.array([1.0, 1.0, 1.0])
+    method = make(name, ("topk", {"k": 1}), 0.00585912, EXAMPLE, x0=x0, **options)
+    needed = rounds_to(method, lambda x: EXAMPLE.mean(axis=0) @ x, 1e-8, 4000)
+    assert abs(needed - expected) <= 10
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1 / 3, 0.1, 0.01])
+def test_xi_is_the_root_of_beta_over_theta(alpha):
+    theta = 1 - np.sqrt(1 - alpha)
+    beta = (1 - alpha) / theta
+    assert xi(alpha) == pytest.approx(np.sqrt(beta / theta), rel=1e-12)
+    assert xi(alpha) <= 2 / alpha - 1
+
+
+@pytest.mark.parametrize("name", ["DCGD", "EF14", "EF21"])
+@pytest.mark.parametrize("spec", [("identity", {}), ("topk", {"k": 12}), ("svd", {"rank": 3})])
+def test_without_compression_every_method_is_gradient_descent(name, spec):
+    hessians, shifts = heterogeneous()
+    x = run(make(name, spec, 0.1, hessians, shifts), 40)
+    expected = run(make("GD", ("identity", {}), 0.1, hessians, shifts), 40)
+    np.testing.assert_allclose(x, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_ef21_reaches_the_minimum_of_different_workers_where_ef14_and_dcgd_stop():
+    hessians, shifts = heterogeneous()
+    best = minimiser(hessians, shifts)
+    spec = ("topk", {"k": 2})
+    L_i = np.linalg.eigvalsh(hessians)[:, -1]
+    constants = Constants(float(np.linalg.eigvalsh(hessians.mean(axis=0))[-1]), L_i)
+    gamma = 4 * methods["EF21"].theory_stepsize(constants, make_compressor(spec, 5, 12))
+    error = {
+        name: np.linalg.norm(run(make(name, spec, gamma, hessians, shifts), 6000) - best)
+        for name in ("DCGD", "EF14", "EF21")
+    }
+    assert error["EF21"] < 1e-10 < 1e-4 < error["EF14"] < error["DCGD"]
+
+
+def test_ef14_floor_falls_by_four_when_the_stepsize_halves():
+    hessians, shifts = heterogeneous()
+    best, H = minimiser(hessians, shifts), hessians.mean(axis=0)
+
+    def floor(gamma):
+        method = make("EF14", ("topk", {"k": 2}), gamma, hessians, shifts)
+        run(method, int(200 / gamma))
+        gaps = [run(method, 1) - best for _ in range(2000)]
+        return np.mean([gap @ H @ gap for gap in gaps])
+
+    assert floor(0.01) / floor(0.005) == pytest.approx(4, rel=0.15)
+
+
+def test_ef14_follows_exact_descent_in_its_virtual_iterate():
+    hessians, shifts = heterogeneous()
+    method = make("EF14", ("topk", {"k": 2}), 0.05, hessians, shifts)
+    virtual = method.x.copy()
+    for t in range(50):
+        virtual -= 0.05 * method.gradients(method.x).mean(axis=0)
+        method.round(t)
+    np.testing.assert_allclose(method.x - method._errors.mean(axis=0), virtual, atol=1e-14)
+
+
+def test_ef21_keeps_g_the_mean_of_the_workers_g_i():
+    hessians, shifts = heterogeneous()
+    for spec in [("topk", {"k": 2}), ("svd", {"rank": 1}), ("randk", {"k": 3})]:
+        method = make("EF21", spec, 0.02, hessians, shifts)
+        run(method, 200)
+        estimates, estimate = method.estimate_error()
+        np.testing.assert_allclose(estimate, estimates.mean(axis=0), atol=1e-13)
+
+
+def test_ef21_lyapunov_function_falls_every_round_at_the_pl_stepsize():
+    d, n, mu, L = 3, 3, 7 / 6, 103 / 6
+    alpha = 1 / d
+    theta = 1 - np.sqrt(1 - alpha)
+    gamma = min(1 / (L + 34.5 * np.sqrt(2) * xi(alpha)), theta / (2 * mu))
+    assert gamma == pytest.approx(0.00426878, abs=5e-9)
+    method = make("EF21", ("topk", {"k": 1}), gamma, EXAMPLE, x0=np.array([1.0, -2, 0.5]))
+    H = EXAMPLE.mean(axis=0)
+
+    def lyapunov(x):
+        gap = method._estimates - np.einsum("wij,j->wi", EXAMPLE, x)
+        return x @ H @ x / 2 + gamma / theta * (gap**2).sum() / n
+
+    values = []
+    for t in range(200):
+        x = method.x.copy()
+        method.round(t)
+        values.append(lyapunov(x))
+    ratios = np.divide(values[1:], values[:-1])
+    assert ratios.max() <= 1 - gamma * mu
+
+
+def test_a_markov_compressor_is_exact_on_a_frozen_vector_after_d_over_k_rounds():
+    rng = np.random.default_rng(0)
+    target = rng.standard_normal((2, 12))
+    compressor = make_compressor(("topk", {"k": 5}), 2, 12)
+    exchange, g = OneProcess(2, 12), np.zeros((2, 12))
+    errors = [(target**2).sum()]
+    for _ in range(3):
+        own, _ = exchange(target - g, compressor)
+        g += own
+        errors.append(((target - g) ** 2).sum())
+        assert errors[-1] <= (1 - compressor.alpha) * errors[-2]
+    assert errors[-1] == 0
+
+
+def test_workers_with_the_same_function_are_one_worker():
+    hessians, shifts = heterogeneous(n=1)
+    one = run(make("EF21", ("topk", {"k": 3}), 0.05, hessians, shifts), 100)
+    repeated = np.repeat(hessians, 4, axis=0), np.repeat(shifts, 4, axis=0)
+    four = run(make("EF21", ("topk", {"k": 3}), 0.05, *repeated), 100)
+    np.testing.assert_allclose(four, one, rtol=1e-12)
+
+
+def test_a_compressor_without_contraction_has_no_theory_stepsize():
+    compressor = make_compressor(("randk", {"k": 2, "scale": "unbiased"}), 2, 12)
+    with pytest.raises(UserError, match="alpha"):
+        methods["EF21"].theory_stepsize(CONSTANTS, compressor)
