@@ -110,21 +110,20 @@ class _Run:
                 self._validate_components(case)
 
     def _validate_components(self, case: Case) -> None:
-        key = "problem"
+        key = "problem."
         try:
             dataset = self._dataset(case)
             problem = problems[case.problem.name]
             block = problem.model(dataset.features.shape[1], **case.problem.arguments())[0].shape
-            key = "compressor"
+            key = "compressor."
             compressor = make_compressor(case, block)
             if case.stepsize is None:
-                key = "multiple"
                 anything = Constants(1.0, np.ones(case.workers or self.comm.size))
                 methods[case.method.name].theory_stepsize(anything, compressor)
-            key = "workers"
+            key = ""
             assign(dataset, case.data, case.workers or self.comm.size, case.seed)
         except OptionError as error:
-            where = f"{case.label}: {key}.{error.option}"
+            where = f"{case.label}: {key}{error.option}"
             raise fail(self.experiment, where, error.value, error.allowed) from error
 
     def _dataset(self, case: Case) -> Dataset:
