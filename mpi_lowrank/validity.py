@@ -1,13 +1,18 @@
 """Checks inside every run: what does not pass them is recorded as not valid, with the reason."""
 
+from __future__ import annotations
+
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpi_lowrank.comm.door import Door
-from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.methods.base import Method
 from mpi_lowrank.problems.base import Problem
+
+if TYPE_CHECKING:
+    from mpi_lowrank.comm.door import Door
+    from mpi_lowrank.comm.exchange import Exchange
 
 CLOCK_JUMP = 0.5
 """Seconds by which the wall clock and the monotonic clock may drift apart in a case."""

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from mpi_lowrank.datasets import load, shard_rows
+from mpi_lowrank.datasets.local import LocalShards, Rows
+from mpi_lowrank.errors import OptionError
+from mpi_lowrank.problems import problems
+from mpi_lowrank.validity import gradient_errors
+
+REGULARIZERS = ["nonconvex", "l2"]
+
+
+def shards_of(dataset, workers):
+    assigned = shard_rows(dataset.labels, workers, "contiguous", 0)
+    rows = [Rows(dataset.features[r], dataset.labels[r]) for r in assigned]
+    longest = max(len(r) for r in assigned)
+    return LocalShards(rows, Rows(dataset.features[:0], dataset.labels[:0]), longest, 8124, 0)
+
+
+def make(shards, dtype=np.float64, **options):
+    return problems["logistic"](shards, np.dtype(dtype), **options)
+
+
+@pytest.fixture(scope="module")
+def mushrooms():
+    return shards_of(load("mushrooms"), 20)
+
+
+def dense_loss(rows, x, regularizer, strength):
+    margins = rows.labels * (rows.features.toarray().astype(float) @ x)
+    value = np.logaddexp(0, -margins).mean()
+    if regularizer == "l2":
+        return value + strength / 2 * (x @ x)
+    return value + strength * (x**2 / (1 + x**2)).sum()
+
+
+def mean_of(n):
+    return lambda rows: rows.sum(axis=0) / n
+
+
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+def test_losses_equal_the_dense_formula_on_unequal_shards(mushrooms, regularizer):
+    problem = make(mushrooms, regularizer=regularizer, lambda_=0.3)
+    x, losses = np.random.default_rng(0).standard_normal(112), np.zeros(20)
+    problem.losses(x, losses)
+    expected = [dense_loss(rows, x, regularizer, 0.3) for rows in mushrooms.workers]
+    np.testing.assert_allclose(losses, expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+def test_gradients_agree_with_finite_differences(mushrooms, regularizer, dtype):
+    problem = make(mushrooms, dtype, regularizer=regularizer)
+    x = np.random.default_rng(0).standard_normal(112).astype(dtype)
+    assert gradient_errors(problem, x, 20).max() <= 1
+
+
+def test_a_gradient_off_by_a_millionth_is_noticed(mushrooms):
+    problem = make(mushrooms)
+    problem._weights = problem._weights * (1 + 1e-6)
+    x = np.random.default_rng(0).standard_normal(112)
+    assert gradient_errors(problem, x, 20).max() > 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e3, 1e6])
+def test_no_margin_overflows(mushrooms, dtype, size):
+    problem = make(mushrooms, dtype, lambda_=0.0)
+    out, losses = np.zeros((20, 112), dtype), np.zeros(20)
+    for x in (np.full(112, size, dtype), np.full(112, -size, dtype)):
+        with np.errstate(over="raise", invalid="raise"):
+            problem.gradients(x, out)
+            problem.losses(x, losses)
+        assert np.isfinite(out).all() and np.isfinite(losses).all()
+        expected = [(r.labels * x[0] < 0).mean() * 21 * size for r in mushrooms.workers]
+        np.testing.assert_allclose(losses, expected, rtol=1e-6)
+
+
+def test_smoothness_meets_the_known_constants_of_mushrooms(mushrooms):
+    constants = make(mushrooms).smoothness(mean_of(20))
+    assert np.sqrt((constants.L_i**2).mean()) == pytest.approx(3.493226, abs=5e-7)
+    assert constants.L_i.mean() == pytest.approx(3.471120, abs=5e-7)
+    # The published L weighs rows alike, f weighs workers alike: one shard has 410 rows, not 406.
+    assert constants.L == pytest.approx(2.786214, rel=1e-4)
+
+
+@pytest.mark.parametrize(("regularizer", "curvature"), [("nonconvex", 0.2), ("l2", 0.1)])
+def test_smoothness_equals_dense_eigenvalues(mushrooms, regularizer, curvature):
+    grams = []
+    for rows in mushrooms.workers:
+        dense = rows.features.toarray().astype(float)
+        grams.append(dense.T @ dense / (4 * len(dense)))
+    constants = make(mushrooms, regularizer=regularizer).smoothness(mean_of(20))
+    expected = np.linalg.eigvalsh(grams)[:, -1] + curvature
+    np.testing.assert_allclose(constants.L_i, expected, rtol=1e-12)
+    top = np.linalg.eigvalsh(np.mean(grams, axis=0))[-1] + curvature
+    assert constants.L == pytest.approx(top, rel=1e-12)
+
+
+def test_accuracy_counts_rows_and_not_padding(mushrooms):
+    problem = make(mushrooms)
+    x = np.random.default_rng(0).standard_normal(112)
+    right = sum(
+        ((rows.features.toarray() @ x > 0) == (rows.labels > 0)).sum() for rows in mushrooms.workers
+    )
+    assert problem.correct(x) == (right, 0)
+
+
+def test_real_valued_sparse_rows_with_empty_ones_and_held_out_rows():
+    rng = np.random.default_rng(2)
+    dense = rng.standard_normal((9, 5)) * (rng.random((9, 5)) < 0.4)
+    dense[4] = 0
+    labels = np.where(rng.random(9) < 0.5, -1, 1).astype(np.int8)
+    rows = [Rows(csr_array(dense[:3]), labels[:3]), Rows(csr_array(dense[3:7]), labels[3:7])]
+    shards = LocalShards(rows, Rows(csr_array(dense[7:]), labels[7:]), 4, 7, 2)
+    problem = make(shards, regularizer="l2", lambda_=0.5)
+    x, out = rng.standard_normal(5), np.zeros((2, 5))
+    problem.gradients(x, out)
+    for row, (features, y) in zip(out, rows, strict=True):
+        a = features.toarray()
+        sigma = 1 / (1 + np.exp(y * (a @ x)))
+        np.testing.assert_allclose(row, -(a.T @ (y * sigma)) / len(y) + 0.5 * x, rtol=1e-12)
+    assert problem.correct(x)[1] == ((dense[7:] @ x > 0) == (labels[7:] > 0)).sum()
+
+
+def test_a_negative_lambda_is_refused(mushrooms):
+    with pytest.raises(OptionError):
+        make(mushrooms, lambda_=-1.0)

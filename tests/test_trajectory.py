@@ -1,0 +1,120 @@
+"""One configuration on 1, 2 and 4 ranks: the same bits in every row."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mpi_lowrank.record import Record
+
+CONFIG = """
+workers = 20
+rounds = 12
+evaluate_every = 6
+seed = 3
+data = { name = "mushrooms", order = "by_label", test_fraction = 0.15 }
+dtype = ["float32", "float64"]
+topology = ["allgather", "server"]
+
+[[cases]]
+method = "GD"
+
+[[cases]]
+method = ["DCGD", "EF14", { name = "EF21", g0 = "dense" }, { name = "EF21", g0 = "compressed" }]
+compressor = [
+    { name = "identity" },
+    { name = "topk", k = 2 },
+    { name = "topk", k = 20, wire = "float64" },
+    { name = "randk", k = 5 },
+    { name = "svd", rank = 1 },
+    { name = "rsvd", rank = 2, oversampling = 2, power_iterations = 1, shape = [10, 12] },
+]
+multiple = 8
+
+[[cases]]
+method = "DCGD"
+compressor = { name = "randk", k = 9, scale = "unbiased" }
+stepsize = 0.01
+"""
+
+EXACT = [
+    "loss",
+    "grad_norm_sq",
+    "train_accuracy",
+    "test_accuracy",
+    "uplink_bytes",
+    "downlink_bytes",
+]
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory, mpirun):
+    folder = tmp_path_factory.mktemp("trajectory")
+    config = folder / "all.toml"
+    config.write_text(CONFIG)
+    for ranks in (1, 2, 4):
+        out = folder / f"{ranks}.h5"
+        command = [mpirun, "-n", str(ranks), sys.executable, "-m", "mpi_lowrank", "run"]
+        subprocess.run([*command, str(config), "--out", str(out)], check=True, timeout=110)
+    return {ranks: Record(folder / f"{ranks}.h5") for ranks in (1, 2, 4)}
+
+
+def test_the_trajectory_does_not_depend_on_the_number_of_ranks(records):
+    assert len(records[1].cases) == 2 * 2 * (1 + 4 * 6 + 1)
+    for label, case in records[1].cases.items():
+        assert len(case["loss"]) == 3
+        for ranks in (2, 4):
+            for column in EXACT:
+                np.testing.assert_array_equal(
+                    records[ranks].cases[label][column], case[column], err_msg=f"{label} {column}"
+                )
+
+
+def test_both_topologies_walk_the_same_trajectory(records):
+    cases = records[2].cases
+    for label, case in cases.items():
+        if "topology=server" in label:
+            other = cases[label.replace("topology=server", "topology=allgather")]
+            for column in EXACT[:-1]:
+                np.testing.assert_array_equal(case[column], other[column], err_msg=label)
+
+
+def test_every_case_is_valid_and_says_so(records):
+    for record in records.values():
+        for label, case in record.cases.items():
+            assert case.attributes["valid"], (label, case.attributes["reasons"])
+            assert case.attributes["status"] == "finished"
+
+
+def test_the_ledger_s_uplink_bytes_are_the_sum_of_the_messages(records):
+    for record in records.values():
+        for label, case in record.cases.items():
+            uplink = case.ledger[case.ledger["purpose"] == b"uplink"]
+            assert uplink["bytes"].sum() == 20 * case["uplink_bytes"][-1], label
+            half = case["uplink_bytes"][1]
+            assert uplink["bytes"][uplink["round"] < 6].sum() == 20 * half
+
+
+def test_uplink_counts_messages_and_the_dense_start(records):
+    cases = records[1].cases
+    end = {label.split(" topology")[0]: case["uplink_bytes"][-1] for label, case in cases.items()}
+    assert end["EF21(g0=dense) topk(k=2) 8x"] == 4 * 112 + 11 * 2 * (4 + 1)
+    assert end["EF21(g0=compressed) topk(k=2) 8x"] == 12 * 2 * (4 + 1)
+    assert end["EF21(g0=dense) topk(k=20,wire=float64) 8x"] == 8 * 112 + 11 * 20 * (8 + 1)
+    assert end["EF14 svd(rank=1) 8x"] == 12 * 4 * (8 + 14)
+    assert end["GD 1x"] == 12 * 4 * 112
+
+
+def test_downlink_is_the_other_messages_or_the_broadcast_mean(records):
+    cases = records[1].cases
+    one = {label: case["downlink_bytes"][1] / 6 for label, case in cases.items()}
+    name = "EF14 topk(k=2) 8x topology={} dtype={}"
+    assert one[name.format("allgather", "float64")] == 19 * 10
+    assert one[name.format("server", "float64")] == 8 * 112
+    assert one[name.format("server", "float32")] == 4 * 112
+
+
+def test_published_bits_are_32_k_t(records):
+    case = next(c for label, c in records[1].cases.items() if label.startswith("EF14 topk(k=2)"))
+    np.testing.assert_array_equal(case["published_bits"], 32 * 2 * case["round"])
