@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.mpi
+
+
+def make_door(comm, limit=2**31 - 1):
+    from mpi_lowrank.comm.door import Door
+    from mpi_lowrank.comm.ledger import Ledger
+
+    return Door(comm, Ledger(comm.rank), limit)
+
+
+def numbers(rank, count):
+    return np.arange(count, dtype=np.float64) + 1000 * rank
+
+
+@pytest.mark.parametrize("limit", [2**31 - 1, 7, 1])
+def test_chunks_carry_the_same_as_one_call(comm, limit):
+    door = make_door(comm, limit)
+    counts = [3 * rank + 2 for rank in range(comm.size)]
+    mine, expected = (
+        numbers(comm.rank, counts[comm.rank]),
+        np.concatenate([numbers(rank, count) for rank, count in enumerate(counts)]),
+    )
+    whole = np.zeros(sum(counts))
+    door.allgather(mine, whole, counts, "uplink")
+    np.testing.assert_array_equal(whole, expected)
+
+    gathered = np.zeros(sum(counts)) if comm.rank == 0 else None
+    door.gather(mine, gathered, counts, "uplink")
+    if comm.rank == 0:
+        np.testing.assert_array_equal(gathered, expected)
+
+    sent = numbers(comm.size - 1, 20) if comm.rank == comm.size - 1 else np.zeros(20)
+    door.broadcast(sent, "downlink", comm.size - 1)
+    np.testing.assert_array_equal(sent, numbers(comm.size - 1, 20))
+    assert door.ledger.rows()["count"].max() <= max(limit, 3 * comm.size + 17)
+    if limit < 20:
+        assert door.ledger.rows()["count"].max() <= limit
+
+
+def test_ordered_sum_has_the_bits_of_a_loop_over_all_workers(comm):
+    workers = np.random.default_rng(0).standard_normal((comm.size * 3, 5)) * 10.0 ** np.arange(5)
+    expected = np.zeros(5)
+    for row in workers:
+        expected += row
+    out = np.zeros(5)
+    make_door(comm).ordered_sum(workers[3 * comm.rank : 3 * comm.rank + 3], out, "setup")
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_a_ledger_row_tells_the_call(comm):
+    door = make_door(comm)
+    door.round = 12
+    door.broadcast(np.zeros((3, 4), np.float32), "downlink")
+    (row,) = door.ledger.rows()
+    assert (row["rank"], row["round"], row["op"], row["dtype"]) == (
+        comm.rank,
+        12,
+        b"Bcast",
+        b"float32",
+    )
+    assert (row["count"], row["bytes"], row["purpose"]) == (12, 48, b"downlink")
+    assert row["seconds"] > 0
+
+
+def test_a_full_ledger_grows_and_keeps_its_rows(comm):
+    from mpi_lowrank.comm.ledger import Ledger
+
+    ledger = Ledger(comm.rank, capacity=2)
+    for count in range(9):
+        ledger.add(0, "Bcast", "uint8", count, count, 0.0, "uplink")
+    assert ledger.rows()["count"].tolist() == list(range(9))
+    assert ledger.nbytes("uplink") == 36 and ledger.nbytes("downlink") == 0
+
+
+def test_a_mistake_on_one_rank_is_an_error_on_all(comm, capsys):
+    from mpi_lowrank.comm.world import AgreedError, agree
+    from mpi_lowrank.errors import UserError
+
+    def step():
+        if comm.rank == comm.size - 1:
+            raise UserError("the file is not there")
+
+    with pytest.raises(AgreedError):
+        agree(comm, step)
+    printed = capsys.readouterr().err
+    mine = "mpi-lowrank: error: the file is not there\n"
+    assert printed == (mine if comm.rank == comm.size - 1 else "")
+    assert agree(comm, lambda: 3) == 3
+
+
+def test_a_replica_that_differs_by_one_bit_is_noticed(comm):
+    from mpi_lowrank.validity import check_replicas
+
+    x = np.ones(5)
+    assert check_replicas(make_door(comm), x) == []
+    if comm.size > 1:
+        x[3] = np.nextafter(1, 2) if comm.rank == comm.size - 1 else 1
+        assert "replicas of x differ" in check_replicas(make_door(comm), x)[0]
+
+
+@pytest.mark.parametrize("name", ["identity", "topk", "rsvd"])
+def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
+    import tracemalloc
+
+    from mpi_lowrank.clock import Clock
+    from mpi_lowrank.comm.exchange import Exchange
+    from mpi_lowrank.comm.placement import Placement
+    from mpi_lowrank.compressors import compressors
+    from mpi_lowrank.methods import methods
+
+    d, dtype = 2**18, np.dtype(np.float64)
+    placement = Placement(comm.size, comm.size, comm.rank)
+    exchange = Exchange(make_door(comm), placement, Clock(), d, dtype, "allgather")
+    options = {"topk": {"k": 8}, "rsvd": {"rank": 1, "oversampling": 1}}.get(name, {})
+    compressor, dense = (
+        compressors[name]((d,), dtype, **options),
+        compressors["identity"]((d,), dtype),
+    )
+    for prepared in (compressor, dense):
+        exchange.prepare(prepared, 0)
+    gradient = np.random.default_rng(comm.rank).standard_normal((1, d))
+    x0 = np.zeros(d)
+    method = methods["EF21"](lambda x: gradient, exchange, compressor, dense, x0, 1, 0.1)
+    method.round(0)
+    method.round(1)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    for t in range(2, 6):
+        method.round(t)
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert peak < d  # bytes: an eighth of one float64 vector

@@ -1,0 +1,119 @@
+import pytest
+
+from mpi_lowrank import config
+from mpi_lowrank.errors import UserError
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text, *settings):
+        path = tmp_path / "some.toml"
+        path.write_text(text)
+        return config.load(path, settings)
+
+    return load
+
+
+def labels(experiment):
+    return [case.label for case in experiment.cases]
+
+
+def test_lists_make_the_cross_product_and_every_case_a_label(load):
+    experiment = load("""
+        workers = [4, 20]
+        [[cases]]
+        method = "GD"
+        [[cases]]
+        method = ["DCGD", "EF21"]
+        compressor = {name = "topk", k = [1, 2]}
+        multiple = 16
+    """)
+    assert len(experiment.cases) == 2 + 2 * 2 * 2
+    assert len(set(labels(experiment))) == 10
+    assert "EF21 topk(k=2) 16x workers=20" in labels(experiment)
+
+
+def test_a_pair_is_one_shape_and_a_list_of_shapes_a_sweep(load):
+    case = '[[cases]]\nmethod = "EF21"\ncompressor = {name = "svd", shape = %s}'
+    assert load(case % "[8, 14]").cases[0].compressor.options["shape"] == (8, 14)
+    swept = load(case % '["auto", [8, 14], [7, 16]]')
+    assert labels(swept) == [
+        "EF21 svd(shape=auto) 1x",
+        "EF21 svd(shape=8x14) 1x",
+        "EF21 svd(shape=7x16) 1x",
+    ]
+
+
+def test_a_case_s_stepsize_replaces_the_shared_multiple(load):
+    experiment = load('multiple = 4\n[[cases]]\nmethod = "GD"\nstepsize = 0.5')
+    assert (experiment.cases[0].stepsize, experiment.cases[0].multiple) == (0.5, None)
+
+
+def test_settings_override_the_file_and_are_recorded(load):
+    text = 'rounds = 5\n[[cases]]\nmethod = "GD"\n[[cases]]\nmethod = "EF14"'
+    experiment = load(text, "rounds=7", "data.order=shuffled", "cases.1.multiple=[2, 4]")
+    assert [case.rounds for case in experiment.cases] == [7, 7, 7]
+    assert experiment.cases[0].data.order == "shuffled"
+    assert labels(experiment) == ["GD 1x", "EF14 identity 2x", "EF14 identity 4x"]
+    assert "--set rounds=7" in experiment.text
+    assert {c.seed for c in load(text, "cases.seed=[1, 2]").cases} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["cases", "[[cases]]"]),
+        ("rounds = 5", ["cases"]),
+        ("[[cases]]\nrounds = 5", ["cases[0].method", "EF21"]),
+        ('speed = 5\n[[cases]]\nmethod = "GD"', ["speed = 5", "one of the keys", "rounds"]),
+        ('[[cases]]\nmethod = "EF22"', ["cases[0].method = EF22", "EF21"]),
+        ('[[cases]]\nmethod = "GD"\nrounds = "ten"', ["cases[0].rounds = ten", "an integer"]),
+        ('[[cases]]\nmethod = "GD"\nrounds = 0', ["cases[0].rounds = 0", "above 0"]),
+        ('[[cases]]\nmethod = "GD"\nmultiple = -1', ["multiple = -1", "above 0"]),
+        ('[[cases]]\nmethod = "GD"\nmultiple = nan', ["multiple = nan", "a number"]),
+        ('[[cases]]\nmethod = "GD"\nrounds = true', ["rounds = True", "an integer"]),
+        ('[[cases]]\nmethod = "GD"\ndtype = "float16"', ["dtype", '"float32" or "float64"']),
+        ('[[cases]]\nmethod = "GD"\nmultiple = 1\nstepsize = 1', ["not both"]),
+        ('[[cases]]\nmethod = "GD"\ncompressor = {name = "topk", k = 1}', ["compressor", "whole"]),
+        (
+            '[[cases]]\nmethod = "EF21"\ncompressor = "topk"',
+            ["cases[0].compressor.k", "an integer"],
+        ),
+        (
+            '[[cases]]\nmethod = "EF21"\ncompressor = {name = "topk", k = 1, r = 2}',
+            ["cases[0].compressor.r = 2", "k, wire"],
+        ),
+        (
+            '[[cases]]\nmethod = {name = "EF21", g0 = "half"}',
+            ["cases[0].method.g0 = half", '"dense" or "compressed"'],
+        ),
+        (
+            '[[cases]]\nmethod = "GD"\nstop = {test_accuracy = 0.9}',
+            ["stop.test_accuracy", "recorded", "test_fraction"],
+        ),
+        ('[[cases]]\nmethod = "GD"\nstop = {speed = 1}', ["stop.speed", "grad_norm_sq"]),
+        ('[[cases]]\nmethod = "GD"\n[[cases]]\nmethod = "GD"', ["cases", "two are the same"]),
+        ('baseline = "best"\n[[cases]]\nmethod = "GD"', ["baseline = best", "GD 1x"]),
+        ('data = {name = "mushrooms", test_fraction = 1.0}\n[[cases]]\nmethod = "GD"', ["below 1"]),
+        ('problem = {name = "logistic", lamda = 1}\n[[cases]]\nmethod = "GD"', ["lamda", "lambda"]),
+        ("[[cases]\n", ["is not TOML", "line 1"]),
+    ],
+)
+def test_a_mistake_is_named_with_file_key_value_and_what_is_allowed(load, text, words):
+    with pytest.raises(UserError) as caught:
+        load(text)
+    message = str(caught.value)
+    assert "some.toml: " in message and "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"none\.toml: cannot be read: No such file"):
+        config.load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("setting", ["rounds", "=3"])
+def test_a_setting_without_key_or_value_is_refused(load, setting):
+    with pytest.raises(UserError, match="expected KEY=VALUE"):
+        load('[[cases]]\nmethod = "GD"', setting)

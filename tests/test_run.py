@@ -1,0 +1,166 @@
+"""`mpi-lowrank run` from outside: what it says, what it leaves, how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mpi_lowrank.record import Record
+
+CASES = """
+workers = 6
+rounds = 30
+[[cases]]
+method = "EF21"
+compressor = { name = "topk", k = 3 }
+multiple = 16
+"""
+
+
+@pytest.fixture
+def run(tmp_path, mpirun):
+    def run(text, *options, ranks=2, wait=True):
+        (tmp_path / "some.toml").write_text(text)
+        program = [sys.executable, "-m", "mpi_lowrank", "run", "some.toml"]
+        command = [mpirun, "-n", str(ranks), *program, "--out", "some.h5", *options]
+        started = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        if not wait:
+            return started
+        out, err = started.communicate(timeout=60)
+        return started.returncode, out, err
+
+    run.record = tmp_path / "some.h5"
+    return run
+
+
+def one_error(ended):
+    code, _, err = ended
+    lines = [line for line in err.splitlines() if line]
+    mine = [line for line in lines if line.startswith("mpi-lowrank: error: ")]
+    assert code != 0 and len(mine) == 1 and "Traceback" not in err, err
+    return mine[0]
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_run_leaves_a_valid_record_with_its_provenance(run, ranks):
+    code, out, err = run(CASES, "--set", "seed=4", ranks=ranks)
+    assert (code, out, err) == (0, "record: some.h5\n", "")
+    record = Record(run.record)
+    root = record.attributes
+    assert root["schema"] == "mpi-lowrank/1" and root["ranks"] == ranks and root["threads"] == 1
+    assert root["config"].startswith(CASES) and "seed=4" in root["config"]
+    assert "some.toml --out some.h5 --set seed=4" in root["command"]
+    assert len(root["hosts"]) == ranks and root["blas"] and root["cpu_models"]
+    assert set(json.loads(root["versions"])) >= {"python", "numpy", "mpi4py", "mpi_lowrank"}
+    assert len(root["data_sha256"][0]) == 64
+    case = record.cases["EF21 topk(k=3) 16x"]
+    given = case.attributes
+    assert given["valid"] and given["status"] == "finished" and given["workers"] == 6
+    theory = given["multiple"] / given["stepsize"]
+    xi = (1 + (1 - given["alpha"]) ** 0.5) / given["alpha"] - 1
+    assert theory == pytest.approx(given["L"] + given["L_tilde"] * xi)
+    assert len(case["round"]) == 31 and len(case.phases) == ranks
+    spent = sum(case.phases[name].max() for name in ("gradient", "compress", "exchange", "decode"))
+    assert 0 < case["seconds"][-1] and spent < 2 * case["seconds"][-1]
+
+
+def test_oversubscribed_ranks_make_seconds_invalid_and_the_mathematics_valid(run):
+    ranks = len(os.sched_getaffinity(0)) + 1
+    assert run(CASES.replace("= 6", "= 9"), ranks=ranks)[0] == 0
+    given = next(iter(Record(run.record).cases.values())).attributes
+    assert given["valid"] and not given["timing_valid"]
+    assert "cores" in given["timing_reasons"][0]
+
+
+def test_an_existing_record_is_refused_and_kept_without_overwrite(run):
+    assert run(CASES)[0] == 0
+    before = run.record.read_bytes()
+    assert "some.h5: exists" in one_error(run(CASES))
+    assert run.record.read_bytes() == before
+    assert run(CASES, "--overwrite")[0] == 0
+    assert run.record.read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (CASES.replace("k = 3", "k = 200"), ["some.toml", "compressor.k = 200", "d = 112"]),
+        (CASES.replace("topk", "svd").replace("k = 3", "rank = 0"), ["rank = 0", "from 1 to"]),
+        (CASES.replace("= 6", "= 1"), ["workers = 1", "2 ranks"]),
+        (CASES.replace("= 6", "= 9000"), ["workers = 9000", "8124"]),
+        ('data = "nowhere"\n' + CASES, ["nowhere"]),
+        (CASES.replace("k = 3", 'k = 3, scale = "unbiased"').replace("topk", "randk"), ["alpha"]),
+        ('problem = {name = "logistic", lambda = -1}\n' + CASES, ["problem.lambda = -1"]),
+    ],
+)
+def test_a_mistake_is_one_line_on_one_rank_and_leaves_no_record(run, text, words):
+    message = one_error(run(text))
+    for word in words:
+        assert word in message
+    assert not run.record.exists()
+
+
+def test_a_folder_that_does_not_exist_is_an_error_before_anything_runs(run):
+    assert "nowhere" in one_error(run(CASES, "--out", "nowhere/some.h5"))
+
+
+def test_an_unexpected_exception_on_one_rank_ends_the_job_with_its_traceback(run, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\n"
+        "if os.environ.get('PMI_RANK', os.environ.get('OMPI_COMM_WORLD_RANK')) == '1':\n"
+        "    import mpi_lowrank.methods.error_feedback as m\n"
+        "    m.EF21.move = lambda *a: 1 / 0\n"
+    )
+    os.environ["PYTHONPATH"] = str(tmp_path)
+    try:
+        code, _, err = run(CASES)
+    finally:
+        del os.environ["PYTHONPATH"]
+    assert code != 0
+    assert "rank 1 failed" in err and "ZeroDivisionError" in err
+
+
+def test_a_diverging_case_is_recorded_as_such_and_the_next_one_runs(run):
+    text = CASES.replace("multiple = 16", "stepsize = [1e200, 0.1]")
+    assert run(text)[0] == 0
+    first, second = Record(run.record).cases.values()
+    assert first.attributes["status"] == "diverged" and len(first["loss"]) < 31
+    assert second.attributes["status"] == "finished"
+
+
+def test_a_target_ends_a_case_early(run):
+    assert run(CASES + "stop = { loss = 1.0 }", "--set", "rounds=500")[0] == 0
+    case = next(iter(Record(run.record).cases.values()))
+    assert case["loss"][-1] <= 1.0 < case["loss"][-2] and len(case["loss"]) < 501
+
+
+def wait_for_rows(path, patience=30):
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if path.exists():
+            case = next(iter(Record(path).cases.values()), None)
+            if case is not None and len(case["loss"]) > 1:
+                return case
+        time.sleep(0.1)
+    raise AssertionError("no rows within the time")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_record_can_be_read_during_the_run_and_after_its_death(run, how):
+    started = run(CASES, "--set", "rounds=10000000", wait=False)
+    try:
+        case = wait_for_rows(run.record)
+        assert case.attributes["status"] == "running"
+    finally:
+        started.send_signal(how)
+        started.communicate(timeout=30)
+    time.sleep(0.5)
+    case = next(iter(Record(run.record).cases.values()))
+    assert len({len(column) for column in case.columns().values()}) == 1
+    assert len(case["loss"]) > 1
