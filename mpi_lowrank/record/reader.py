@@ -31,10 +31,6 @@ class Record:
             cases = [Case(self.path, group) for group in groups]
         self.cases = {case.label: case for case in cases}
 
-    @property
-    def name(self) -> str:
-        return str(self.attributes.get("name", self.path.stem))
-
 
 class Case:
     """One case: its columns by name (`case["loss"]`), attributes, arrays (L_i), phases, ledger."""

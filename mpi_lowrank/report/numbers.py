@@ -1,0 +1,39 @@
+"""Numbers as people and as JSON can read them."""
+
+import math
+from collections.abc import Iterable
+
+BYTE_UNITS = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+
+
+def finite(value: object) -> object:
+    """`value`, or None for a float that JSON has no word for (NaN, an infinity)."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def byte_unit(values: Iterable[float | None]) -> str:
+    """The largest decimal unit in which the smallest positive of `values` is at least 1.
+
+    A column then needs no exponents, unless its values span more than 1e5: the largest decides.
+    """
+    positive = [value for value in values if value]
+    if not positive:
+        return "MB"
+    least = max(min(positive), max(positive) / 1e5)
+    return max((unit for unit in BYTE_UNITS if BYTE_UNITS[unit] <= least), default="B", key=_size)
+
+
+def short(value: float | None, digits: int = 3) -> str:
+    """`value` to `digits` significant digits without an exponent; "-" for None."""
+    if value is None:
+        return "-"
+    if value == 0:
+        return "0"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:.{max(decimals, 0)}f}"
+
+
+def _size(unit: str) -> float:
+    return BYTE_UNITS[unit]

@@ -1,0 +1,74 @@
+"""Where a record comes from: code, machines, data, constants."""
+
+import json
+
+from mpi_lowrank.record import Record
+from mpi_lowrank.report.numbers import finite
+
+
+def show(record: Record) -> dict[str, object]:
+    """The record's attributes and each case's, with its rows and arrays, ready for JSON."""
+    attributes = {name: _plain(value) for name, value in record.attributes.items()}
+    attributes["versions"] = _parsed(attributes.get("versions"))
+    cases = [
+        {
+            **{name: _plain(value) for name, value in case.attributes.items()},
+            **{name: _plain(array.tolist()) for name, array in case.arrays.items()},
+            "rows": len(case),
+        }
+        for case in record.cases.values()
+    ]
+    return {"path": str(record.path), **attributes, "cases": cases}
+
+
+def format_show(shown: dict[str, object]) -> str:
+    """`show`'s answer as lines: the record, its cases, and the configuration as it was written."""
+    lines = _lines(_without(shown, "config", "cases"))
+    for case in shown["cases"]:
+        lines += ["", case["label"], *("  " + line for line in _lines(_without(case, "label")))]
+    if shown.get("config"):
+        lines += ["", "config", *("  " + line for line in str(shown["config"]).splitlines())]
+    return "\n".join(lines)
+
+
+def _lines(values: dict[str, object]) -> list[str]:
+    said = {name: _text(value) for name, value in values.items()}
+    said = {name: text for name, text in said.items() if text}
+    width = max(map(len, said), default=0)
+    return [f"{name:<{width}}  {text}" for name, text in said.items()]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {version}" for name, version in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_text, _counted(value)))
+    if isinstance(value, float):
+        return f"{value:.7g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def _counted(values: list) -> list:
+    """The different entries of a list, with how often each occurs: 64 hosts are often two."""
+    if len(set(map(str, values))) == len(values):
+        return values
+    texts = [_text(value) for value in values]
+    return [f"{text} ({texts.count(text)}x)" for text in dict.fromkeys(texts)]
+
+
+def _without(values: dict[str, object], *names: str) -> dict[str, object]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _plain(value: object) -> object:
+    return [finite(item) for item in value] if isinstance(value, list) else finite(value)
+
+
+def _parsed(versions: object) -> object:
+    """Versions as the dictionary that their JSON text holds; another text as it is."""
+    try:
+        return json.loads(versions) if isinstance(versions, str) else versions
+    except json.JSONDecodeError:
+        return versions

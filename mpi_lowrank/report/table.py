@@ -1,0 +1,297 @@
+"""A row a case: what it cost, where it ended and when it reached a target."""
+
+import textwrap
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from mpi_lowrank.errors import UserError
+from mpi_lowrank.record import Case, Record
+from mpi_lowrank.report.numbers import BYTE_UNITS, byte_unit, finite, short
+
+WIDTH = 100
+AT_MOST, AT_LEAST = "<=", ">="
+TARGETS = {
+    "grad_norm_sq": AT_MOST,
+    "loss": AT_MOST,
+    "test_accuracy": AT_LEAST,
+    "train_accuracy": AT_LEAST,
+}
+COSTS = ("rounds", "uplink_bytes", "total_bytes", "seconds")
+
+Row = dict[str, object]
+
+
+def table_rows(records: list[Record], target: tuple[str, float] | None = None) -> list[Row]:
+    """One JSON-ready row a case, in the order of the records and of their cases.
+
+    Bytes are a worker's, `total_bytes` is uplink + downlink; what is not a number is None. With a
+    `target` (metric, value) a row also has `reached`: None, or the costs (COSTS) at the first
+    recorded round that meets it, and `..._ratio`, each cost over the baseline's. Raises UserError
+    for a metric that is no target or that no case recorded.
+    """
+    if target is not None:
+        _check_target(records, target[0])
+    return [
+        row
+        for name, record in zip(record_names(records), records, strict=True)
+        for row in _record_rows(name, record, target)
+    ]
+
+
+def format_table(rows: list[Row]) -> str:
+    """`rows` as text at most WIDTH wide: the end of each case, the target, what is not valid."""
+    blocks = [_block("At the end; bytes are a worker's", rows, END)]
+    if rows and "target" in rows[0]:
+        blocks.append(_block(_target_title(rows), rows, REACHED))
+    blocks.append("\n".join(_notes(rows)))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def record_names(records: list[Record]) -> list[str]:
+    """What to call each record: its file's stem, or its path where two have the same."""
+    stems = [record.path.stem for record in records]
+    return [
+        stem if stems.count(stem) == 1 else str(record.path)
+        for stem, record in zip(stems, records, strict=True)
+    ]
+
+
+def mark(row: Row) -> str:
+    """The case's mark: "*" where a note tells why its numbers are not a finished, valid run's."""
+    return "*" if case_note(row) else ""
+
+
+def case_note(row: Row) -> str:
+    """Why the row is not that of a finished, valid case; empty if it is."""
+    status = {"finished": "", "running": "still running, or killed"}.get(row["status"])
+    notes = [row["status"] if status is None else status]
+    if row["valid"] is False:
+        notes.append("not valid: " + ("; ".join(row["reasons"]) or "no reason recorded"))
+    return "; ".join(note for note in notes if note)
+
+
+def timing_note(row: Row) -> str:
+    """Why the row's seconds mean nothing; empty if they do."""
+    if row["timing_valid"] is not False:
+        return ""
+    return "seconds not valid: " + ("; ".join(row["timing_reasons"]) or "no reason recorded")
+
+
+def validity(record: Record, case: Case) -> Row:
+    """The case's status, valid and timing_valid with their reasons, the record's own included."""
+    given, root = case.attributes, record.attributes
+    verdicts = (given.get("timing_valid"), root.get("timing_valid"))
+    reasons = [*given.get("timing_reasons", ()), *root.get("timing_reasons", ())]
+    return {
+        "status": given.get("status", "running"),
+        "valid": given.get("valid"),
+        "reasons": list(given.get("reasons", ())),
+        "timing_valid": False if False in verdicts else verdicts[0],
+        "timing_reasons": list(dict.fromkeys(reasons)),
+    }
+
+
+def _check_target(records: list[Record], metric: str) -> None:
+    if metric not in TARGETS:
+        raise UserError(f"target {metric!r}: allowed is {', '.join(TARGETS)}")
+    cases = [case for record in records for case in record.cases.values()]
+    recorded = [name for name in TARGETS if any(_is_recorded(case, name) for case in cases)]
+    if metric not in recorded:
+        known = ", ".join(recorded) or "no metric"
+        raise UserError(f"target {metric!r}: no case recorded it; recorded is {known}")
+
+
+def _is_recorded(case: Case, metric: str) -> bool:
+    return not np.isnan(case[metric]).all()
+
+
+def _record_rows(name: str, record: Record, target: tuple[str, float] | None) -> list[Row]:
+    baseline = record.attributes.get("baseline")
+    rows = [_row(name, record, case) for case in record.cases.values()]
+    if target is not None:
+        reached = {label: _reached(case, *target) for label, case in record.cases.items()}
+        for row in rows:
+            row["target"] = {"metric": target[0], "value": target[1]}
+            row["reached"] = _with_ratios(reached[row["label"]], reached.get(baseline))
+    return rows
+
+
+def _row(name: str, record: Record, case: Case) -> Row:
+    end = _costs(case, -1) if len(case) else dict.fromkeys(COSTS)
+    metrics = ("downlink_bytes", "loss", "grad_norm_sq", "train_accuracy", "test_accuracy")
+    return {
+        "record": name,
+        "label": case.label,
+        "baseline": case.label == record.attributes.get("baseline"),
+        **{key: case.attributes.get(key) for key in ("method", "compressor", "multiple")},
+        **end,
+        **{key: finite(float(case[key][-1])) if len(case) else None for key in metrics},
+        **validity(record, case),
+    }
+
+
+def _costs(case: Case, index: int) -> dict[str, int | float | None]:
+    uplink, downlink = float(case["uplink_bytes"][index]), float(case["downlink_bytes"][index])
+    return {
+        "rounds": int(case["round"][index]),
+        "uplink_bytes": finite(uplink),
+        "total_bytes": finite(uplink + downlink),
+        "seconds": finite(float(case["seconds"][index])),
+    }
+
+
+def _reached(case: Case, metric: str, value: float) -> dict[str, int | float | None] | None:
+    met = case[metric] <= value if TARGETS[metric] == AT_MOST else case[metric] >= value
+    return _costs(case, int(np.argmax(met))) if met.any() else None
+
+
+def _with_ratios(costs: Row | None, baseline: Row | None) -> Row | None:
+    if costs is None:
+        return None
+    base = baseline or dict.fromkeys(COSTS)
+    return costs | {f"{key}_ratio": _ratio(costs[key], base[key]) for key in COSTS}
+
+
+def _ratio(value: float | None, base: float | None) -> float | None:
+    return value / base if base and value is not None else None
+
+
+class _Column(NamedTuple):
+    header: str
+    value: Callable[[Row], float | None]
+    show: Callable[[float | None], str] = short
+    in_bytes: bool = False
+    timing: bool = False
+
+
+def _scientific(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1e}"
+
+
+def _integer(value: float | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _end(key: str) -> Callable[[Row], float | None]:
+    return lambda row: row[key]
+
+
+def _at_target(key: str) -> Callable[[Row], float | None]:
+    return lambda row: (row["reached"] or {}).get(key)
+
+
+END = (
+    _Column("rounds", _end("rounds"), _integer),
+    _Column("up", _end("uplink_bytes"), in_bytes=True),
+    _Column("down", _end("downlink_bytes"), in_bytes=True),
+    _Column("seconds", _end("seconds"), timing=True),
+    _Column("loss", _end("loss"), lambda value: short(value, 4)),
+    _Column("|grad|^2", _end("grad_norm_sq"), _scientific),
+    _Column("train %", _end("train_accuracy"), _percent),
+    _Column("test %", _end("test_accuracy"), _percent),
+)
+REACHED = (
+    _Column("rounds", _at_target("rounds"), _integer),
+    _Column("up", _at_target("uplink_bytes"), in_bytes=True),
+    _Column("up+down", _at_target("total_bytes"), in_bytes=True),
+    _Column("seconds", _at_target("seconds"), timing=True),
+    _Column("up/base", _at_target("uplink_bytes_ratio")),
+    _Column("up+down/base", _at_target("total_bytes_ratio")),
+)
+
+
+def _target_title(rows: list[Row]) -> str:
+    metric, value = rows[0]["target"]["metric"], rows[0]["target"]["value"]
+    bases = dict.fromkeys(row["label"] for row in rows if row["baseline"])
+    against = f"; base is {', '.join(bases)}" if bases else ""
+    return f"To {metric} {TARGETS[metric]} {value:g}; bytes are a worker's{against}"
+
+
+def _block(title: str, rows: list[Row], columns: tuple[_Column, ...]) -> str:
+    recorded = [column for column in columns if any(column.value(row) is not None for row in rows)]
+    cells = [_cells(column, rows) for column in recorded]
+    widths = [max(map(len, column)) for column in cells]
+    gap = "  " if sum(widths) + 2 * len(widths) + _label_width(rows) <= WIDTH else " "
+    room = WIDTH - sum(widths) - len(gap) * len(widths)
+    labels = _labels(rows, room)
+    lines = [
+        gap.join([label, *(cell.rjust(width) for cell, width in zip(line, widths, strict=True))])
+        for label, line in zip(labels, zip(*cells, strict=True), strict=True)
+    ]
+    return "\n".join([title, *_with_headings([line.rstrip() for line in lines], rows)])
+
+
+def _cells(column: _Column, rows: list[Row]) -> list[str]:
+    values = [column.value(row) for row in rows]
+    if column.in_bytes:
+        unit = byte_unit(values)
+        scaled = [value if value is None else value / BYTE_UNITS[unit] for value in values]
+        return [f"{column.header} {unit}", *map(short, scaled)]
+    doubtful = [column.timing and timing_note(row) and column.value(row) for row in rows]
+    marks = ["~" if doubt else "" for doubt in doubtful]
+    shown = [column.show(value) + sign for value, sign in zip(values, marks, strict=True)]
+    return [column.header, *shown]
+
+
+def _label_width(rows: list[Row]) -> int:
+    return max((len(row["label"] + mark(row)) for row in rows), default=0)
+
+
+def _labels(rows: list[Row], room: int) -> list[str]:
+    width = min(max(_label_width(rows), len("case")), room)
+    labels = ["case", *(_fit(row["label"], width - len(mark(row))) + mark(row) for row in rows)]
+    return [label.ljust(width) for label in labels]
+
+
+def _fit(label: str, width: int) -> str:
+    """`label` with its middle left out if it is too long: both ends tell cases apart."""
+    if len(label) <= width:
+        return label
+    head = (width - 1) // 2
+    return label[:head] + "…" + label[len(label) - (width - 1 - head) :]
+
+
+def _with_headings(lines: list[str], rows: list[Row]) -> list[str]:
+    """The header line and the rows, with each record's name above its rows if there are several."""
+    if len({row["record"] for row in rows}) < 2:
+        return lines
+    result, current = lines[:1], None
+    for row, line in zip(rows, lines[1:], strict=True):
+        if row["record"] != current:
+            current = row["record"]
+            result.append(f"-- {current}")
+        result.append(line)
+    return result
+
+
+def _notes(rows: list[Row]) -> list[str]:
+    notes = [*_grouped("*", rows, case_note), *_grouped("~", rows, timing_note)]
+    return [line for note in notes for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
+
+
+def _grouped(sign: str, rows: list[Row], note_of: Callable[[Row], str]) -> list[str]:
+    """One line a note, with the cases it is about unless it is about all."""
+    noted: dict[str, list[Row]] = {}
+    for row in rows:
+        noted.setdefault(note_of(row), []).append(row)
+    return [
+        f"{sign} {note}" + ("" if len(about) == len(rows) else f" ({_about(about, rows)})")
+        for note, about in noted.items()
+        if note
+    ]
+
+
+def _about(noted: list[Row], rows: list[Row]) -> str:
+    """The labels of the noted rows; a record's name where all of its rows are."""
+    names = []
+    for record in dict.fromkeys(row["record"] for row in noted):
+        labels = [row["label"] for row in noted if row["record"] == record]
+        whole = len(labels) == sum(row["record"] == record for row in rows)
+        names += [f"all of {record}"] if whole else labels
+    return ", ".join(names)

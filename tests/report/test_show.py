@@ -1,0 +1,35 @@
+import json
+
+import numpy as np
+
+from mpi_lowrank.record import Record, RecordWriter
+from mpi_lowrank.report.show import format_show, show
+
+TWO = [("GD 4x", 896, 0.9, 0.0, 6), ("EF21 topk(k=2) 256x", 18, 0.95, 1e-4, 5)]
+
+
+def test_show_holds_what_the_record_does_as_json(make_record):
+    shown = show(make_record(cases=TWO))
+    assert json.loads(json.dumps(shown, allow_nan=False)) == shown
+    assert shown["versions"] == {"numpy": "2.3", "mpi4py": "4.1"}
+    assert [case["label"] for case in shown["cases"]] == ["GD 4x", "EF21 topk(k=2) 256x"]
+    assert [case["rows"] for case in shown["cases"]] == [7, 6]
+
+
+def test_arrays_and_numbers_json_lacks_are_shown(tmp_path):
+    writer = RecordWriter(tmp_path / "r.h5", {"versions": "unknown"})
+    writer.start_case("a", {"L_i": np.array([1.0, np.inf]), "L": np.nan})
+    writer.close()
+    (case,) = show(Record(tmp_path / "r.h5"))["cases"]
+    assert case["L_i"] == [1.0, None]
+    assert case["L"] is None
+
+
+def test_the_text_names_everything_once_and_ends_with_the_configuration(make_record):
+    text = format_show(show(make_record(cases=TWO)))
+    said = dict(line.split(maxsplit=1) for line in text.split("\n\n")[0].splitlines())
+    assert said["hosts"] == "alpha (2x)"
+    assert said["versions"] == "numpy 2.3, mpi4py 4.1"
+    assert said["timing_valid"] == "yes"
+    assert "\nEF21 topk(k=2) 256x\n" in text
+    assert text.endswith('config\n  name = "mushrooms"\n  workers = 20')
