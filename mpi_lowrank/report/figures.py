@@ -1,0 +1,333 @@
+"""Figures of records: what a run bought for its bytes, its rounds and its seconds."""
+
+import io
+import itertools
+import re
+import textwrap
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+
+from mpi_lowrank.errors import UserError
+from mpi_lowrank.record import PHASES, Case, Record
+from mpi_lowrank.report import style
+from mpi_lowrank.report.table import case_note, record_names, timing_note, validity
+
+FORMATS = ("png", "pdf")
+BUCKETS = 600  # of a curve along x, each drawn by its lowest and highest point
+DOUBT = " (not valid: ~)"
+WRAP = 130  # characters of a note's line
+
+Values = Callable[[Case], np.ndarray]
+
+
+class Curve(NamedTuple):
+    """One case as it is drawn."""
+
+    label: str
+    case: Case
+    line: style.Line
+    note: str  # why it is not a valid, finished run
+    timing: str  # why its seconds mean nothing
+
+
+class XAxis(NamedTuple):
+    """What the cases are compared against."""
+
+    name: str
+    label: str
+    values: Values
+    log: bool = False
+    timing: bool = False
+
+
+class Panel(NamedTuple):
+    """One quantity of every case against the figure's x axis."""
+
+    label: str
+    values: Values
+    log: Callable[[list[np.ndarray]], bool]
+    falls: bool = True
+
+
+def plot(records: list[Record], folder: Path) -> list[Path]:
+    """Draw all cases of `records` into `folder`; return the paths, a PNG and a PDF a figure.
+
+    NAME_uplink, NAME_total, NAME_rounds and NAME_seconds hold accuracy, loss and squared gradient
+    norm; NAME_phases where the time went. NAME is the record's file name, or all of them joined.
+    """
+    curves = _curves(records)
+    if not any(len(curve.case) for curve in curves):
+        raise UserError(f"{', '.join(str(r.path) for r in records)}: no rounds are recorded yet")
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = re.sub(r"[^\w.+-]+", "_", "+".join(record.path.stem for record in records))
+    paths = []
+    with matplotlib.rc_context(style.RC):
+        for axis in X_AXES:
+            paths += _save(_draw_curves(curves, axis), folder / f"{stem}_{axis.name}")
+        timed = [curve for curve in curves if len(curve.case.phases) and len(curve.case)]
+        if timed:
+            paths += _save(_draw_phases(timed), folder / f"{stem}_phases")
+    return paths
+
+
+def _curves(records: list[Record]) -> list[Curve]:
+    curves: list[Curve] = []
+    numbers = itertools.count()
+    for name, record in zip(record_names(records), records, strict=True):
+        baseline = record.attributes.get("baseline")
+        for label, case in record.cases.items():
+            plain = label == baseline and len(records) == 1
+            line = style.BASELINE if plain else style.line(next(numbers))
+            verdict = validity(record, case)
+            notes = case_note(verdict), timing_note(verdict)
+            full = f"{name}: {label}" if len(records) > 1 else label
+            curves.append(Curve(full, case, line, *notes))
+    return curves
+
+
+def _accuracy(case: Case) -> np.ndarray:
+    test = case["test_accuracy"]
+    return 100 * (case["train_accuracy"] if np.isnan(test).all() else test)
+
+
+def _positive(values: Iterable[np.ndarray]) -> np.ndarray:
+    joined = np.concatenate([*values, np.empty(0)])
+    return joined[np.isfinite(joined) & (joined > 0)]
+
+
+def _spans_decades(values: list[np.ndarray]) -> bool:
+    positive = _positive(values)
+    return len(positive) > 0 and positive.max() > 30 * positive.min()
+
+
+X_AXES = (
+    XAxis("uplink", "uplink a worker (MB)", lambda case: case["uplink_bytes"] / 1e6, log=True),
+    XAxis(
+        "total",
+        "uplink + downlink a worker (MB)",
+        lambda case: (case["uplink_bytes"] + case["downlink_bytes"]) / 1e6,
+        log=True,
+    ),
+    XAxis("rounds", "rounds", lambda case: case["round"].astype(float)),
+    XAxis("seconds", "seconds", lambda case: case["seconds"], timing=True),
+)
+PANELS = (
+    Panel("accuracy (%)", _accuracy, lambda values: False, falls=False),
+    Panel("loss f(x)", lambda case: case["loss"], _spans_decades),
+    Panel(r"$\|\nabla f(x)\|^2$", lambda case: case["grad_norm_sq"], lambda values: True),
+)
+
+
+def _draw_curves(curves: list[Curve], axis: XAxis) -> Figure:
+    figure = _figure(max(style.PANEL_HEIGHT, style.LABEL_STEP * len(curves) + 0.6))
+    axes = figure.subplots(1, len(PANELS))
+    for panel, ax in zip(PANELS, axes, strict=True):
+        _draw_panel(ax, curves, axis, panel)
+    axes[0].set_title(_accuracy_title(curves), loc="left")
+    doubt = DOUBT if axis.timing and any(curve.timing for curve in curves) else ""
+    axes[1].set_xlabel(axis.label + doubt)
+    _annotate(figure, axes[-1], curves, axis.timing)
+    return figure
+
+
+def _draw_panel(ax: Axes, curves: list[Curve], axis: XAxis, panel: Panel) -> None:
+    values = [panel.values(curve.case) for curve in curves]
+    ceiling = _ceiling(values) if panel.falls else np.inf
+    shown = [column[column <= ceiling] for column in values]
+    log_y = panel.log(shown)
+    ax.set_title(panel.label, loc="left")
+    ax.set_xscale("log" if axis.log else "linear")
+    ax.set_yscale("log" if log_y else "linear")
+    for number, (curve, column) in enumerate(zip(curves, values, strict=True)):
+        above = np.minimum(column, 1e3 * ceiling)  # out of sight, and still a number to Matplotlib
+        x, y = _points(axis.values(curve.case), above, axis.log, log_y)
+        if len(x):
+            marks = _marks(_position(x, axis.log), number)
+            ax.plot(x, y, markevery=marks, zorder=3 - number / 100, **curve.line.keywords())
+    if any((column > ceiling).any() for column in values):
+        ax.set_ylim(_limits(np.concatenate(shown), log_y))
+
+
+def _ceiling(values: list[np.ndarray]) -> float:
+    """Ten times the highest start: a case that diverges leaves there, and the others stay seen."""
+    starts = _positive(column[:1] for column in values)
+    return 10 * starts.max() if len(starts) else np.inf
+
+
+def _limits(values: np.ndarray, log: bool) -> tuple[float, float]:
+    """The range of `values` and a margin of a twentieth of it."""
+    values = np.log(values[values > 0]) if log else values
+    margin = np.ptp(values) / 20
+    low, high = values.min() - margin, values.max() + margin
+    return (np.exp(low), np.exp(high)) if log else (low, high)
+
+
+def _points(
+    x: np.ndarray, y: np.ndarray, log_x: bool, log_y: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """What can be drawn of a curve: no NaN, nothing below a log axis, and not more than shows."""
+    kept = np.isfinite(x) & np.isfinite(y)
+    kept &= (x > 0) | (not log_x)
+    kept &= (y > 0) | (not log_y)
+    x, y = x[kept], y[kept]
+    shown = _thin(_position(x, log_x), y)
+    return x[shown], y[shown]
+
+
+def _position(x: np.ndarray, log: bool) -> np.ndarray:
+    return np.log(x) if log else x
+
+
+def _thin(position: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Indices of the first, lowest, highest and last point in each of BUCKETS along the axis.
+
+    A line through these covers the same pixels as a line through all points.
+    """
+    if len(y) <= 4 * BUCKETS:
+        return np.arange(len(y))
+    scale = BUCKETS / max(np.ptp(position), np.finfo(float).tiny)
+    bucket = ((position - position.min()) * scale).astype(int)
+    starts = np.flatnonzero(np.diff(bucket, prepend=bucket[0] - 1))
+    by_height = np.lexsort((y, bucket))  # positions only grow: each bucket keeps its place
+    ends = np.append(starts[1:], len(y)) - 1
+    return np.unique(np.concatenate([starts, ends, by_height[starts], by_height[ends]]))
+
+
+def _marks(position: np.ndarray, number: int, count: int = 4) -> list[int]:
+    """Indices of the points that bear a marker: even along the axis, shifted from line to line."""
+    fractions = (np.arange(count) + (number % 7 + 0.5) / 7) / count
+    wanted = position[0] + fractions * (position[-1] - position[0])
+    return np.minimum(np.searchsorted(position, wanted), len(position) - 1).tolist()
+
+
+def _accuracy_title(curves: list[Curve]) -> str:
+    tested = {not np.isnan(curve.case["test_accuracy"]).all() for curve in curves}
+    names = {True: "test", False: "training"}
+    return " or ".join(names[test] for test in sorted(tested)) + " accuracy (%)"
+
+
+def _figure(height: float) -> Figure:
+    figure = Figure(figsize=(style.TWO_COLUMNS, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once and for all formats: it is most of the time that drawing takes."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def _annotate(figure: Figure, last: Axes, curves: list[Curve], timing: bool) -> None:
+    """Name the lines beside `last`, and below the panels tell what is not valid."""
+    notes = _notes(curves, timing)
+    width, height = figure.get_size_inches()
+    texts = [
+        figure.text(0, 0, _marked(curve, timing), fontsize=style.LABEL_SIZE) for curve in curves
+    ]
+    gutter = max(text.get_window_extent().width for text in texts) / figure.dpi + style.SAMPLE
+    below = style.NOTE_STEP * len(notes)
+    figure.set_size_inches(width, height + below)
+    right, bottom = gutter / width, below / (height + below)
+    figure.get_layout_engine().set(rect=(0, bottom, 1 - right, 1 - bottom))
+    figure.text(0.01, 0.01, "\n".join(notes), fontsize=style.NOTE_SIZE, va="bottom")
+    _settle(figure)
+    _place_labels(figure, last, curves, texts)
+
+
+def _place_labels(figure: Figure, last: Axes, curves: list[Curve], texts: list[Text]) -> None:
+    """Put each label, with a sample of its line, as near as it fits to the height of its end."""
+    box = last.get_position()
+    width, height = figure.get_size_inches()
+    ends = [_end_height(last, curve.case["grad_norm_sq"]) for curve in curves]
+    spread = _spread(np.array(ends), style.LABEL_STEP / (box.height * height))
+    for curve, text, end in zip(curves, texts, spread, strict=True):
+        y = box.y0 + end * box.height
+        left = box.x1 + 0.08 / width
+        sample = [left, left + 0.12 / width, left + 0.24 / width]
+        figure.add_artist(Line2D(sample, [y] * 3, markevery=[1], **curve.line.keywords()))
+        text.set(x=left + 0.3 / width, y=y, va="center_baseline")
+
+
+def _end_height(ax: Axes, values: np.ndarray) -> float:
+    """Where a line ends, 0 at the foot of `ax` and 1 at its top."""
+    values = values[np.isfinite(values) & (values > 0)]
+    if not len(values):
+        return 1.0
+    _, height = ax.transAxes.inverted().transform(ax.transData.transform((1.0, values[-1])))
+    return float(np.clip(height, 0, 1))
+
+
+def _spread(heights: np.ndarray, gap: float) -> np.ndarray:
+    """`heights` in their order, moved up to be `gap` apart, then down to end below 1."""
+    order = np.argsort(heights, kind="stable")
+    steps = gap * np.arange(len(heights))
+    raised = np.maximum.accumulate(heights[order] - steps) + steps
+    placed = np.empty_like(heights)
+    placed[order] = np.minimum(raised, 1 + steps - steps[-1])
+    return placed
+
+
+def _marked(curve: Curve, timing: bool) -> str:
+    return curve.label + "*" * bool(curve.note) + "~" * bool(timing and curve.timing)
+
+
+def _notes(curves: list[Curve], timing: bool) -> list[str]:
+    notes = [f"* {curve.label}: {curve.note}" for curve in curves if curve.note]
+    if timing:
+        notes += dict.fromkeys(f"~ {curve.timing}" for curve in curves if curve.timing)
+    return [line for note in notes for line in textwrap.wrap(note, WRAP)]
+
+
+def _draw_phases(curves: list[Curve]) -> Figure:
+    """Seconds in each phase, the mean over ranks, in all and a round; evaluation is left out."""
+    figure = _figure(0.19 * len(curves) + 0.95)
+    whole, each = figure.subplots(1, 2, sharey=True)
+    rounds = np.array([max(int(curve.case["round"][-1]), 1) for curve in curves])
+    _draw_bars(whole, curves, np.ones(len(curves)))
+    _draw_bars(each, curves, 1e3 / rounds)
+    doubt = DOUBT if any(curve.timing for curve in curves) else ""
+    whole.set_xlabel("seconds, mean over ranks" + doubt)
+    each.set_xlabel("milliseconds a round, mean over ranks" + doubt)
+    handles, labels = whole.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False)
+    notes = _notes(curves, timing=True)
+    if notes:
+        figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=style.NOTE_SIZE)
+    _settle(figure)
+    return figure
+
+
+def _draw_bars(ax: Axes, curves: list[Curve], scale: np.ndarray) -> None:
+    rows = np.arange(len(curves))
+    left = np.zeros(len(curves))
+    for phase in (phase for phase in PHASES if phase in style.PHASE_FILLS):
+        means = np.array([curve.case.phases[phase].mean() for curve in curves]) * scale
+        fill = style.PHASE_FILLS[phase]
+        ax.barh(rows, means, 0.72, left, label=phase, edgecolor="black", linewidth=0.4, **fill)
+        left += means
+    ax.set_yticks(rows, [_marked(curve, timing=True) for curve in curves])
+    ax.set_ylim(len(curves) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    """Write the figure in each format, whole: what was there stays if drawing fails."""
+    paths = []
+    for extension in FORMATS:
+        drawn = io.BytesIO()
+        # Without its date a PDF of the same record is the same file.
+        metadata = {"CreationDate": None} if extension == "pdf" else None
+        figure.savefig(drawn, format=extension, metadata=metadata)
+        paths.append(stem.with_name(f"{stem.name}.{extension}"))
+        paths[-1].write_bytes(drawn.getvalue())
+    return paths
