@@ -42,7 +42,7 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {version}" for name, version in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_text, _counted(value)))
+        return _list_text(value)
     if isinstance(value, float):
         return f"{value:.7g}"
     if isinstance(value, bool):
@@ -50,12 +50,13 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _counted(values: list) -> list:
-    """The different entries of a list, with how often each occurs: 64 hosts are often two."""
-    if len(set(map(str, values))) == len(values):
-        return values
+def _list_text(values: list) -> str:
+    """Numbers by their range, texts each with how often it occurs: 64 hosts are often two."""
+    if len(values) > 4 and all(isinstance(value, int | float) for value in values):
+        return f"{_text(min(values))} to {_text(max(values))} ({len(values)})"
     texts = [_text(value) for value in values]
-    return [f"{text} ({texts.count(text)}x)" for text in dict.fromkeys(texts)]
+    counts = {text: texts.count(text) for text in texts}
+    return ", ".join(f"{text} ({n}x)" if n > 1 else text for text, n in counts.items())
 
 
 def _without(values: dict[str, object], *names: str) -> dict[str, object]:

@@ -33,3 +33,10 @@ def test_the_text_names_everything_once_and_ends_with_the_configuration(make_rec
     assert said["timing_valid"] == "yes"
     assert "\nEF21 topk(k=2) 256x\n" in text
     assert text.endswith('config\n  name = "mushrooms"\n  workers = 20')
+
+
+def test_many_numbers_are_shown_by_their_range(tmp_path):
+    writer = RecordWriter(tmp_path / "r.h5", {})
+    writer.start_case("a", {"L_i": np.arange(20.0) + 0.5})
+    writer.close()
+    assert "L_i     0.5 to 19.5 (20)" in format_show(show(Record(tmp_path / "r.h5")))
