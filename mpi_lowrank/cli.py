@@ -216,9 +216,9 @@ def _list(options: argparse.Namespace) -> None:
 
 def _listed(kind: str) -> list[dict]:
     if kind == "datasets":
-        from mpi_lowrank.datasets import catalogue
+        from mpi_lowrank.datasets import listing
 
-        return catalogue()
+        return listing()
     from mpi_lowrank.config import describe, options_of
 
     registry = getattr(__import__(f"mpi_lowrank.{kind}", fromlist=[kind]), kind)

@@ -118,7 +118,7 @@ class TruncatedSVD(Factors):
 
 @compressors.register("rsvd")
 class RandomizedSVD(Factors):
-    """Randomized SVD (Halko, Martinsson, Tropp 2011, algorithms 4.4 and 5.1), truncated to rank r.
+    """Randomized SVD, truncated to rank r (Halko, Martinsson, Tropp 2011, sections 4 and 5).
 
     `oversampling`: columns beyond r in the Gaussian test matrix; more => closer to the best rank r.
     `power_iterations`: each one multiplies by X X^T, orthonormalised at each half step, without

@@ -10,7 +10,7 @@ from mpi_lowrank.methods.base import Method
 
 @methods.register("EF14")
 class EF14(Method):
-    """w_i = C(e_i + gamma grad f_i(x)); x <- x - mean w_i; e_i <- e_i + gamma grad f_i(x) - w_i.
+    """w_i = C(e_i + gamma grad f_i(x)); x -= mean w_i; e_i += gamma grad f_i(x) - w_i.
 
     Seide et al. 2014; Stich, Cordonnier, Jaggi 2018. At a constant stepsize it stops at an error
     of order gamma^2, unless the workers share their minimiser.
@@ -29,7 +29,7 @@ class EF14(Method):
 
 @methods.register("EF21")
 class EF21(Method):
-    """c_i = C(grad f_i(x) - g_i); g_i <- g_i + c_i; g <- g + mean c_i; x <- x - gamma g.
+    """c_i = C(grad f_i(x) - g_i); g_i += c_i; g += mean c_i; x -= gamma g.
 
     Richtarik, Sokolov, Fatkhullin 2021, algorithm 2. Round 0 sends g_i^0: whole (`g0 = "dense"`),
     or compressed, C(grad f_i(x^0)); it is counted either way.

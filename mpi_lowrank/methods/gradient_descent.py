@@ -6,7 +6,7 @@ from mpi_lowrank.methods.base import Method
 
 @methods.register("DCGD")
 class DCGD(Method):
-    """x <- x - gamma mean C_i(grad f_i(x)): no error feedback.
+    """x -= gamma mean C_i(grad f_i(x)): no error feedback.
 
     With a biased C it stalls or diverges (Beznosikov et al. 2020, example 1).
     """
@@ -18,7 +18,7 @@ class DCGD(Method):
 
 @methods.register("GD")
 class GD(DCGD):
-    """x <- x - gamma grad f(x), every gradient sent whole. gamma <= 1/L."""
+    """x -= gamma grad f(x), every gradient sent whole. gamma <= 1/L."""
 
     needs_compressor = False
 

@@ -1,0 +1,103 @@
+"""LIBSVM's text format: a line a row, `LABEL INDEX:VALUE ...`, indices from 1 and increasing."""
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import re
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from mpi_lowrank.errors import UserError
+
+OPENERS: dict[str, Callable[[Path], BinaryIO]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+}
+"""How a compressed file is opened, by its suffix."""
+
+NUMBER = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+LINE = re.compile(rb"%s(?:[ \t]+\d+:%s)*[ \t\r]*" % (NUMBER, NUMBER))
+
+
+def read_text(path: Path) -> bytes:
+    """The file's text, decompressed by its suffix. Raises UserError if it cannot be read."""
+    try:
+        with OPENERS.get(path.suffix, open)(path, "rb") as stream:
+            return stream.read()
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{path}: cannot be read: {reason}") from error
+
+
+def checksum(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
+
+
+def parse(text: bytes, name: str, width: int | None = None) -> tuple[csr_array, np.ndarray]:
+    """Rows (N, d) as CSR, boolean where every value is 1, and the labels (N,) float64.
+
+    d is `width`, or the largest index. Raises UserError with `name` and the line for a malformed
+    line, an index of 0, beyond the width or not above the one before it, and a value that is not
+    finite.
+    """
+    lines = text.rstrip().split(b"\n") if text.strip() else []
+    if not lines:
+        raise UserError(f"{name}: is empty; expected lines such as '-1 3:1 11:0.5'")
+    _check_form(lines, name)
+    pairs = np.array([line.count(b":") for line in lines])
+    # With every line well formed, the numbers stand in a known order: label, index, value, ...
+    numbers = np.array(b" ".join(lines).replace(b":", b" ").split(), dtype=np.float64)
+    starts = np.concatenate([[0], np.cumsum(pairs)])
+    at_label = 2 * starts[:-1] + np.arange(len(lines))
+    rest = np.delete(numbers, at_label)
+    indices, values, labels = rest[::2], rest[1::2], numbers[at_label]
+    _check_numbers(indices, values, labels, starts, name, width)
+    columns = (indices - 1).astype(np.int32)
+    shape = len(lines), width or int(indices.max(initial=1))
+    data = np.ones(len(values), bool) if (values == 1).all() else values
+    return csr_array((data, columns, starts.astype(np.int32)), shape=shape), labels
+
+
+def _check_form(lines: list[bytes], name: str) -> None:
+    for number, line in enumerate(lines, start=1):
+        if not LINE.fullmatch(line):
+            shown = line[:40].decode(errors="replace")
+            expected = "LABEL INDEX:VALUE ... with finite numbers and indices from 1"
+            raise UserError(f"{name}, line {number}: {shown!r}; expected {expected}")
+
+
+def _check_numbers(indices, values, labels, starts, name, width) -> None:
+    rows = np.repeat(np.arange(len(labels)), np.diff(starts))
+    decreasing = np.zeros(len(indices), bool)
+    decreasing[1:] = (np.diff(indices) <= 0) & (np.diff(rows) == 0)
+    limit = width or np.iinfo(np.int32).max
+    problems = {
+        "indices start at 1": indices < 1,
+        f"indices end at {limit}": indices > limit,
+        "indices must increase along a line": decreasing,
+        "values must be finite": ~np.isfinite(values),
+    }
+    for expected, wrong in problems.items():
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            found = f"{indices[first]:g}:{values[first]:g}"
+            raise UserError(f"{name}, line {rows[first] + 1}: {found}; {expected}")
+    if not np.isfinite(labels).all():
+        first = int(np.argmin(np.isfinite(labels)))
+        raise UserError(f"{name}, line {first + 1}: label {labels[first]:g}; it must be finite")
+
+
+def signs(labels: np.ndarray, name: str) -> np.ndarray:
+    """Two labels to -1 (the smaller) and +1, int8. Raises UserError for another number of them."""
+    classes = np.unique(labels)
+    if len(classes) != 2:
+        shown = ", ".join(f"{label:g}" for label in classes[:5])
+        raise UserError(f"{name}: has {len(classes)} classes ({shown}); expected two")
+    return np.where(labels == classes[1], 1, -1).astype(np.int8)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpi_lowrank.datasets import load, shard_rows, split_test
+from mpi_lowrank.errors import UserError
+
+
+def test_mushrooms_over_20_workers_are_406_rows_each_and_410_on_the_last():
+    shards = shard_rows(load("mushrooms").labels, 20, "contiguous", 0)
+    assert [len(rows) for rows in shards] == [406] * 19 + [410]
+    assert shards[0][0] == 0 and shards[-1][-1] == 8123
+
+
+@given(
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.sampled_from(["contiguous", "shuffled", "by_label"]),
+    st.integers(0, 3),
+)
+def test_every_row_goes_to_one_worker(rows, workers, order, seed):
+    labels = np.random.default_rng(0).choice([-1, 1], rows)
+    if workers > rows:
+        with pytest.raises(UserError, match=f"workers = {workers}"):
+            shard_rows(labels, workers, order, seed)
+        return
+    shards = shard_rows(labels, workers, order, seed)
+    assert sorted(np.concatenate(shards)) == list(range(rows))
+    assert {len(shard) for shard in shards[:-1]} <= {rows // workers} and len(shards) == workers
+
+
+def test_a_shuffle_belongs_to_its_seed():
+    labels = np.ones(100)
+    first, again, other = (shard_rows(labels, 3, "shuffled", seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first[1], again[1])
+    assert not np.array_equal(first[1], other[1])
+
+
+def test_rows_sorted_by_label_keep_their_order_within_one():
+    shards = shard_rows(np.array([1, -1, 1, -1, 1]), 2, "by_label", 0)
+    assert [rows.tolist() for rows in shards] == [[1, 3], [0, 2, 4]]
+
+
+@given(st.integers(1, 200), st.floats(0, 0.99), st.integers(0, 3))
+def test_held_out_rows_are_the_asked_share_and_nobody_s_else(rows, fraction, seed):
+    train, test = split_test(rows, fraction, seed)
+    assert len(test) == round(rows * fraction)
+    assert sorted([*train, *test]) == list(range(rows))
+    assert (np.diff(train) > 0).all() and (np.diff(test) > 0).all()
