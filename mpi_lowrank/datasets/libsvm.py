@@ -22,8 +22,10 @@ OPENERS: dict[str, Callable[[Path], BinaryIO]] = {
 }
 """How a compressed file is opened, by its suffix."""
 
-NUMBER = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-LINE = re.compile(rb"%s(?:[ \t]+\d+:%s)*[ \t\r]*" % (NUMBER, NUMBER))
+# Possessive throughout: a long line that is wrong at its end is refused in one pass.
+NUMBER = rb"[+-]?+(?:\d++\.?+\d*+|\.\d++)(?:[eE][+-]?+\d++)?+"
+LABEL, PAIR = re.compile(NUMBER), re.compile(rb"\d++:" + NUMBER)
+LINE = re.compile(rb"\s*+%s(?:\s++%s)*+\s*+" % (NUMBER, PAIR.pattern))
 
 
 def read_text(path: Path) -> bytes:
@@ -58,9 +60,13 @@ def parse(text: bytes, name: str, width: int | None = None) -> tuple[csr_array, 
     at_label = 2 * starts[:-1] + np.arange(len(lines))
     rest = np.delete(numbers, at_label)
     indices, values, labels = rest[::2], rest[1::2], numbers[at_label]
+    if not width and not len(indices):
+        raise UserError(
+            f"{name}: no line has an INDEX:VALUE; expected lines such as '-1 3:1 11:0.5'"
+        )
     _check_numbers(indices, values, labels, starts, name, width)
     columns = (indices - 1).astype(np.int32)
-    shape = len(lines), width or int(indices.max(initial=1))
+    shape = len(lines), width or int(indices.max())
     data = np.ones(len(values), bool) if (values == 1).all() else values
     return csr_array((data, columns, starts.astype(np.int32)), shape=shape), labels
 
@@ -68,9 +74,17 @@ def parse(text: bytes, name: str, width: int | None = None) -> tuple[csr_array, 
 def _check_form(lines: list[bytes], name: str) -> None:
     for number, line in enumerate(lines, start=1):
         if not LINE.fullmatch(line):
-            shown = line[:40].decode(errors="replace")
+            shown = _misfit(line)[:40].decode(errors="replace")
             expected = "LABEL INDEX:VALUE ... with finite numbers and indices from 1"
             raise UserError(f"{name}, line {number}: {shown!r}; expected {expected}")
+
+
+def _misfit(line: bytes) -> bytes:
+    """The first part of the line that is not what belongs at its place."""
+    label, *pairs = line.split() or [b""]
+    if not LABEL.fullmatch(label):
+        return label
+    return next(pair for pair in pairs if not PAIR.fullmatch(pair))
 
 
 def _check_numbers(indices, values, labels, starts, name, width) -> None:

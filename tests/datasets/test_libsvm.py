@@ -58,11 +58,19 @@ def test_ones_are_kept_as_booleans_and_other_values_as_floats():
     [
         ("", ["is empty"]),
         ("\n \n", ["is empty"]),
-        ("1 1:1\n-1 2;1\n", ["line 2", "'-1 2;1'", "LABEL INDEX:VALUE"]),
+        ("1\n-1\n", ["no line has an INDEX:VALUE"]),
+        ("1 1:1\n-1 2;1\n", ["line 2", "'2;1'", "LABEL INDEX:VALUE"]),
         ("1 1:1\n\n-1 2:1\n", ["line 2", "''"]),
-        ("1 1:1\none 2:1\n", ["line 2", "one 2:1"]),
-        ("1 1:1 2\n", ["line 1"]),
-        ("1 1:nan\n", ["line 1", "1:nan", "finite"]),
+        ("1 1:1\none 2:1\n", ["line 2", "'one'"]),
+        ("1 1:1 2\n", ["line 1", "'2'"]),
+        ("1 1:\n", ["line 1", "'1:'"]),
+        ("1 1: 2\n", ["line 1", "'1:'"]),
+        ("1 1.0:2\n", ["line 1", "'1.0:2'"]),
+        ("1 1:1_0\n", ["line 1", "'1:1_0'"]),
+        ("1 1:1 # note\n", ["line 1", "'#'"]),
+        ("1 1:nan\n", ["line 1", "'1:nan'", "finite"]),
+        ("1 1:1 2:-inf\n", ["line 1", "'2:-inf'", "finite"]),
+        ("nan 1:1\n", ["line 1", "'nan'"]),
         ("1 1:1\n1 2:1e999\n", ["line 2", "2:inf", "finite"]),
         ("1e999 2:1\n", ["line 1", "label inf"]),
         ("1 1:1\n1 1:2\n1 0:1 2:1\n", ["line 3", "0:1", "start at 1"]),
@@ -77,6 +85,18 @@ def test_a_malformed_line_is_named_with_its_number(text, words):
         libsvm.parse(text.encode(), "given")
     for word in ["given", *words]:
         assert word in str(caught.value)
+
+
+def test_a_long_line_that_is_wrong_at_its_end_is_refused_at_once():
+    line = "1 " + " ".join(f"{index}:255" for index in range(1, 5000))
+    with pytest.raises(UserError, match="line 1: 'x'"):
+        libsvm.parse(f"{line} x\n{line}\n".encode(), "given")
+
+
+def test_a_long_misfit_is_cut_short_in_the_message():
+    with pytest.raises(UserError) as caught:
+        libsvm.parse(b"1 " + b"x" * 100_000, "given")
+    assert len(str(caught.value)) < 200
 
 
 def test_an_index_beyond_the_declared_width_is_refused():
