@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from scipy.sparse import csr_array
 
+from mpi_lowrank.datasets.base import Dataset
 from mpi_lowrank.errors import UserError
 
 OPENERS: dict[str, Callable[[Path], BinaryIO]] = {
@@ -40,6 +41,12 @@ def read_text(path: Path) -> bytes:
 
 def checksum(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
+
+
+def dataset(name: str, text: bytes, place: str, width: int | None = None) -> Dataset:
+    """The text's rows under `name`; errors name the `place` where it lies. See `parse`."""
+    features, labels = parse(text, place, width)
+    return Dataset(name, features, signs(labels, place), checksum(text))
 
 
 def parse(text: bytes, name: str, width: int | None = None) -> tuple[csr_array, np.ndarray]:

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
-FILE = Path(__file__).with_name("mushrooms.npz")
+from mpi_lowrank.datasets.base import Dataset, Source, datasets
 
-SHA256 = "f39a4eb628dc61a7d43760815b061c9e497aa728ce1ad8bde57a09ef6043b538"
-"""Of LIBSVM's file `mushrooms`."""
+FILE = Path(__file__).with_name("mushrooms.npz")
 
 ATTRIBUTES = {
     "cap-shape": "cbfksx",
@@ -42,6 +41,24 @@ ATTRIBUTES = {
 """Each attribute's values in the order of LIBSVM's indices, which leave out stalk-root."""
 
 
+@datasets.register("mushrooms")
+class Mushrooms(Source):
+    """Its sha256 is that of LIBSVM's file, which the carried numbers make."""
+
+    rows, features = 8124, 112
+    licence = "UCI Mushroom, CC BY 4.0, doi 10.24432/C5959T"
+    sha256 = "f39a4eb628dc61a7d43760815b061c9e497aa728ce1ad8bde57a09ef6043b538"
+
+    def where(self) -> str:
+        return "bundled"
+
+    def fetch(self) -> Path:
+        return FILE
+
+    def load(self) -> Dataset:
+        return Dataset(self.name, *features_and_labels(), self.sha256)
+
+
 def features_and_labels() -> tuple[csr_array, np.ndarray]:
     """The rows (8124, 112) as a boolean CSR matrix; labels -1 poisonous, +1 edible."""
     with np.load(FILE) as carried:
@@ -54,14 +71,19 @@ def features_and_labels() -> tuple[csr_array, np.ndarray]:
 
 
 def encode(records: list[dict[str, str]]) -> tuple[np.ndarray, np.ndarray]:
-    """UCI records to column numbers (rows, 21) uint8 and labels (rows,) int8."""
-    widths = [len(values) for values in ATTRIBUTES.values()]
-    places = list(zip(np.cumsum([0, *widths[:-1]]), ATTRIBUTES.items(), strict=True))
+    """UCI records to column numbers (rows, 21) uint8 and labels (rows,) int8, -1 poisonous.
+
+    Raises KeyError for an attribute or a value that is missing or unknown.
+    """
+    numbers = {}  # of the columns, by attribute and value
+    for attribute, values in ATTRIBUTES.items():
+        for value in values:
+            numbers[attribute, value] = len(numbers)
     columns = [
-        [first + values.index(record.get(name, values[0])) for first, (name, values) in places]
-        for record in records
+        [numbers[attribute, record[attribute]] for attribute in ATTRIBUTES]
+        for record in ({"veil-type": "p"} | record for record in records)
     ]
-    labels = [-1 if record["class"] == "p" else 1 for record in records]
+    labels = [{"p": -1, "e": 1}[record["class"]] for record in records]
     return np.array(columns, np.uint8), np.array(labels, np.int8)
 
 
