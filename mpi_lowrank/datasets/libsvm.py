@@ -29,14 +29,17 @@ LABEL, PAIR = re.compile(NUMBER), re.compile(rb"\d++:" + NUMBER)
 LINE = re.compile(rb"\s*+%s(?:\s++%s)*+\s*+" % (NUMBER, PAIR.pattern))
 
 
-def read_text(path: Path) -> bytes:
-    """The file's text, decompressed by its suffix. Raises UserError if it cannot be read."""
+def read_text(path: Path, place: str | None = None) -> bytes:
+    """The file's text, decompressed by its suffix.
+
+    Raises UserError, which names `place` instead of the path if given, if it cannot be read.
+    """
     try:
         with OPENERS.get(path.suffix, open)(path, "rb") as stream:
             return stream.read()
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{path}: cannot be read: {reason}") from error
+        raise UserError(f"{place or path}: cannot be read: {reason}") from error
 
 
 def checksum(text: bytes) -> str:

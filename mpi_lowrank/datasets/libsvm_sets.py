@@ -12,9 +12,6 @@ from mpi_lowrank.errors import UserError
 VARIABLE = "MPI_LOWRANK_DATA"
 """The environment variable that names the cache folder."""
 
-RETRIES = 2
-"""After a failed download, a second apart and then two."""
-
 
 def cache_folder() -> Path:
     """The folder of fetched files: VARIABLE's, else the user's cache."""
@@ -30,6 +27,7 @@ class LibsvmSet(Source):
 
     site = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary/"
     file: str
+    retries = 2  # of a failed download, one second later, then two, ...
 
     def cached(self) -> Path | None:
         """Its file in the cache, if it is there."""
@@ -80,12 +78,13 @@ class LibsvmSet(Source):
 
         pooch.get_logger().setLevel("WARNING")
         # No checksum here: what is known is that of the decompressed file.
-        remote = pooch.create(folder, self.site, registry={self.file: None}, retry_if_failed=RETRIES)
-        return Path(remote.fetch(self.file, progressbar=sys.stderr.isatty()))
+        registry = {self.file: None}
+        site = pooch.create(folder, self.site, registry=registry, retry_if_failed=self.retries)
+        return Path(site.fetch(self.file, progressbar=sys.stderr.isatty()))
 
     def _verified(self, path: Path, place: str | None = None) -> bytes:
         """The file's text; `place` names it in the error if it is another one."""
-        text = libsvm.read_text(path)
+        text = libsvm.read_text(path, place)
         found = libsvm.checksum(text)
         if found != self.sha256:
             raise UserError(

@@ -1,6 +1,6 @@
 import pytest
 
-from mpi_lowrank.datasets import cache_folder
+from mpi_lowrank.datasets.libsvm_sets import cache_folder
 
 
 @pytest.fixture

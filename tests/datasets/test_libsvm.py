@@ -132,8 +132,13 @@ def test_other_than_two_classes_are_refused(labels, n):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match="none: cannot be read: No such file"):
+    with pytest.raises(UserError, match="none': no such file"):
         load(str(tmp_path / "none"))
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+        load(str(tmp_path))
 
 
 def test_w8a_is_read_whole(ground_truth):
