@@ -28,7 +28,7 @@ from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Problem
-from mpi_lowrank.progress import Progress
+from mpi_lowrank.progress import Progress, terminal
 from mpi_lowrank.record.schema import PHASES, PHASES_DTYPE
 from mpi_lowrank.record.writer import RecordWriter
 from mpi_lowrank.validity import (
@@ -85,6 +85,7 @@ class _Run:
         self.counted = comm.Dup()
         self.counted.Set_name("mpi-lowrank door")  # for profilers: all that the ledgers count
         self.root = comm.rank == 0
+        self.screen = terminal() if self.root else None
         self._datasets: dict[str, Dataset] = {}
         self._setup: tuple[object, _Setup] | None = None
         world.agree(comm, self._validate)
@@ -155,9 +156,9 @@ class _Run:
         door = Door(self.counted, Ledger(self.comm.rank))
         run = _CaseRun(self, case, self._prepare(case, door), door)
         began = time.time(), time.perf_counter()
-        cases = len(self.experiment.cases)
+        label = f"[{number + 1}/{len(self.experiment.cases)}] {case.label}"
         try:
-            with Progress(case.label, number, cases, case.rounds, self.root) as progress:
+            with Progress(label, case.rounds, self.screen, silent=not self.root) as progress:
                 status = run.rounds(progress)
         except BaseException:
             run.interrupt()

@@ -140,6 +140,18 @@ def test_a_target_ends_a_case_early(run):
     assert case["loss"][-1] <= 1.0 < case["loss"][-2] and len(case["loss"]) < 501
 
 
+def test_a_terminal_shows_a_bar_and_a_pipe_does_not(run, mpirun, tmp_path):
+    assert run(CASES, "--set", "rounds=3000")[2] == ""
+    ours, theirs = os.openpty()
+    program = [sys.executable, "-m", "mpi_lowrank", "run", "some.toml", "--out", "bar.h5"]
+    program += ["--set", "rounds=3000"]
+    subprocess.run([mpirun, "-n", "2", *program], cwd=tmp_path, stderr=theirs, check=True)
+    shown = os.read(ours, 10**6).decode()
+    os.close(theirs)
+    os.close(ours)
+    assert "[1/1] EF21 topk(k=3) 16x" in shown and "|grad|^2" in shown
+
+
 def wait_for_rows(path, patience=30):
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:

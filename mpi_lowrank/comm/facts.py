@@ -10,6 +10,8 @@ import numpy as np
 from mpi4py import MPI
 from threadpoolctl import threadpool_info
 
+from mpi_lowrank.comm.launch import library_name
+
 
 def local_facts() -> dict:
     """This rank's host, processor, cores it may use, and BLAS."""
@@ -56,7 +58,7 @@ def timing_problems(facts: list[dict]) -> list[str]:
 def attributes(comm: MPI.Intracomm, facts: list[dict]) -> dict:
     """The record's root attributes that describe MPI and the machines."""
     return {
-        "mpi_library": " ".join(MPI.Get_library_version().split()[:3]),
+        "mpi_library": library_name(MPI.Get_library_version()),
         "hosts": [fact["host"] for fact in facts],
         "cpu_models": sorted({fact["cpu"] for fact in facts}),
         "blas": "; ".join(sorted({blas for fact in facts for blas in fact["blas"]})),

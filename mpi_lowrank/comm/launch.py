@@ -1,6 +1,8 @@
 """What the launcher says, read from the environment before MPI is imported."""
 
 import os
+import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,7 +48,7 @@ def check_library(launch: Launch, library: str) -> None:
     speaks = {"mpich": "mpich", "openmpi": "openmpi", "pmix": "openmpi"}.get(launch.launcher)
     if launch.size > 1 and speaks not in (None, loaded):
         raise UserError(
-            f"launched by {launch.launcher}'s mpirun, but mpi4py loads {_name(library)}: "
+            f"launched by {launch.launcher}'s mpirun, but mpi4py loads {library_name(library)}: "
             + _advice(launch.size)
         )
 
@@ -55,13 +57,15 @@ def check_size(launch: Launch, size: int, library: str) -> None:
     """Refuse N processes of which each one is an MPI world of `size` instead of N."""
     if size < launch.size:
         raise UserError(
-            f"{launch.size} processes were launched, but MPI ({_name(library)}) sees a world of "
-            f"{size}: " + _advice(launch.size)
+            f"{launch.size} processes were launched, but MPI ({library_name(library)}) sees "
+            f"a world of {size}: " + _advice(launch.size)
         )
 
 
-def _name(library: str) -> str:
-    return " ".join(library.replace("\t", " ").splitlines()[0].split()[:4]).rstrip(",")
+def library_name(library: str) -> str:
+    """ "MPICH 5.0.2" or "Open MPI v5.0.11" out of MPI_Get_library_version's text."""
+    first = library.splitlines()[0].split(",")[0]
+    return " ".join(first.replace("Version:", "").split())
 
 
 def _advice(size: int) -> str:
@@ -71,8 +75,5 @@ def _advice(size: int) -> str:
 
 def own_mpirun() -> str:
     """The mpirun beside this Python (an MPI wheel's), else the first on the path."""
-    import shutil
-    import sys
-
     beside = os.path.join(os.path.dirname(sys.executable), "mpirun")
     return beside if os.path.exists(beside) else shutil.which("mpirun") or "mpirun"

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mpi_lowrank.comm.launch import check_library, check_size, read_launch
+from mpi_lowrank.comm.launch import check_library, check_size, library_name, read_launch
 from mpi_lowrank.errors import UserError
 
 MPICH, OPENMPI = "MPICH Version:\t5.0.2\nMPICH Release", "Open MPI v5.0.11, package: Open MPI"
@@ -32,6 +32,11 @@ def test_a_launcher_of_another_mpi_is_refused_by_name():
     check_library(launch, OPENMPI)
     with pytest.raises(UserError, match=r"openmpi's mpirun.*loads MPICH.*mpirun -n 4"):
         check_library(launch, MPICH)
+
+
+def test_libraries_are_called_by_name_and_version():
+    assert library_name(MPICH) == "MPICH 5.0.2"
+    assert library_name(OPENMPI) == "Open MPI v5.0.11"
 
 
 def test_singletons_are_refused_and_a_lone_process_is_not():
