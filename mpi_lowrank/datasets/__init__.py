@@ -11,10 +11,10 @@ from mpi_lowrank.errors import UserError
 
 __all__ = [
     "Dataset",
-    "catalogue",
     "check",
     "datasets",
     "fetch",
+    "listing",
     "load",
     "shard_rows",
     "split_test",
@@ -40,7 +40,7 @@ def fetch(name: str) -> Path:
     return datasets[name]().fetch()
 
 
-def catalogue() -> list[dict]:
+def listing() -> list[dict]:
     """A row a known set: name, rows, features, where it is, licence."""
     sources = [datasets[name]() for name in datasets.names()]
     return [

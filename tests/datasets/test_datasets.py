@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from mpi_lowrank.datasets import catalogue, check, load
+from mpi_lowrank.cli import main
+from mpi_lowrank.datasets import check, listing, load
 
 TEXT = b"-1 1:1 3:1\n+1 2:1\n"
 
@@ -63,9 +64,18 @@ def test_a_file_does_not_take_the_name_of_a_known_set(file, monkeypatch):
 def test_the_catalogue_says_where_each_set_is(tmp_path, monkeypatch):
     monkeypatch.setenv("MPI_LOWRANK_DATA", str(tmp_path))
     (tmp_path / "a9a.xz").touch()
-    where = {entry["name"]: entry["where"] for entry in catalogue()}
+    where = {entry["name"]: entry["where"] for entry in listing()}
     assert where["mushrooms"] == "bundled" and where["a9a"] == "cached"
     assert where["w8a"] == "not fetched"
+
+
+def test_the_command_line_lists_fetches_and_checks(file, capsys):
+    assert main(["data", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["datasets"] == listing()
+    assert main(["data", "fetch", "mushrooms"]) == 0
+    assert capsys.readouterr().out.endswith("mushrooms.npz\n")
+    assert main(["data", "check", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == check(file)
 
 
 def test_another_distribution_adds_its_data_set_by_an_entry_point(tmp_path):
@@ -75,8 +85,8 @@ def test_another_distribution_adds_its_data_set_by_an_entry_point(tmp_path):
     entry = "[mpi_lowrank.datasets]\nmine = mine:Mine\n"
     (tmp_path / "mine-1.dist-info" / "entry_points.txt").write_text(entry)
     program = (
-        "from mpi_lowrank.datasets import catalogue, load\n"
-        "print(load('mine').features.shape, [e['licence'] for e in catalogue()])"
+        "from mpi_lowrank.datasets import listing, load\n"
+        "print(load('mine').features.shape, [e['licence'] for e in listing()])"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     run = subprocess.run(

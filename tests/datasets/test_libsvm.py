@@ -125,6 +125,21 @@ def test_compressed_files_are_read_and_truncated_ones_refused(tmp_path, suffix, 
             load(str(path))
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
+def test_what_is_not_compressed_as_its_name_says_is_refused(tmp_path, suffix):
+    path = tmp_path / f"set{suffix}"
+    path.write_bytes(b"-1 1:1 4:2.5\n" * 20)
+    with pytest.raises(UserError, match=f"set{suffix}: cannot be read"):
+        load(str(path))
+
+
+def test_a_damaged_gzip_file_is_refused(tmp_path):
+    path = tmp_path / "set.gz"
+    path.write_bytes(gzip.compress(b"-1 1:1 4:2.5\n")[:10] + b"\xff" * 30)
+    with pytest.raises(UserError, match=r"set\.gz: cannot be read"):
+        load(str(path))
+
+
 @pytest.mark.parametrize(("labels", "n"), [("1 1", 1), ("1 2 3", 3)])
 def test_other_than_two_classes_are_refused(labels, n):
     with pytest.raises(UserError, match=f"has {n} classes"):

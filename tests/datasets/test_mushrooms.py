@@ -5,6 +5,9 @@ import pytest
 
 from mpi_lowrank.datasets import fetch, load, mushrooms
 
+# Of the UCI file without its attribute stalk-root.
+UCI_SHA256 = "8396e2659a87c7188f4b06562352e3c2032c985a6373ff7187bcba441cf23b96"
+
 
 @pytest.fixture
 def record():
@@ -25,6 +28,18 @@ def test_the_carried_records_make_libsvm_s_file_byte_for_byte():
     text = libsvm_text(features, labels)
     assert len(text) == 879712
     assert hashlib.sha256(text).hexdigest() == mushrooms.Mushrooms.sha256
+
+
+def test_the_carried_records_decode_to_uci_s():
+    features, labels = mushrooms.features_and_labels()
+    values = "".join(mushrooms.ATTRIBUTES.values())
+    lines = [
+        ",".join(["p" if label < 0 else "e", *(values[column] for column in row)])
+        for row, label in zip(features.indices.reshape(len(labels), -1), labels, strict=True)
+    ]
+    assert lines[0] == "p,x,s,n,t,p,f,c,n,k,e,s,s,w,w,p,w,o,p,k,s,u"
+    text = "".join(f"{line}\n" for line in lines)
+    assert hashlib.sha256(text.encode()).hexdigest() == UCI_SHA256
 
 
 def test_the_rows_are_boolean_and_counted_as_published():

@@ -38,8 +38,10 @@ def test_a_shuffle_belongs_to_its_seed():
 
 
 def test_rows_sorted_by_label_keep_their_order_within_one():
-    shards = shard_rows(np.array([1, -1, 1, -1, 1]), 2, "by_label", 0)
-    assert [rows.tolist() for rows in shards] == [[1, 3], [0, 2, 4]]
+    labels = load("mushrooms").labels
+    first, *_, last = shard_rows(labels, 4, "by_label", 0)
+    np.testing.assert_array_equal(first, np.flatnonzero(labels == -1)[:2031])
+    np.testing.assert_array_equal(last, np.flatnonzero(labels == 1)[-2031:])
 
 
 @given(st.integers(1, 200), st.floats(0, 0.99), st.integers(0, 3))
