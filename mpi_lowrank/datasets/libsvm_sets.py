@@ -105,6 +105,7 @@ def _reason(error: OSError) -> str:
 class Phishing(LibsvmSet):
     file, rows, features = "phishing", 11055, 68
     licence = "UCI Phishing Websites, CC BY 4.0"
+    # Published in one place only, unlike the others.
     sha256 = "0cf66ef36604c393da9359b2e5d894a2df8aee31fd184633cefa138add2ef08a"
 
 
