@@ -43,7 +43,7 @@ class Choice:
 class Data:
     """Which rows, and which worker gets which."""
 
-    name: str = "mushrooms"  # a known data set, or the path of a LIBSVM file
+    name: str | None = None  # a known data set or a LIBSVM file's path; None: the problem's default
     order: Literal["contiguous", "shuffled", "by_label"] = "contiguous"  # of rows over workers
     test_fraction: float = 0.0  # share of the rows held out, chosen by the seed
 

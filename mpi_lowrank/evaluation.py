@@ -50,7 +50,7 @@ class Evaluator:
         return Measures(
             loss=float(loss / self.total),
             grad_norm_sq=float(gradient @ gradient),
-            train_accuracy=float(right / self.train_rows),
+            train_accuracy=float(right / self.train_rows) if self.train_rows else np.nan,
             test_accuracy=float(right_held_out / self.test_rows) if self.test_rows else np.nan,
             worker_norm=float(np.sqrt(squares / self.total)),
         )

@@ -115,20 +115,23 @@ class _Run:
         try:
             dataset = self._dataset(case)
             problem = problems[case.problem.name]
-            block = problem.model(dataset.features.shape[1], **case.problem.arguments())[0].shape
+            block = problem.model(dataset, **case.problem.arguments())[0].shape
             key = "compressor."
             compressor = make_compressor(case, block)
             if case.stepsize is None:
                 anything = Constants(1.0, np.ones(case.workers or self.comm.size))
                 methods[case.method.name].theory_stepsize(anything, compressor)
             key = ""
-            assign(dataset, case.data, case.workers or self.comm.size, case.seed)
+            if dataset is not None:
+                assign(dataset, case.data, case.workers or self.comm.size, case.seed)
         except OptionError as error:
             where = f"{case.label}: {key}{error.option}"
             raise fail(self.experiment, where, error.value, error.allowed) from error
 
-    def _dataset(self, case: Case) -> Dataset:
-        name = case.data.name
+    def _dataset(self, case: Case) -> Dataset | None:
+        name = case.data.name or problems[case.problem.name].default_data
+        if name is None:
+            return None
         if name not in self._datasets:
             self._datasets[name] = load(name)
         return self._datasets[name]
@@ -174,9 +177,7 @@ class _Run:
 
     def _make_setup(self, case: Case, door: Door) -> _Setup:
         placement = Placement(case.workers or self.comm.size, self.comm.size, self.comm.rank)
-        dataset = self._dataset(case) if self.root else None
-        rows = assign(dataset, case.data, placement.total, case.seed) if self.root else None
-        shards = distribute(door, placement, dataset, rows)
+        shards = self._shards(case, placement, door)
         dtype = np.dtype(case.dtype)
         problem = problems[case.problem.name](shards, dtype, **case.problem.arguments())
 
@@ -191,6 +192,13 @@ class _Run:
         constants = Constants(smoothness.L, L_i)
         reasons = check_gradient(door, problem, initial(case, problem.d), placement.local)
         return _Setup(placement, shards, problem, constants, reasons)
+
+    def _shards(self, case: Case, placement: Placement, door: Door) -> LocalShards:
+        if problems[case.problem.name].default_data is None:
+            return LocalShards(placement.workers, placement.total, case.seed, workers=[])
+        dataset = self._dataset(case) if self.root else None
+        rows = assign(dataset, case.data, placement.total, case.seed) if self.root else None
+        return distribute(door, placement, dataset, rows, case.seed)
 
 
 def initial(case: Case, d: int) -> np.ndarray:
@@ -300,7 +308,7 @@ class _CaseRun:
             "method": str(case.method),
             "compressor": str(case.compressor),
             "problem": str(case.problem),
-            "data": case.data.name,
+            "data": case.data.name or self.setup.problem.default_data,
             "order": case.data.order,
             "test_fraction": case.data.test_fraction,
             "workers": self.setup.placement.total,

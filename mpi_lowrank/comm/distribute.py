@@ -1,7 +1,7 @@
 """Rank 0 reads the data; every rank gets the rows of its own workers and no others."""
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.placement import Placement
@@ -20,60 +20,77 @@ def assign(dataset: Dataset, data: Data, workers: int, seed: int) -> list[list[n
 
 
 def distribute(
-    door: Door, placement: Placement, dataset: Dataset | None, assigned: list | None
+    door: Door, placement: Placement, dataset: Dataset | None, assigned: list | None, seed: int
 ) -> LocalShards:
     """Hand out the rows; `dataset` and `assigned` (from `assign`) are read on rank 0 only."""
     if door.rank > 0:
-        return _receive(door, placement.local)
+        return _unpack(_receive(door, placement.local), placement, seed)
     parcels = [_pack(dataset, assigned, workers) for workers in _workers(placement)]
     for rank, parcel in enumerate(parcels[1:], start=1):
         for part in parcel:
             door.send(part, rank, PURPOSE)
-    return _unpack(parcels[0], placement.local)
+    return _unpack(parcels[0], placement, seed)
 
 
 def _workers(placement: Placement) -> list[range]:
     return [Placement(placement.total, placement.ranks, r).workers for r in range(placement.ranks)]
 
 
+HEADER = 8
+"""Numbers in a parcel before the sizes of its shards."""
+
+
 def _pack(dataset, assigned, workers):
-    """Flat arrays: sizes, then the CSR parts and the labels of the rank's rows."""
+    """Flat arrays: sizes, the labels of the rank's rows, and their CSR parts or dense rows."""
     train, test = assigned
     mine = [train[w] for w in workers] + [np.concatenate([test[w] for w in workers])]
     rows = np.concatenate(mine)
     features = dataset.features[rows]
-    longest, trained, tested = max(map(len, train)), sum(map(len, train)), sum(map(len, test))
-    boolean = features.dtype == bool
-    numbers = [features.shape[1], longest, trained, tested, boolean, features.nnz]
+    sparse = issparse(features)
+    stored = features.data if sparse else features
+    boolean = stored.dtype == bool
+    numbers = [features.shape[1], max(map(len, train)), sum(map(len, train)), sum(map(len, test))]
+    numbers += [len(np.unique(dataset.labels)), sparse, boolean, stored.size]
     header = np.array([*numbers, *map(len, mine)], dtype=np.int64)
-    values = features.data.view(np.uint8) if boolean else features.data
-    labels = dataset.labels[rows]
-    return header, features.indptr.astype(np.int64), features.indices, values, labels
+    values = stored.view(np.uint8) if boolean else stored.astype(np.float64)
+    parts = (features.indptr.astype(np.int64), features.indices) if sparse else ()
+    return header, dataset.labels[rows].astype(np.int8), values, *parts
 
 
 def _receive(door, local):
-    header = np.empty(6 + local + 1, np.int64)
+    header = np.empty(HEADER + local + 1, np.int64)
     door.receive(header, 0, PURPOSE)
-    rows, nonzeros, boolean = header[6:].sum(), header[5], header[4]
-    parts = [
-        np.empty(rows + 1, np.int64),
-        np.empty(nonzeros, np.int32),
-        np.empty(nonzeros, np.uint8 if boolean else np.float64),
-        np.empty(rows, np.int8),
-    ]
+    sparse, boolean, stored = header[5:HEADER]
+    rows = header[HEADER:].sum()
+    parts = [np.empty(rows, np.int8), np.empty(stored, np.uint8 if boolean else np.float64)]
+    if sparse:
+        parts += [np.empty(rows + 1, np.int64), np.empty(stored, np.int32)]
     for part in parts:
         door.receive(part, 0, PURPOSE)
-    return _unpack((header, *parts), local)
+    return header, *parts
 
 
-def _unpack(parcel, local):
-    header, starts, columns, values, labels = parcel
-    d, longest, trained, tested, boolean, _ = (int(number) for number in header[:6])
+def _unpack(parcel, placement, seed):
+    header, labels, values, *parts = parcel
+    d, longest, trained, tested, classes, sparse, boolean, _ = map(int, header[:HEADER])
     values = values.view(bool) if boolean else values
-    features = csr_array((values, columns, starts), shape=(len(labels), d))
-    ends = np.cumsum(header[6:])
+    if sparse:
+        features = csr_array((values, parts[1], parts[0]), shape=(len(labels), d))
+    else:
+        features = values.reshape(len(labels), d)
+    sizes = header[HEADER:]
     rows = [
         Rows(features[end - size : end], labels[end - size : end])
-        for end, size in zip(ends, header[6:], strict=True)
+        for end, size in zip(np.cumsum(sizes), sizes, strict=True)
     ]
-    return LocalShards(rows[:local], rows[local], longest, trained, tested)
+    return LocalShards(
+        numbers=placement.workers,
+        total=placement.total,
+        seed=seed,
+        workers=rows[:-1],
+        test=rows[-1],
+        longest=longest,
+        train_rows=trained,
+        test_rows=tested,
+        classes=classes,
+    )

@@ -8,9 +8,9 @@ from scipy.sparse import csr_array
 
 
 class Rows(NamedTuple):
-    """Some rows of a data set: features (rows, d), labels (rows,)."""
+    """Some rows of a data set: features (rows, d), CSR or dense, and labels (rows,)."""
 
-    features: csr_array
+    features: csr_array | np.ndarray
     labels: np.ndarray
 
 
@@ -18,12 +18,18 @@ class Rows(NamedTuple):
 class LocalShards:
     """The shards of a rank's workers, in order, and its part of the held-out rows.
 
-    `longest`: rows of the longest shard of all workers on all ranks. `train_rows`, `test_rows`:
-    rows on all ranks together.
+    `numbers`: the rank's workers among the `total`. `longest`: rows of the longest shard of all
+    workers on all ranks. `train_rows`, `test_rows`: rows on all ranks together. `classes`: of the
+    whole data set. A problem that makes its own data finds no rows here, only `numbers`, `total`
+    and the case's `seed`.
     """
 
+    numbers: range
+    total: int
+    seed: int
     workers: list[Rows]
-    test: Rows
-    longest: int
-    train_rows: int
-    test_rows: int
+    test: Rows | None = None
+    longest: int = 0
+    train_rows: int = 0
+    test_rows: int = 0
+    classes: int = 0

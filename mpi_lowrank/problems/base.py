@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from mpi_lowrank.datasets import Dataset
+
 MeanOverWorkers = Callable[[np.ndarray], np.ndarray]
 """Collective: the local workers' rows (workers, k) to their mean over all workers (k,)."""
 
@@ -28,9 +30,15 @@ class Smoothness:
 
 
 class Problem(ABC):
-    """The local workers' functions. Rows of every array belong to workers, in order."""
+    """The local workers' functions. Rows of every array belong to workers, in order.
+
+    Made with (shards, dtype, **options): see `LocalShards`. The options are the keyword-only
+    arguments of `__init__`, and `model` takes the same.
+    """
 
     name: str
+    default_data: str | None
+    """The data set of a case that names none; None: the problem makes its own data."""
     blocks: tuple[Block, ...]
     """The model's parameters."""
 
@@ -41,8 +49,11 @@ class Problem(ABC):
 
     @classmethod
     @abstractmethod
-    def model(cls, features: int, **options) -> tuple[Block, ...]:
-        """The blocks for rows of `features` numbers, before any data are distributed."""
+    def model(cls, dataset: Dataset | None, **options) -> tuple[Block, ...]:
+        """The model's blocks, before any data are handed out; None if it makes its own data.
+
+        Raises OptionError for an impossible option, UserError for data that do not fit.
+        """
 
     @abstractmethod
     def gradients(self, x: np.ndarray, out: np.ndarray) -> None:
@@ -54,7 +65,7 @@ class Problem(ABC):
 
     @abstractmethod
     def correct(self, x: np.ndarray) -> tuple[int, int]:
-        """The local training and held-out rows classified rightly."""
+        """The local training and held-out rows classified rightly; (0, 0) where there is none."""
 
     @abstractmethod
     def smoothness(self, mean: MeanOverWorkers) -> Smoothness:

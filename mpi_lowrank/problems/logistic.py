@@ -3,10 +3,11 @@
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import issparse
 from scipy.special import expit
 
 from mpi_lowrank.datasets.local import LocalShards
-from mpi_lowrank.errors import OptionError
+from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Problem, Smoothness, largest_eigenvalue
 from mpi_lowrank.problems.sparse import StackedRows
@@ -24,6 +25,8 @@ class LogisticRegression(Problem):
     A_i^T A_i / (4 m_i): with unequal shards f is the mean of the f_i, not of the rows.
     """
 
+    default_data = "mushrooms"
+
     def __init__(
         self,
         shards: LocalShards,
@@ -34,7 +37,7 @@ class LogisticRegression(Problem):
     ):
         self._shards = shards
         features = [rows.features for rows in shards.workers]
-        self.blocks = self.model(features[0].shape[1], lambda_=lambda_)
+        self.blocks = (Block("x", (features[0].shape[1],)),)
         self.regularizer, self.strength = regularizer, lambda_
         self._rows = StackedRows(features, shards.longest, dtype)
         self._sizes = np.array([len(rows.labels) for rows in shards.workers])
@@ -47,10 +50,14 @@ class LogisticRegression(Problem):
         self._x2, self._slope = np.zeros((2, self.d), dtype)
 
     @classmethod
-    def model(cls, features, *, regularizer="nonconvex", lambda_=0.1):
+    def model(cls, dataset, *, regularizer="nonconvex", lambda_=0.1):
         if lambda_ < 0:
             raise OptionError("lambda", lambda_, "a number from 0")
-        return (Block("x", (features,)),)
+        if not issparse(dataset.features) or len(np.unique(dataset.labels)) != 2:
+            raise UserError(
+                f"data {dataset.name}: logistic regression needs sparse rows of 2 classes"
+            )
+        return (Block("x", dataset.features.shape[1:]),)
 
     def gradients(self, x, out):
         margins = self._margins

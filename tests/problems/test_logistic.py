@@ -15,7 +15,8 @@ def shards_of(dataset, workers):
     assigned = shard_rows(dataset.labels, workers, "contiguous", 0)
     rows = [Rows(dataset.features[r], dataset.labels[r]) for r in assigned]
     longest = max(len(r) for r in assigned)
-    return LocalShards(rows, Rows(dataset.features[:0], dataset.labels[:0]), longest, 8124, 0)
+    test = Rows(dataset.features[:0], dataset.labels[:0])
+    return LocalShards(range(workers), workers, 0, rows, test, longest, 8124, 0, 2)
 
 
 def make(shards, dtype=np.float64, **options):
@@ -113,7 +114,8 @@ def test_real_valued_sparse_rows_with_empty_ones_and_held_out_rows():
     dense[4] = 0
     labels = np.where(rng.random(9) < 0.5, -1, 1).astype(np.int8)
     rows = [Rows(csr_array(dense[:3]), labels[:3]), Rows(csr_array(dense[3:7]), labels[3:7])]
-    shards = LocalShards(rows, Rows(csr_array(dense[7:]), labels[7:]), 4, 7, 2)
+    test = Rows(csr_array(dense[7:]), labels[7:])
+    shards = LocalShards(range(2), 2, 0, rows, test, 4, 7, 2, 2)
     problem = make(shards, regularizer="l2", lambda_=0.5)
     x, out = rng.standard_normal(5), np.zeros((2, 5))
     problem.gradients(x, out)
@@ -124,6 +126,6 @@ def test_real_valued_sparse_rows_with_empty_ones_and_held_out_rows():
     assert problem.correct(x)[1] == ((dense[7:] @ x > 0) == (labels[7:] > 0)).sum()
 
 
-def test_a_negative_lambda_is_refused(mushrooms):
+def test_a_negative_lambda_is_refused():
     with pytest.raises(OptionError):
-        make(mushrooms, lambda_=-1.0)
+        problems["logistic"].model(load("mushrooms"), lambda_=-1.0)
