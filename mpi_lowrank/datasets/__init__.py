@@ -65,7 +65,7 @@ def check(path: str | Path) -> dict:
         "rows": features.shape[0],
         "features": features.shape[1],
         "nonzeros": features.nnz,
-        "classes": {f"{c:g}": int(n) for c, n in zip(classes, counts, strict=True)},
+        "classes": {libsvm.shortest(c): int(n) for c, n in zip(classes, counts, strict=True)},
         "sha256": found,
         "known as": next((n for n in datasets.names() if datasets[n].sha256 == found), None),
     }

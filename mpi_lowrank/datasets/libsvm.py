@@ -108,20 +108,26 @@ def _check_numbers(indices, values, labels, starts, name, width) -> None:
         "indices must increase along a line": decreasing,
         "values must be finite": ~np.isfinite(values),
     }
-    for expected, wrong in problems.items():
-        if wrong.any():
-            first = int(np.argmax(wrong))
-            found = f"{indices[first]:g}:{values[first]:g}"
-            raise UserError(f"{name}, line {rows[first] + 1}: {found}; {expected}")
+    firsts = [(int(np.argmax(wrong)), what) for what, wrong in problems.items() if wrong.any()]
+    if firsts:
+        first, expected = min(firsts, key=lambda problem: problem[0])
+        found = f"{shortest(indices[first])}:{shortest(values[first])}"
+        raise UserError(f"{name}, line {rows[first] + 1}: {found}; {expected}")
     if not np.isfinite(labels).all():
         first = int(np.argmin(np.isfinite(labels)))
-        raise UserError(f"{name}, line {first + 1}: label {labels[first]:g}; it must be finite")
+        found = shortest(labels[first])
+        raise UserError(f"{name}, line {first + 1}: label {found}; it must be finite")
+
+
+def shortest(number: float) -> str:
+    """The shortest text that is read back as this very number: 1, -0.5, 1e+300."""
+    return repr(float(number)).removesuffix(".0")
 
 
 def signs(labels: np.ndarray, name: str) -> np.ndarray:
     """Two labels to -1 (the smaller) and +1, int8. Raises UserError for another number of them."""
     classes = np.unique(labels)
     if len(classes) != 2:
-        shown = ", ".join(f"{label:g}" for label in classes[:5])
+        shown = ", ".join(map(shortest, classes[:5]))
         raise UserError(f"{name}: has {len(classes)} classes ({shown}); expected two")
     return np.where(labels == classes[1], 1, -1).astype(np.int8)

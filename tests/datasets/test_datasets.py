@@ -45,6 +45,12 @@ def test_check_tells_what_a_file_holds(file):
     assert found == json.loads(json.dumps(found))
 
 
+def test_check_tells_apart_labels_that_differ_in_the_last_digit(file):
+    file.write_bytes(b"1234567 1:1\n1234568 1:1\n0.30000000000000004 1:1\n0.3 1:1\n0.3 1:1\n")
+    counts = {"1234567": 1, "1234568": 1, "0.30000000000000004": 1, "0.3": 2}
+    assert check(file)["classes"] == counts
+
+
 def test_check_knows_libsvm_s_files(ground_truth):
     assert check(ground_truth("mushrooms"))["known as"] == "mushrooms"
 

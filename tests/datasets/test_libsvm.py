@@ -75,9 +75,11 @@ def test_ones_are_kept_as_booleans_and_other_values_as_floats():
         ("1e999 2:1\n", ["line 1", "label inf"]),
         ("1 1:1\n1 1:2\n1 0:1 2:1\n", ["line 3", "0:1", "start at 1"]),
         ("1 3:1 2:1\n", ["line 1", "2:1", "must increase"]),
+        ("1 3:1 2:1\n1 0:1\n1 1:1e999\n", ["line 1", "2:1", "must increase"]),
+        ("1 3:1 0:1\n", ["line 1", "0:1", "start at 1"]),
         ("1 3:1 3:1\n", ["line 1", "3:1", "must increase"]),
         ("1 -3:1\n", ["line 1"]),
-        ("1 99999999999:1\n", ["line 1", "end at"]),
+        ("1 99999999999:1\n", ["line 1", "99999999999:1", "end at"]),
     ],
 )
 def test_a_malformed_line_is_named_with_its_number(text, words):
