@@ -28,6 +28,8 @@ class LibsvmSet(Source):
     site = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary/"
     file: str
     retries = 2  # of a failed download, one second later, then two, ...
+    # Seconds to connect and between two pieces: many a compute node's packets are just dropped.
+    timeout = (5, 30)
 
     def cached(self) -> Path | None:
         """Its file in the cache, if it is there."""
@@ -69,8 +71,8 @@ class LibsvmSet(Source):
                 return path.replace(folder / path.name)
         except OSError as error:  # requests' errors as well
             raise UserError(
-                f"{url}: cannot be downloaded into {folder} ({_reason(error)}); with a machine "
-                f"that can, put it there, or into any folder and name that in {VARIABLE}"
+                f"{url}: cannot be downloaded into {folder} ({_reason(error)}); download it on a "
+                f"machine that can and put it there, or into a folder that {VARIABLE} names"
             ) from error
 
     def _download_to(self, folder: str) -> Path:
@@ -80,7 +82,9 @@ class LibsvmSet(Source):
         # No checksum here: what is known is that of the decompressed file.
         registry = {self.file: None}
         site = pooch.create(folder, self.site, registry=registry, retry_if_failed=self.retries)
-        return Path(site.fetch(self.file, progressbar=sys.stderr.isatty()))
+        bar = sys.stderr.isatty()
+        downloader = pooch.HTTPDownloader(progressbar=bar, timeout=self.timeout)
+        return Path(site.fetch(self.file, downloader=downloader))
 
     def _verified(self, path: Path, place: str | None = None) -> bytes:
         """The file's text; `place` names it in the error if it is another one."""

@@ -1,6 +1,8 @@
 import bz2
 import hashlib
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,11 +15,14 @@ TEXT = b"-1 1:1 3:1\n+1 2:1\n"
 
 
 class Site(ThreadingHTTPServer):
-    """On loopback: sends `body`, after as many errors of the server as `failures` says."""
+    """On loopback: sends `body`, after as many errors of the server as `failures` says.
+
+    With `promised`, it announces so many bytes and breaks off after the body.
+    """
 
     def __init__(self, body):
         super().__init__(("127.0.0.1", 0), Answer)
-        self.body, self.failures, self.paths = body, 0, []
+        self.body, self.failures, self.promised, self.paths = body, 0, None, []
 
     @property
     def address(self):
@@ -29,7 +34,8 @@ class Answer(BaseHTTPRequestHandler):
         self.server.paths.append(self.path)
         failing = self.server.failures >= len(self.server.paths)
         self.send_response(503 if failing else 200)
-        self.send_header("Content-Length", str(0 if failing else len(self.server.body)))
+        length = self.server.promised or len(self.server.body)
+        self.send_header("Content-Length", str(0 if failing else length))
         self.end_headers()
         if not failing:
             self.wfile.write(self.server.body)
@@ -41,6 +47,7 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")  # the machine may name a proxy for all else
     return tmp_path / "cache"
 
 
@@ -141,6 +148,28 @@ def test_without_a_network_the_error_says_what_to_do(tiny, cache):
         tiny.fetch()
     for words in ("http://127.0.0.1:9/tiny.bz2", "ConnectionError", str(cache), VARIABLE):
         assert words in str(caught.value)
+
+
+@pytest.fixture
+def silent():
+    """A port on loopback that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_site_that_does_not_answer_is_given_up_in_time(tiny, cache, silent):
+    tiny.site, tiny.retries, tiny.timeout = f"http://127.0.0.1:{silent}/", 0, 0.2
+    start = time.monotonic()
+    with pytest.raises(UserError, match="ReadTimeout"):
+        tiny.fetch()
+    assert time.monotonic() - start < 5 and list(cache.iterdir()) == []
+
+
+def test_a_download_that_breaks_off_leaves_nothing_behind(tiny, site, cache):
+    site.promised, tiny.retries = 1000, 0
+    with pytest.raises(UserError, match="cannot be downloaded into"):
+        tiny.fetch()
+    assert list(cache.iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_written_is_named(tiny, cache):
