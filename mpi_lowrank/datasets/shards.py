@@ -1,6 +1,6 @@
 """Which rows are held out, and which worker gets which of the others."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -31,7 +31,9 @@ def shard_rows(labels: np.ndarray, workers: int, order: Order, seed: int) -> lis
         arranged = np.random.default_rng(seed).permutation(rows)
     elif order == "by_label":
         arranged = np.argsort(labels, kind="stable")
-    else:
+    elif order == "contiguous":
         arranged = np.arange(rows)
+    else:
+        raise OptionError("order", order, ", ".join(get_args(Order)))
     size = rows // workers
     return np.split(arranged, np.arange(1, workers) * size)

@@ -30,6 +30,11 @@ def test_every_row_goes_to_one_worker(rows, workers, order, seed):
     assert {len(shard) for shard in shards[:-1]} <= {rows // workers} and len(shards) == workers
 
 
+def test_an_unknown_order_is_refused_with_the_known_ones():
+    with pytest.raises(UserError, match="order = 'sorted': allowed is contiguous, shuffled, by_"):
+        shard_rows(np.ones(4), 2, "sorted", 0)
+
+
 def test_a_shuffle_belongs_to_its_seed():
     labels = np.ones(100)
     first, again, other = (shard_rows(labels, 3, "shuffled", seed) for seed in (5, 5, 6))
