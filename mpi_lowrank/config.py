@@ -4,11 +4,13 @@ import inspect
 import itertools
 import tomllib
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from mpi_lowrank.choice import Choice, spell
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.methods import methods
@@ -17,26 +19,6 @@ from mpi_lowrank.registry import Registry
 
 METRICS = ("loss", "grad_norm_sq", "train_accuracy", "test_accuracy")
 """What a case can be stopped by: the losses by falling to it, the accuracies by rising to it."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A component by name, with its options: "topk(k=2)"."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        if not self.options:
-            return self.name
-        return f"{self.name}({','.join(f'{k}={_spell(v)}' for k, v in self.options.items())})"
-
-    def __hash__(self) -> int:
-        return hash((self.name, tuple(self.options.items())))
-
-    def arguments(self) -> dict[str, Any]:
-        """The options as keyword arguments: Python's keywords carry a trailing underscore."""
-        return {_argument(option): value for option, value in self.options.items()}
 
 
 @dataclass(frozen=True)
@@ -59,8 +41,9 @@ class Case:
     workers: int | None = None  # None: one a rank
     rounds: int = 1000
     multiple: float | None = None  # of the theory's stepsize; 1 if no stepsize is given
-    stepsize: float | None = None
+    stepsize: float | str | None = None  # a number, or a multiple of 1/L such as "8/L"
     topology: Literal["allgather", "server"] = "allgather"
+    reduction: Literal["mpi", "ordered"] = "mpi"  # of shared compressors' coefficients
     dtype: Literal["float32", "float64"] = "float64"  # of the state; messages have their own wire
     x0: Literal["normal", "zeros"] = "normal"  # normal: default_rng(seed).standard_normal(d)
     seed: int = 0
@@ -112,17 +95,7 @@ def fail(experiment: Experiment, key: str, value: object, allowed: str) -> UserE
 
 class _KeyProblem(Exception):
     def __init__(self, key: str, value: object, allowed: str):
-        super().__init__(f"{key} = {_spell(value)}: allowed is {allowed}")
-
-
-def _spell(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _argument(option: str) -> str:
-    return "lambda_" if option == "lambda" else option
+        super().__init__(f"{key} = {spell(value)}: allowed is {allowed}")
 
 
 def _override(table: dict, setting: str) -> None:
@@ -202,17 +175,19 @@ def _sweep(table: dict) -> Iterator[dict]:
     """The cross product of all lists in a case; [m, c] is one shape, a list of shapes a sweep."""
     axes = [[(path, value) for value in values] for path, values in _lists(table, ())]
     for point in itertools.product(*axes):
-        copy = {key: dict(v) if isinstance(v, dict) else v for key, v in table.items()}
-        for path, value in point:
-            target = copy[path[0]] if len(path) == 2 else copy
-            target[path[-1]] = value
+        copy = deepcopy(table)
+        for (*path, last), value in point:
+            target = copy
+            for step in path:
+                target = target[step]
+            target[last] = value
         yield copy
 
 
 def _lists(table: dict, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list]]:
     for key, value in table.items():
-        if isinstance(value, dict) and not path:
-            yield from _lists(value, (key,))
+        if isinstance(value, dict):
+            yield from _lists(value, (*path, key))
         elif isinstance(value, list) and not _is_shape(key, value):
             yield (*path, key), value
 
@@ -241,9 +216,21 @@ def _case(table: dict, where: str) -> Case:
     return case
 
 
+def over_L(stepsize: str) -> float | None:
+    """The 8 of "8/L"; None if the text is not of that form."""
+    number, slash, unit = stepsize.partition("/")
+    try:
+        return float(number) if (slash, unit) == ("/", "L") else None
+    except ValueError:
+        return None
+
+
 def _check(case: Case, where: str) -> None:
+    step = case.stepsize
+    if isinstance(step, str) and (step := over_L(step)) is None:
+        raise _KeyProblem(where + "stepsize", case.stepsize, 'a number, or one such as "8/L"')
     positive = {"rounds": case.rounds, "evaluate_every": case.evaluate_every}
-    positive |= {"workers": case.workers, "multiple": case.multiple, "stepsize": case.stepsize}
+    positive |= {"workers": case.workers, "multiple": case.multiple, "stepsize": step}
     for key, value in positive.items():
         if value is not None and not value > 0:
             raise _KeyProblem(where + key, value, "a number above 0")
@@ -253,9 +240,16 @@ def _check(case: Case, where: str) -> None:
         raise _KeyProblem(
             where + "multiple", case.multiple, "either multiple or stepsize, not both"
         )
-    if not methods[case.method.name].needs_compressor and case.compressor.name != "identity":
-        allowed = f"identity: {case.method.name} sends its gradients whole"
+    method, shared = methods[case.method.name], compressors[case.compressor.name].shared
+    if not method.needs_compressor and case.compressor.name not in ("identity", "dense"):
+        allowed = f"identity or dense: {case.method.name} sends its gradients whole"
         raise _KeyProblem(where + "compressor", case.compressor, allowed)
+    if method.needs_server and (case.topology != "server" or shared):
+        allowed = f'"server", with messages of each worker: {case.method.name} needs it'
+        raise _KeyProblem(where + "topology", case.topology, allowed)
+    if shared and case.topology == "server":
+        allowed = f"allgather: {case.compressor.name} is Allreduced, without a server"
+        raise _KeyProblem(where + "topology", case.topology, allowed)
     if not 0 <= case.data.test_fraction < 1:
         allowed = "a number from 0 to below 1"
         raise _KeyProblem(where + "data.test_fraction", case.data.test_fraction, allowed)
@@ -297,6 +291,8 @@ def describe(annotation: Any) -> str:
             described += [f'"{choice}"' for choice in get_args(accepted)]
         elif get_origin(accepted) is tuple:
             described.append("[" + ", ".join(words[t] for t in get_args(accepted)) + "]")
+        elif accepted is Choice:
+            described.append("a compressor")
         elif accepted is not NoneType:
             described.append(words[accepted])
     return " or ".join(described)
@@ -321,6 +317,8 @@ def _stop(given: object, key: str) -> dict[str, float]:
 def _convert(value: object, annotation: Any, key: str) -> Any:
     """`value` as the annotation's type, or an error that describes what the annotation allows."""
     for accepted in _alternatives(annotation):
+        if accepted is Choice:
+            return _choice(compressors, value, key)
         if get_origin(accepted) is Literal and any(
             value is a or value == a for a in get_args(accepted)
         ):
@@ -361,15 +359,18 @@ def _labels(cases: list[Case]) -> list[str]:
 def _tell(value: object) -> str:
     if isinstance(value, Data):
         return f"{value.name},{value.order},{value.test_fraction:g}"
-    return _spell(value)
+    return spell(value)
 
 
 def _short(case: Case) -> str:
     parts = [str(case.method)]
-    if methods[case.method.name].needs_compressor:
+    if methods[case.method.name].needs_compressor or case.compressor != Choice("identity"):
         parts.append(str(case.compressor))
     step = case.stepsize
-    parts.append(f"{case.multiple or 1:g}x" if step is None else f"stepsize={step:g}")
+    if step is None:
+        parts.append(f"{case.multiple or 1:g}x")
+    else:
+        parts.append(step if isinstance(step, str) else f"stepsize={step:g}")
     return " ".join(parts)
 
 

@@ -10,6 +10,7 @@ from mpi4py import MPI
 from threadpoolctl import threadpool_limits
 
 from mpi_lowrank import provenance
+from mpi_lowrank.choice import Choice
 from mpi_lowrank.clock import Clock
 from mpi_lowrank.comm import facts, world
 from mpi_lowrank.comm.distribute import assign, distribute
@@ -18,17 +19,19 @@ from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.comm.ledger import Ledger
 from mpi_lowrank.comm.placement import Placement
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor
-from mpi_lowrank.config import Case, Experiment, fail, options_of
+from mpi_lowrank.compressors.base import Compressor, Operator
+from mpi_lowrank.compressors.blocks import compress_blocks
+from mpi_lowrank.config import Case, Experiment, fail, over_L
 from mpi_lowrank.datasets import Dataset, load
 from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.evaluation import Evaluator, Measures
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Constants, Method
+from mpi_lowrank.methods.base import Constants, Method, State
 from mpi_lowrank.problems import problems
-from mpi_lowrank.problems.base import Problem
+from mpi_lowrank.problems.base import Block, Problem
 from mpi_lowrank.progress import Progress, terminal
+from mpi_lowrank.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.record.schema import PHASES, PHASES_DTYPE
 from mpi_lowrank.record.writer import RecordWriter
 from mpi_lowrank.validity import (
@@ -53,17 +56,30 @@ def run(experiment: Experiment, comm: MPI.Intracomm, out: Path, overwrite: bool)
         _Run(experiment, comm, out, overwrite).all_cases()
 
 
-def make_compressor(case: Case, block: tuple[int, ...]) -> Compressor:
-    """The case's compressor for a block of this shape."""
-    choice = case.compressor
-    return compressors[choice.name](block, np.dtype(case.dtype), **choice.arguments())
+def make_compressor(
+    choice: Choice, dtype: str, blocks: tuple[Block, ...]
+) -> tuple[Operator, list[str]]:
+    """The compressor for a model of these blocks, and a line a block on what it became."""
+    kind = compressors[choice.name]
+    dense = "dense" if kind.shared else "identity"
+
+    def make(shape: tuple[int, ...]) -> Operator:
+        return kind(shape, np.dtype(dtype), **choice.arguments())
+
+    def make_dense(shape: tuple[int, ...]) -> Operator:
+        return compressors[dense](shape, np.dtype(dtype), **_wire(choice))
+
+    return compress_blocks(blocks, kind, make, make_dense)
 
 
-def make_dense(case: Case, block: tuple[int, ...]) -> Compressor:
-    """What sends whole vectors in the wire type of the case's compressor."""
-    wire = case.compressor.options.get("wire")
-    wire = wire or options_of(compressors["identity"])["wire"].default
-    return compressors["identity"](block, np.dtype(case.dtype), wire=wire)
+def _wire(choice: Choice) -> dict[str, str]:
+    """The wire option of a choice, for what is sent dense beside it."""
+    return {"wire": choice.options["wire"]} if "wire" in choice.options else {}
+
+
+def dense_beside(choice: Choice) -> Choice:
+    """What sends whole vectors the way that `choice` sends its own, in the same wire type."""
+    return Choice("dense" if compressors[choice.name].shared else "identity", _wire(choice))
 
 
 @dataclass(frozen=True)
@@ -115,18 +131,26 @@ class _Run:
         try:
             dataset = self._dataset(case)
             problem = problems[case.problem.name]
-            block = problem.model(dataset, **case.problem.arguments())[0].shape
+            blocks = problem.model(dataset, **case.problem.arguments())
             key = "compressor."
-            compressor = make_compressor(case, block)
-            if case.stepsize is None:
-                anything = Constants(1.0, np.ones(case.workers or self.comm.size))
-                methods[case.method.name].theory_stepsize(anything, compressor)
+            compressor, _ = make_compressor(case.compressor, case.dtype, blocks)
+            key = "method."
+            self._validate_method(case, blocks, compressor)
             key = ""
             if dataset is not None:
                 assign(dataset, case.data, case.workers or self.comm.size, case.seed)
         except OptionError as error:
             where = f"{case.label}: {key}{error.option}"
             raise fail(self.experiment, where, error.value, error.allowed) from error
+
+    def _validate_method(self, case: Case, blocks: tuple[Block, ...], compressor: Operator) -> None:
+        method, options = methods[case.method.name], case.method.arguments()
+        if case.stepsize is None:
+            anything = Constants(1.0, np.ones(case.workers or self.comm.size))
+            method.theory_stepsize(anything, compressor, **options)
+        downlink = options.get("downlink")
+        if downlink is not None:
+            make_compressor(downlink, case.dtype, blocks)
 
     def _dataset(self, case: Case) -> Dataset | None:
         name = case.data.name or problems[case.problem.name].default_data
@@ -190,7 +214,7 @@ class _Run:
         L_i = np.zeros(placement.total)
         door.allgather(smoothness.L_i, L_i, placement.counts, "setup")
         constants = Constants(smoothness.L, L_i)
-        reasons = check_gradient(door, problem, initial(case, problem.d), placement.local)
+        reasons = check_gradient(door, problem, initial(case, problem), placement.local)
         return _Setup(placement, shards, problem, constants, reasons)
 
     def _shards(self, case: Case, placement: Placement, door: Door) -> LocalShards:
@@ -201,11 +225,11 @@ class _Run:
         return distribute(door, placement, dataset, rows, case.seed)
 
 
-def initial(case: Case, d: int) -> np.ndarray:
+def initial(case: Case, problem: Problem) -> np.ndarray:
     """x^0, (d,), the same on every rank."""
     if case.x0 == "zeros":
-        return np.zeros(d, case.dtype)
-    return np.random.default_rng(case.seed).standard_normal(d).astype(case.dtype)
+        return np.zeros(problem.d, case.dtype)
+    return np.random.default_rng(case.seed).standard_normal(problem.d).astype(case.dtype)
 
 
 class _CaseRun:
@@ -217,37 +241,69 @@ class _CaseRun:
         placement, problem = setup.placement, setup.problem
         self.clock = Clock()
         dtype = np.dtype(case.dtype)
-        self.exchange = Exchange(self.door, placement, self.clock, problem.d, dtype, case.topology)
-        block = problem.blocks[0].shape
-        self.compressor, dense = make_compressor(case, block), make_dense(case, block)
-        for compressor in (self.compressor, dense):
-            self.exchange.prepare(compressor, case.seed)
-        self.method = self._make_method(dense)
+        self.exchange = Exchange(
+            door,
+            placement,
+            self.clock,
+            problem.d,
+            dtype,
+            case.topology,
+            case.reduction,
+            case.seed,
+        )
+        self.compressor, self.blocks = self._prepared(case.compressor)
+        self.method = self._make_method()
         shards = setup.shards
         rows = shards.train_rows, shards.test_rows
         self.evaluate = Evaluator(problem, self.door, placement.local, placement.total, rows)
         self._seconds = np.zeros(1)
         self._scale = 0.0
 
-    def _make_method(self, dense: Compressor) -> Method:
+    def _prepared(self, choice: Choice) -> tuple[Operator, list[str]]:
+        compressor, blocks = make_compressor(choice, self.case.dtype, self.setup.problem.blocks)
+        self.exchange.prepare(compressor)
+        return compressor, blocks
+
+    def _make_downlink(self, choice: Choice) -> Compressor:
+        compressor, _ = make_compressor(choice, self.case.dtype, self.setup.problem.blocks)
+        self.exchange.prepare_broadcast(compressor)
+        return compressor
+
+    def _make_method(self) -> Method:
         case, setup = self.case, self.setup
-        method = methods[case.method.name]
-        stepsize, self.multiple = case.stepsize, None
-        if stepsize is None:
-            self.multiple = case.multiple or 1.0
-            stepsize = self.multiple * method.theory_stepsize(setup.constants, self.compressor)
-        self.stepsize = stepsize
-        gradients = np.zeros((setup.placement.local, setup.problem.d), case.dtype)
+        problem, placement = setup.problem, setup.placement
+        gradients = np.zeros((placement.local, problem.d), case.dtype)
 
         def gradient(x: np.ndarray) -> np.ndarray:
             self.clock.lap("update")
-            setup.problem.gradients(x, gradients)
+            problem.gradients(x, gradients)
             self.clock.lap("gradient")
             return gradients
 
-        x0, local = initial(case, setup.problem.d), setup.placement.local
-        state = gradient, self.exchange, self.compressor, dense, x0, local, stepsize
-        return method(*state, **case.method.arguments())
+        state = State(
+            gradients=gradient,
+            exchange=self.exchange,
+            compressor=self.compressor,
+            dense=self._prepared(dense_beside(case.compressor))[0],
+            x0=initial(case, problem),
+            stepsize=self._stepsize(),
+            numbers=placement.workers,
+            total=placement.total,
+            shared=Stream(case.seed, Purpose.PARTICIPATE, SHARED),
+            make=self._make_downlink,
+        )
+        return methods[case.method.name](state, **case.method.arguments())
+
+    def _stepsize(self) -> float:
+        case, constants = self.case, self.setup.constants
+        self.multiple = None
+        if isinstance(case.stepsize, str):
+            return over_L(case.stepsize) / constants.L
+        if case.stepsize is not None:
+            return case.stepsize
+        self.multiple = case.multiple or 1.0
+        method, options = methods[case.method.name], case.method.arguments()
+        return self.multiple * method.theory_stepsize(constants, self.compressor, **options)
 
     def rounds(self, progress: Progress) -> str:
         """Run until a target, the last round or divergence; the case's status."""
@@ -297,7 +353,7 @@ class _CaseRun:
             "grad_norm_sq": measures.grad_norm_sq,
             "train_accuracy": measures.train_accuracy,
             "test_accuracy": measures.test_accuracy,
-            "uplink_bytes": self.exchange.message_bytes,
+            "uplink_bytes": self.exchange.uplink_bytes,
             "downlink_bytes": self.exchange.downlink_bytes,
             "published_bits": 32 * self.compressor.published_floats * done,
         }
@@ -315,7 +371,7 @@ class _CaseRun:
             "topology": case.topology,
             "dtype": case.dtype,
             "seed": case.seed,
-            "stepsize": float(self.stepsize),
+            "stepsize": float(self.method.stepsize),
             "multiple": self.multiple,
             "L": constants.L,
             "L_tilde": constants.L_tilde,
@@ -323,6 +379,9 @@ class _CaseRun:
             "alpha": self.compressor.alpha,
             "omega": self.compressor.omega,
             "message_bytes": self.compressor.nbytes,
+            "contraction": self.compressor.contraction,
+            "reduction": case.reduction if self.compressor.shared else None,
+            "blocks": self.blocks,
         }
 
     def finish(self, status: str, jumps: list[str]) -> None:

@@ -73,13 +73,13 @@ def check_estimate(door: Door, method: Method, total: int, rounds: int, scale: f
 
 
 def check_bytes(door: Door, exchange: Exchange) -> list[str]:
-    """Collective: a reason if the ledger's uplink bytes are not the sum of the messages."""
+    """Collective: a reason if the ledger's uplink bytes are not the sum of what workers sent."""
     mine = np.array([[door.ledger.nbytes("uplink")]], np.int64)
     counted = np.zeros(1, np.int64)
     door.ordered_sum(mine, counted, "control")
-    sent = exchange.message_bytes * exchange.placement.total
-    if counted[0] == sent:
+    if counted[0] == exchange.handed_bytes:
         return []
+    sent = exchange.handed_bytes
     return [f"the ledger counts {counted[0]} uplink bytes, the messages make {sent}"]
 
 

@@ -6,9 +6,11 @@ purpose. Buffers of more than `limit` elements go in chunks, a row each, because
 4 counts in 32-bit integers.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 
+import ml_dtypes
 import numpy as np
 from mpi4py import MPI
 
@@ -19,6 +21,18 @@ LIMIT = 2**31 - 1
 
 
 _NOTHING = np.zeros(0, np.uint8)
+
+
+_MODEL = {
+    "Allreduce": lambda p: 2 * (p - 1) / p,  # ring: reduce-scatter and allgather
+    "Allgatherv": lambda p: p - 1,  # ring: every block passes every other rank
+    "Gatherv": lambda p: (p - 1) / p,
+    "Bcast": lambda p: (p - 1) / p,  # p - 1 copies, shared out over the ranks
+    "Send": lambda p: 1,
+    "Recv": lambda p: 0,
+    "Barrier": lambda p: 0,
+}
+"""What a mean rank sends onto the wire for a byte handed over, on p ranks: the modelled traffic."""
 
 
 class Door:
@@ -97,6 +111,16 @@ class Door:
         self.comm.Allreduce(mine, out, op=MPI.MAX)
         self._count("Allreduce", mine, began, purpose)
 
+    def allreduce(self, mine: np.ndarray, out: np.ndarray, purpose: str) -> None:
+        """The sum over ranks, in the array's own precision and in MPI's own order."""
+        for sent, received in zip(self._chunks(mine), self._chunks(out), strict=True):
+            began = perf_counter()
+            if sent.dtype == ml_dtypes.bfloat16:
+                self.comm.Allreduce(sent.view(np.uint16), received.view(np.uint16), _bfloat16_sum())
+            else:
+                self.comm.Allreduce(sent, received)
+            self._count("Allreduce", sent, began, purpose)
+
     def barrier(self, purpose: str) -> None:
         began = perf_counter()
         self.comm.Barrier()
@@ -118,9 +142,20 @@ class Door:
 
     def _count(self, op: str, array: np.ndarray, began: float, purpose: str) -> None:
         seconds = perf_counter() - began
-        self.ledger.add(
-            self.round, op, array.dtype.name, array.size, array.nbytes, seconds, purpose
-        )
+        modelled = array.nbytes * _MODEL[op](self.size)
+        dtype = array.dtype.name
+        self.ledger.add(self.round, op, dtype, array.size, array.nbytes, modelled, seconds, purpose)
+
+
+@functools.cache
+def _bfloat16_sum() -> MPI.Op:
+    """The sum of bfloat16 numbers, for which MPI has no type."""
+
+    def add(sent: MPI.buffer, into: MPI.buffer, _: MPI.Datatype) -> None:
+        total = np.frombuffer(into, ml_dtypes.bfloat16)
+        total += np.frombuffer(sent, ml_dtypes.bfloat16)
+
+    return MPI.Op.Create(add, commute=True)
 
 
 def _parts(whole: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:

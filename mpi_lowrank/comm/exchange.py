@@ -1,4 +1,4 @@
-"""The seam between methods and collectives: gathered messages, decoded in worker order."""
+"""The seam between methods and collectives: every worker's vector in, (own, mean) out."""
 
 from typing import Literal
 
@@ -7,93 +7,263 @@ import numpy as np
 from mpi_lowrank.clock import Clock
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.placement import Placement
-from mpi_lowrank.compressors.base import Compressor
-from mpi_lowrank.randomness import Purpose, Stream
+from mpi_lowrank.compressors.base import Compressor, Operator, SharedCompressor
+from mpi_lowrank.randomness import SHARED, Purpose, Stream
 
 Topology = Literal["allgather", "server"]
+
+Reduction = Literal["mpi", "ordered"]
 
 
 class Exchange:
     """Sends each local worker's vector through a compressor to all; gives back (own, mean).
 
-    `allgather`: every rank receives all messages and decodes their mean itself. `server`: rank 0
-    gathers them, decodes, and broadcasts the mean in the state's dtype. Both add in worker order,
-    so the mean has the same bits in either, on every rank and on any number of ranks.
+    Messages are gathered and added in worker order, so that the mean has the same bits in either
+    topology, on every rank and on any number of ranks. `allgather`: every rank receives all
+    messages and decodes their mean itself. `server`: rank 0 gathers them, decodes, and broadcasts
+    the mean in the state's dtype.
 
-    `message_bytes` counts what a mean worker has sent, `downlink_bytes` what a worker has had to
-    receive back: the other workers' messages, or the broadcast mean.
+    Coefficients of a shared compressor are reduced: `mpi`, workers of a rank are summed, then
+    MPI's Allreduce, in the wire's precision and MPI's order; `ordered`, gathered and added in
+    worker order in the state's precision.
+
+    `uplink_bytes` counts what a mean worker has sent, `downlink_bytes` what a worker has had to
+    receive back: the other workers' messages, the broadcast, or the reduction.
     """
 
     def __init__(
-        self, door: Door, placement: Placement, clock: Clock, d: int, dtype, topology: Topology
+        self,
+        door: Door,
+        placement: Placement,
+        clock: Clock,
+        d: int,
+        dtype: np.dtype,
+        topology: Topology = "allgather",
+        reduction: Reduction = "mpi",
+        seed: int = 0,
     ):
         self.door, self.placement, self.clock = door, placement, clock
-        self.d, self.dtype, self.topology = d, np.dtype(dtype), topology
+        self.d, self.dtype, self.seed = d, np.dtype(dtype), seed
+        self.topology, self.reduction = topology, reduction
         self.round = 0
-        self.message_bytes = self.downlink_bytes = 0
-        self._channels: dict[Compressor, _Channel] = {}
+        self.uplink_bytes = self.downlink_bytes = 0.0
+        self.handed_bytes = 0
+        """What all ranks together should have handed to MPI as uplink: the ledger must agree."""
+        self._channels: dict[Operator, _Gathered | _Reduced] = {}
+        self._broadcasts: dict[Compressor, _Broadcast] = {}
 
-    def prepare(self, compressor: Compressor, seed: int) -> None:
-        """Make the buffers that `compressor` needs, and pass one empty message to warm up MPI."""
-        channel = self._channels[compressor] = _Channel(self, compressor, seed)
-        channel.transfer("control")
+    def prepare(self, compressor: Operator) -> None:
+        """Make the buffers that `compressor` needs, and pass an empty message to warm up MPI."""
+        kind = _Reduced if compressor.shared else _Gathered
+        self._channels[compressor] = kind(self, compressor)
+        self._channels[compressor].warm_up()
 
-    def __call__(self, x: np.ndarray, compressor: Compressor) -> tuple[np.ndarray, np.ndarray]:
+    def prepare_broadcast(self, compressor: Compressor) -> None:
+        """Make the buffers for `broadcast` through `compressor`."""
+        self._broadcasts[compressor] = _Broadcast(self, compressor)
+
+    def __call__(
+        self,
+        x: np.ndarray,
+        compressor: Operator,
+        weights: np.ndarray | None = None,
+        active: np.ndarray | None = None,
+        own: bool = True,
+        share: bool = True,
+    ) -> tuple[np.ndarray | None, np.ndarray]:
         """Exchange x (local workers, d); the arrays returned are overwritten by the next call.
 
-        own (local workers, d): what the others believe each local worker sent. mean (d,): the mean
-        of that over all workers.
+        own (local workers, d): what the others believe each local worker sent; None if a shared
+        compressor was asked for no `own`. mean (d,): sum of weights[i] own_i over all workers,
+        weights (workers,) 1/n unless given. `active` (workers,) bool: the others are silent, send
+        nothing, and their own is 0. Without `share` a server keeps the mean to itself: elsewhere
+        than on rank 0 it is not to be read.
         """
         self.clock.lap("update")
-        channel = self._channels[compressor]
-        channel.encode(x, self.round)
-        self.clock.lap("compress")
-        channel.transfer("uplink")
-        self.clock.lap("exchange")
-        channel.decode()
-        self.clock.lap("decode")
-        if self.topology == "server":
-            self.door.broadcast(channel.mean, "downlink")
-            self.clock.lap("exchange")
-        self._account(compressor)
-        return channel.own, channel.mean
+        return self._channels[compressor].exchange(x, weights, active, own, share)
 
-    def _account(self, compressor: Compressor) -> None:
-        self.message_bytes += compressor.nbytes
-        gathered = (self.placement.total - 1) * compressor.nbytes
-        dense = self.d * self.dtype.itemsize
-        self.downlink_bytes += gathered if self.topology == "allgather" else dense
+    def broadcast(self, x: np.ndarray, compressor: Compressor) -> np.ndarray:
+        """What rank 0's x (d,) is decoded to by everybody, rank 0 included, (d,)."""
+        self.clock.lap("update")
+        return self._broadcasts[compressor].send(x)
 
 
-class _Channel:
-    """The buffers of one compressor."""
+class _Gathered:
+    """The buffers of a per-worker compressor."""
 
-    def __init__(self, exchange: Exchange, compressor: Compressor, seed: int):
-        placement, nbytes = exchange.placement, compressor.nbytes
-        self.door, self.compressor = exchange.door, compressor
-        self.gathers = exchange.topology == "allgather"
+    def __init__(self, exchange: Exchange, compressor: Compressor):
+        self.seam, self.compressor = exchange, compressor
+        placement, self.door, self.clock = exchange.placement, exchange.door, exchange.clock
+        self.placement, self.gathers = placement, exchange.topology == "allgather"
         self.receives = self.gathers or placement.rank == 0
-        self.counts = [count * nbytes for count in placement.counts]
+        n, nbytes = placement.total, compressor.nbytes
         self.sent = np.zeros((placement.local, nbytes), np.uint8)
-        self.received = np.zeros((placement.total, nbytes), np.uint8) if self.receives else None
+        self.received = np.zeros((n, nbytes) if self.receives else (0, nbytes), np.uint8)
         self.own = np.zeros((placement.local, exchange.d), exchange.dtype)
         self.mean = np.zeros(exchange.d, exchange.dtype)
+        self.uniform = np.full(n, 1 / n, exchange.dtype)
+        self.everybody = np.ones(n, bool)
         workers = placement.workers if compressor.random else ()
-        self.streams = [Stream(seed, Purpose.COMPRESS, worker) for worker in workers]
-        compressor.prepare(placement.local, placement.total)
+        self.streams = [Stream(exchange.seed, Purpose.COMPRESS, worker) for worker in workers]
+        compressor.prepare(placement.local, n)
 
-    def encode(self, x, round):
-        generators = [stream.at(round) for stream in self.streams]
+    def warm_up(self):
+        self._transfer(self.sent, self.placement.counts, "control")
+
+    def exchange(self, x, weights, active, own, share):
+        weights = self.uniform if weights is None else weights
+        generators = [stream.at(self.seam.round) for stream in self.streams]
         self.compressor.encode(x, self.sent, generators)
+        sent, counts = self.sent, self.placement.counts
+        if active is not None:
+            sent, counts, weights = self._speaking(active, weights)
+        self.clock.lap("compress")
+        speakers = self._transfer(sent, counts, "uplink")
+        self.clock.lap("exchange")
+        self._decode(speakers, weights, active)
+        self.clock.lap("decode")
+        if share and not self.gathers:
+            self.door.broadcast(self.mean, "downlink")
+            self.clock.lap("exchange")
+        self._account(sum(counts), share)
+        return self.own, self.mean
 
-    def transfer(self, purpose):
-        whole = self.received.reshape(-1) if self.receives else None
-        if self.gathers:
-            self.door.allgather(self.sent, whole, self.counts, purpose)
-        else:
-            self.door.gather(self.sent, whole, self.counts, purpose)
+    def _speaking(self, active, weights):
+        """The messages, their number on each rank, and the weights of the active workers."""
+        ends = np.cumsum(self.placement.counts)
+        counts = [int(part.sum()) for part in np.split(active, ends[:-1])]
+        return self.sent[active[self.placement.workers]], counts, weights[active]
 
-    def decode(self):
+    def _transfer(self, sent, counts, purpose):
+        """Gather the messages; the received ones."""
+        speakers = self.received[: sum(counts)] if self.receives else None
+        whole = speakers.reshape(-1) if self.receives else None
+        sizes = [count * self.compressor.nbytes for count in counts]
+        move = self.door.allgather if self.gathers else self.door.gather
+        move(sent, whole, sizes, purpose)
+        return speakers
+
+    def _decode(self, speakers, weights, active):
         self.compressor.decode(self.sent, self.own)
+        if active is not None:
+            self.own[~active[self.placement.workers]] = 0
         if self.receives:
-            self.compressor.decode_mean(self.received, self.mean)
+            self.compressor.decode_sum(speakers, weights, self.mean)
+
+    def _account(self, messages, share):
+        exchange, n, nbytes = self.seam, self.placement.total, self.compressor.nbytes
+        exchange.uplink_bytes += messages * nbytes / n
+        exchange.handed_bytes += messages * nbytes
+        if self.gathers:  # a worker receives all messages but its own
+            exchange.downlink_bytes += messages * nbytes * (n - 1) / n
+        elif share:
+            exchange.downlink_bytes += self.mean.nbytes
+
+
+class _Reduced:
+    """The buffers of a shared compressor."""
+
+    def __init__(self, exchange: Exchange, compressor: SharedCompressor):
+        self.seam, self.compressor = exchange, compressor
+        placement = self.placement = exchange.placement
+        self.own = np.zeros((placement.local, exchange.d), exchange.dtype)
+        self.mean = np.zeros(exchange.d, exchange.dtype)
+        self.stream = Stream(exchange.seed, Purpose.COMPRESS, SHARED)
+        self._buffers: dict[tuple, tuple[np.ndarray, ...]] = {}
+        compressor.prepare(placement.local)
+
+    def warm_up(self):
+        one = np.zeros((self.placement.local, 1), np.float32)
+        self._average(one, "control")
+
+    def exchange(self, x, weights, active, own, share):
+        shares = self._shares(weights, active)
+        x = x if shares is None else x * shares
+        wanted = self.own if own else None
+        generator = self.stream.at(self.seam.round)
+        phases = self.compressor.reduce(x, wanted, self.mean, generator)
+        rows = next(phases)
+        while rows is not None:
+            self.seam.clock.lap("compress")
+            mean = self._average(rows, "uplink")
+            self._account(rows[0].nbytes)
+            self.seam.clock.lap("exchange")
+            try:
+                rows = phases.send(mean)
+            except StopIteration:
+                rows = None
+        if own and shares is not None:
+            np.divide(self.own, shares, out=self.own, where=shares > 0)
+            self.own[shares[:, 0] == 0] = 0
+        self.seam.clock.lap("decode")
+        return wanted, self.mean
+
+    def _shares(self, weights, active):
+        """What the local workers' vectors are multiplied by; None if all count alike."""
+        if weights is None and active is None:
+            return None
+        shares = np.ones(self.placement.total, self.mean.dtype)
+        if weights is not None:
+            shares *= weights * self.placement.total
+        if active is not None:
+            shares *= active
+        return shares[self.placement.workers, np.newaxis]
+
+    def _average(self, rows, purpose):
+        """The mean over all workers of the local workers' rows (workers, k)."""
+        key = rows.shape[1], rows.dtype
+        if key not in self._buffers:
+            self._buffers[key] = self._allocate(*key)
+        local, total, mean = self._buffers[key]
+        if self.seam.reduction == "mpi":
+            np.add.reduce(rows, axis=0, out=local[0])
+            self.seam.door.allreduce(local[0], total[0], purpose)
+            mean[...] = total[0]
+        else:
+            local[...] = rows
+            counts = [count * rows.shape[1] for count in self.placement.counts]
+            self.seam.door.allgather(local, total.reshape(-1), counts, purpose)
+            mean[...] = 0
+            for row in total:
+                mean += row
+        mean /= self.placement.total
+        return mean
+
+    def _allocate(self, k, dtype):
+        mpi, placement = self.seam.reduction == "mpi", self.placement
+        local = np.empty((1 if mpi else placement.local, k), dtype)
+        total = np.empty((1 if mpi else placement.total, k), dtype)
+        return local, total, np.empty(k, self.seam.dtype)
+
+    def _account(self, nbytes):
+        exchange, placement = self.seam, self.placement
+        exchange.uplink_bytes += nbytes
+        if exchange.reduction == "mpi":
+            exchange.handed_bytes += nbytes * placement.ranks
+            exchange.downlink_bytes += nbytes
+        else:
+            exchange.handed_bytes += nbytes * placement.total
+            exchange.downlink_bytes += nbytes * (placement.total - 1)
+
+
+class _Broadcast:
+    """The buffers of a compressor for what rank 0 tells everybody."""
+
+    def __init__(self, exchange: Exchange, compressor: Compressor):
+        self.exchange, self.compressor = exchange, compressor
+        self.message = np.zeros((1, compressor.nbytes), np.uint8)
+        self.decoded = np.zeros((1, exchange.d), exchange.dtype)
+        self.stream = Stream(exchange.seed, Purpose.BROADCAST, SHARED)
+        compressor.prepare(1, 1)
+
+    def send(self, x):
+        exchange = self.exchange
+        if exchange.placement.rank == 0:
+            self.compressor.encode(x[np.newaxis], self.message, [self.stream.at(exchange.round)])
+        exchange.clock.lap("compress")
+        exchange.door.broadcast(self.message, "downlink")
+        exchange.clock.lap("exchange")
+        self.compressor.decode(self.message, self.decoded)
+        exchange.clock.lap("decode")
+        exchange.downlink_bytes += self.message.nbytes
+        return self.decoded[0]

@@ -17,13 +17,23 @@ class Ledger:
         self._count = 0
 
     def add(
-        self, round: int, op: str, dtype: str, count: int, nbytes: int, seconds: float, purpose: str
+        self,
+        round: int,
+        op: str,
+        dtype: str,
+        count: int,
+        nbytes: int,
+        modelled: float,
+        seconds: float,
+        purpose: str,
     ) -> None:
+        """Write one row; the arguments are LEDGER_DTYPE's fields."""
         if self._count == len(self._rows):
             self._rows = np.concatenate([self._rows, self._rows])
         row = self._rows[self._count]
         row["round"], row["op"], row["dtype"], row["count"] = round, op, dtype, count
-        row["bytes"], row["seconds"], row["purpose"] = nbytes, seconds, purpose
+        row["bytes"], row["modelled"], row["seconds"] = nbytes, modelled, seconds
+        row["purpose"] = purpose
         self._count += 1
 
     def rows(self) -> np.ndarray:

@@ -43,6 +43,8 @@ class Factors(Compressor):
     Subclasses choose P and Q.
     """
 
+    per_block = True
+
     def __init__(
         self,
         block: tuple[int, ...],
@@ -97,13 +99,14 @@ class Factors(Compressor):
         decoded = np.matmul(self._left[:n], self._right[:n], out=self._decoded[:n])
         out[...] = decoded.reshape(n, -1)[:, : self.d]
 
-    def decode_mean(self, messages, out):
+    def decode_sum(self, messages, weights, out):
         message, n = fields(messages, self._layout), len(messages)
-        self._side_by_side[...] = message["left"].transpose(1, 0, 2)
-        self._stacked[...] = message["right"]
-        left = self._side_by_side.reshape(self.m, -1)
-        np.matmul(left, self._stacked.reshape(-1, self.c), out=self._mean)
-        np.divide(self._mean.reshape(-1)[: self.d], n, out=out)
+        side_by_side, stacked = self._side_by_side[:, :n], self._stacked[:n]
+        side_by_side[...] = message["left"].transpose(1, 0, 2)
+        np.multiply(message["right"], weights[:, np.newaxis, np.newaxis], out=stacked)
+        left = side_by_side.reshape(self.m, -1)
+        np.matmul(left, stacked.reshape(-1, self.c), out=self._mean)
+        out[:] = self._mean.reshape(-1)[: self.d]
 
 
 @compressors.register("svd")

@@ -54,13 +54,14 @@ class Sparsifier(Compressor):
         out[...] = 0
         out.reshape(-1)[positions] = message["values"]
 
-    def decode_mean(self, messages, out):
+    def decode_sum(self, messages, weights, out):
         message = fields(messages, self._layout)
         n = len(messages)
-        self._positions[:n], self._values[:n] = message["indices"], message["values"]
+        positions, values = self._positions[:n], self._values[:n]
+        positions[...], values[...] = message["indices"], message["values"]
+        values *= weights[:, np.newaxis]
         out[:] = 0
-        np.add.at(out, self._positions[:n].reshape(-1), self._values[:n].reshape(-1))
-        out /= n
+        np.add.at(out, positions.reshape(-1), values.reshape(-1))
 
 
 @compressors.register("topk")

@@ -1,20 +1,63 @@
 """The contract of a method, and the theory's constants."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from mpi_lowrank.compressors.base import Compressor
+from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.randomness import Stream
+
+if TYPE_CHECKING:
+    from mpi_lowrank.config import Choice
 
 Gradients = Callable[[np.ndarray], np.ndarray]
 """x (d,) to the local workers' gradients (workers, d); overwritten by the next call."""
 
-Exchange = Callable[[np.ndarray, Compressor], tuple[np.ndarray, np.ndarray]]
-"""x (workers, d) to (own, mean): see mpi_lowrank.comm."""
+
+class Exchange(Protocol):
+    """The seam to the other workers: see `mpi_lowrank.comm.exchange.Exchange`."""
+
+    def __call__(
+        self,
+        x: np.ndarray,
+        compressor: Operator,
+        weights: np.ndarray | None = None,
+        active: np.ndarray | None = None,
+        own: bool = True,
+        share: bool = True,
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """x (workers, d) to (own (workers, d), mean (d,))."""
+
+    def broadcast(self, x: np.ndarray, compressor: Compressor) -> np.ndarray:
+        """Rank 0's x (d,) to what everybody decodes."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a method works with.
+
+    `dense` sends whole vectors the way `compressor` sends its own (gathered or Allreduced).
+    `numbers`: the local workers among the `total`. `shared`: draws that are the same on all ranks.
+    `make`: the compressor of that choice for the whole model.
+    """
+
+    gradients: Gradients
+    exchange: Exchange
+    compressor: Operator
+    dense: Operator
+    x0: np.ndarray
+    stepsize: float
+    numbers: range
+    total: int
+    shared: Stream
+    make: Callable[[Choice], Compressor]
 
 
 @dataclass(frozen=True)
@@ -41,46 +84,40 @@ def xi(alpha: float) -> float:
 class Method(ABC):
     """One round: local gradients at x, an exchange, a step. `x` is the same on every rank.
 
-    The options are the keyword-only arguments of `__init__` after these five. After round t the
+    The options are the keyword-only arguments of `__init__`, behind the state. After round t the
     workers have sent t + 1 messages and x is x^{t+1}.
     """
 
     name: str
     needs_compressor = True
     """Whether a case must name a compressor; where not, messages are dense."""
+    needs_server = False
+    """Whether it works only where a server talks to the workers."""
 
-    def __init__(
-        self,
-        gradients: Gradients,
-        exchange: Exchange,
-        compressor: Compressor,
-        dense: Compressor,
-        x0: np.ndarray,
-        workers: int,
-        stepsize: float,
-    ):
-        self.gradients, self.exchange = gradients, exchange
-        self.compressor, self.dense = compressor, dense
-        self.x, self.stepsize = x0.copy(), x0.dtype.type(stepsize)
-        self._step = np.zeros_like(x0)
-        self.setup(workers)
-
-    def setup(self, workers: int) -> None:  # noqa: B027 (optional by design)
-        """Allocate the state for `workers` local workers."""
+    def __init__(self, state: State):
+        self.gradients, self.exchange = state.gradients, state.exchange
+        self.compressor, self.dense = state.compressor, state.dense
+        self.x, self.stepsize = state.x0.copy(), state.x0.dtype.type(state.stepsize)
+        self._step = np.zeros_like(state.x0)
 
     @abstractmethod
     def round(self, t: int) -> None:
         """Carry out round t."""
 
-    @staticmethod
-    def theory_stepsize(constants: Constants, compressor: Compressor) -> float:
-        """EF21's 1 / (L + L_tilde sqrt(beta/theta)); DCGD and EF14 are run with it as well."""
+    @classmethod
+    def theory_stepsize(cls, constants: Constants, compressor: Operator, **options) -> float:
+        """EF21's 1 / (L + L_tilde sqrt(beta/theta)); DCGD and EF14 are run with it as well.
+
+        `options` are the method's. A shared compressor sees only the mean of the workers' vectors:
+        its step comes from L in place of L_tilde. Raises UserError without an alpha.
+        """
         if compressor.alpha is None:
             raise UserError(
                 f"compressor {compressor.name}: has no contraction constant alpha, on which the "
-                'theory\'s stepsize rests; set stepsize instead, or scale = "contractive"'
+                "theory's stepsize rests; set stepsize, a number or one such as '8/L', instead"
             )
-        return 1 / (constants.L + constants.L_tilde * xi(compressor.alpha))
+        spread = constants.L if compressor.shared else constants.L_tilde
+        return 1 / (constants.L + spread * xi(compressor.alpha))
 
     def estimate_error(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Methods that keep g = mean g_i: the local g_i (workers, d) and g (d,), else None."""

@@ -1,11 +1,13 @@
-"""Error feedback, of 2014 and of 2021."""
+"""Error feedback: EF14, EF21, and EF21 with silent workers or a compressed downlink."""
 
 from typing import Literal
 
 import numpy as np
 
+from mpi_lowrank.choice import Choice
+from mpi_lowrank.errors import OptionError
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Method
+from mpi_lowrank.methods.base import Method, xi
 
 
 @methods.register("EF14")
@@ -16,8 +18,9 @@ class EF14(Method):
     of order gamma^2, unless the workers share their minimiser.
     """
 
-    def setup(self, workers):
-        self._errors = np.zeros((workers, self.x.size), self.x.dtype)
+    def __init__(self, state):
+        super().__init__(state)
+        self._errors = np.zeros((len(state.numbers), self.x.size), self.x.dtype)
         self._scaled = np.zeros_like(self._errors)
 
     def round(self, t):
@@ -32,24 +35,95 @@ class EF21(Method):
     """c_i = C(grad f_i(x) - g_i); g_i += c_i; g += mean c_i; x -= gamma g.
 
     Richtarik, Sokolov, Fatkhullin 2021, algorithm 2. Round 0 sends g_i^0: whole (`g0 = "dense"`),
-    or compressed, C(grad f_i(x^0)); it is counted either way.
+    or compressed, C(grad f_i(x^0)); it is counted either way. What a shared compressor makes of the
+    mean depends on the mean alone, so there g stands for all g_i and none is stored.
     """
 
-    def __init__(self, *state, g0: Literal["dense", "compressed"] = "dense"):
-        super().__init__(*state)
+    def __init__(self, state, *, g0: Literal["dense", "compressed"] = "dense"):
+        super().__init__(state)
         self.first = self.dense if g0 == "dense" else self.compressor
-
-    def setup(self, workers):
-        self._estimates = np.zeros((workers, self.x.size), self.x.dtype)
+        workers = len(state.numbers)
         self._estimate = np.zeros_like(self.x)
-        self._difference = np.zeros_like(self._estimates)
+        self._difference = np.zeros((workers, self.x.size), self.x.dtype)
+        self._stores = not self.compressor.shared
+        self._estimates = np.zeros_like(self._difference) if self._stores else self._estimate
+
+    def round(self, t):
+        self._learn(self.first if t == 0 else self.compressor)
+        self.move(self._estimate)
+
+    def _learn(self, compressor, active=None):
+        np.subtract(self.gradients(self.x), self._estimates, out=self._difference)
+        own, mean = self.exchange(self._difference, compressor, active=active, own=self._stores)
+        if self._stores:
+            self._estimates += own
+        self._estimate += mean
+
+    def estimate_error(self):
+        return (self._estimates, self._estimate) if self._stores else None
+
+
+@methods.register("EF21-PP")
+class PartialParticipation(EF21):
+    """EF21 in which each worker takes part in a round with `probability`, else is silent.
+
+    Fatkhullin et al. 2021. A silent worker keeps its g_i; every worker sends g_i^0. EF21's theory
+    with alpha replaced by probability * alpha. probability = 1 is EF21.
+    """
+
+    def __init__(
+        self, state, *, probability: float = 0.5, g0: Literal["dense", "compressed"] = "dense"
+    ):
+        super().__init__(state, g0=g0)
+        if not 0 < probability <= 1:
+            raise OptionError("probability", probability, "a number above 0, at most 1")
+        self._probability, self._total, self._shared = probability, state.total, state.shared
+
+    def round(self, t):
+        if t == 0:
+            self._learn(self.first)
+        else:
+            draws = self._shared.at(t).random(self._total)
+            self._learn(self.compressor, active=draws < self._probability)
+        self.move(self._estimate)
+
+    @classmethod
+    def theory_stepsize(cls, constants, compressor, *, probability=0.5, **options):
+        super().theory_stepsize(constants, compressor)  # refuses what has no alpha
+        return 1 / (constants.L + constants.L_tilde * xi(probability * compressor.alpha))
+
+
+@methods.register("EF21-BC")
+class BidirectionalCompression(EF21):
+    """EF21 whose server compresses too: g += C_down(mean g_i - g) is all that it broadcasts.
+
+    Fatkhullin et al. 2021. `downlink` is C_down; with the identity it is EF21. Needs
+    topology = "server". The step is EF21's, times the case's multiple; the theory's is smaller.
+    """
+
+    needs_server = True
+
+    def __init__(
+        self,
+        state,
+        *,
+        downlink: Choice,
+        g0: Literal["dense", "compressed"] = "dense",
+    ):
+        super().__init__(state, g0=g0)
+        self._downlink = state.make(downlink)
+        self._mean = np.zeros_like(self.x)  # of the g_i; known to the server alone
+        self._news = np.zeros_like(self.x)
 
     def round(self, t):
         np.subtract(self.gradients(self.x), self._estimates, out=self._difference)
-        own, mean = self.exchange(self._difference, self.first if t == 0 else self.compressor)
+        compressor = self.first if t == 0 else self.compressor
+        own, mean = self.exchange(self._difference, compressor, share=False)
         self._estimates += own
-        self._estimate += mean
+        self._mean += mean
+        np.subtract(self._mean, self._estimate, out=self._news)
+        self._estimate += self.exchange.broadcast(self._news, self._downlink)
         self.move(self._estimate)
 
     def estimate_error(self):
-        return self._estimates, self._estimate
+        return None  # g follows mean g_i at the downlink compressor's pace

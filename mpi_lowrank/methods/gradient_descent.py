@@ -12,7 +12,7 @@ class DCGD(Method):
     """
 
     def round(self, t):
-        _, mean = self.exchange(self.gradients(self.x), self.compressor)
+        _, mean = self.exchange(self.gradients(self.x), self.compressor, own=False)
         self.move(mean)
 
 
@@ -22,6 +22,6 @@ class GD(DCGD):
 
     needs_compressor = False
 
-    @staticmethod
-    def theory_stepsize(constants, compressor):
+    @classmethod
+    def theory_stepsize(cls, constants, compressor, **options):
         return 1 / constants.L

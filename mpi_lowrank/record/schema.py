@@ -37,6 +37,7 @@ LEDGER_DTYPE = np.dtype(
         ("dtype", "S10"),
         ("count", "<i8"),
         ("bytes", "<i8"),
+        ("modelled", "<f8"),  # bytes a mean rank sends onto the wire for such a call
         ("seconds", "<f8"),
         ("purpose", "S10"),  # setup, uplink, downlink, evaluation, control
     ]

@@ -70,7 +70,7 @@ def test_a_full_ledger_grows_and_keeps_its_rows(comm):
 
     ledger = Ledger(comm.rank, capacity=2)
     for count in range(9):
-        ledger.add(0, "Bcast", "uint8", count, count, 0.0, "uplink")
+        ledger.add(0, "Bcast", "uint8", count, count, 0.0, 0.0, "uplink")
     assert ledger.rows()["count"].tolist() == list(range(9))
     assert ledger.nbytes("uplink") == 36 and ledger.nbytes("downlink") == 0
 
@@ -110,20 +110,33 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     from mpi_lowrank.comm.placement import Placement
     from mpi_lowrank.compressors import compressors
     from mpi_lowrank.methods import methods
+    from mpi_lowrank.methods.base import State
 
     d, dtype = 2**18, np.dtype(np.float64)
     placement = Placement(comm.size, comm.size, comm.rank)
-    exchange = Exchange(make_door(comm), placement, Clock(), d, dtype, "allgather")
+    exchange = Exchange(make_door(comm), placement, Clock(), d, dtype)
     options = {"topk": {"k": 8}, "rsvd": {"rank": 1, "oversampling": 1}}.get(name, {})
     compressor, dense = (
         compressors[name]((d,), dtype, **options),
         compressors["identity"]((d,), dtype),
     )
     for prepared in (compressor, dense):
-        exchange.prepare(prepared, 0)
+        exchange.prepare(prepared)
     gradient = np.random.default_rng(comm.rank).standard_normal((1, d))
     x0 = np.zeros(d)
-    method = methods["EF21"](lambda x: gradient, exchange, compressor, dense, x0, 1, 0.1)
+    state = State(
+        gradients=lambda x: gradient,
+        exchange=exchange,
+        compressor=compressor,
+        dense=dense,
+        x0=x0,
+        stepsize=0.1,
+        numbers=placement.workers,
+        total=placement.total,
+        shared=None,
+        make=None,
+    )
+    method = methods["EF21"](state)
     method.round(0)
     method.round(1)
     tracemalloc.start()

@@ -69,13 +69,13 @@ def test_a_worker_s_bits_do_not_depend_on_who_is_beside_it(name, options, dtype,
 
 
 @pytest.mark.parametrize(("name", "options"), SPECS)
-def test_decode_mean_is_the_mean_of_the_decodes(name, options, rows):
+def test_decode_sum_is_the_weighted_sum_of_the_decodes(name, options, rows):
     compressor = make(name, options)
     messages = encode(compressor, rows)
-    mean = np.full(D, np.nan)
-    compressor.decode_mean(messages, mean)
-    expected = decode(compressor, messages).mean(axis=0)
-    np.testing.assert_allclose(mean, expected, rtol=0, atol=1e-14)
+    total, weights = np.full(D, np.nan), np.array([0.25, 0.5, 0.0, 2.0])
+    compressor.decode_sum(messages, weights, total)
+    expected = weights @ decode(compressor, messages)
+    np.testing.assert_allclose(total, expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize(("name", "options"), SPECS)

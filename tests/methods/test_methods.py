@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
+from mpi_lowrank.choice import Choice
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Constants, xi
-from mpi_lowrank.randomness import Purpose, Stream
+from mpi_lowrank.methods.base import Constants, State, xi
+from mpi_lowrank.randomness import SHARED, Purpose, Stream
 
 # Beznosikov et al. 2020, example 1: three quadratics with one minimiser on which Top-1 diverges.
 ROWS = np.array([[-3.0, 2, 2], [2, -3, 2], [2, 2, -3]])
@@ -14,40 +15,69 @@ CONSTANTS = Constants(103 / 6, np.full(3, 34.5))
 
 
 class OneProcess:
-    """The exchange of all workers in one process."""
+    """The exchange of all workers in one process: gathered messages, or phases in lockstep."""
 
     def __init__(self, workers, d, seed=0):
         self.round = 0
         self._streams = [Stream(seed, Purpose.COMPRESS, worker) for worker in range(workers)]
+        self._shared = Stream(seed, Purpose.COMPRESS, SHARED)
         self.own, self.mean = np.zeros((workers, d)), np.zeros(d)
 
-    def __call__(self, x, compressor):
+    def __call__(self, x, compressor, weights=None, active=None, own=True, share=True):
+        self.round += 1
+        if compressor.shared:
+            self._reduce(x, compressor)
+        else:
+            self._gather(x, compressor, np.ones(len(x), bool) if active is None else active)
+        return self.own, self.mean
+
+    def _gather(self, x, compressor, active):
         messages = np.zeros((len(x), compressor.nbytes), np.uint8)
         compressor.encode(x, messages, [stream.at(self.round) for stream in self._streams])
         compressor.decode(messages, self.own)
-        compressor.decode_mean(messages, self.mean)
-        self.round += 1
-        return self.own, self.mean
+        self.own[~active] = 0
+        compressor.decode_sum(messages, active / len(x), self.mean)
+
+    def _reduce(self, x, compressor):
+        phases = compressor.reduce(x, self.own, self.mean, self._shared.at(self.round))
+        rows = next(phases)
+        try:
+            while True:
+                rows = phases.send(rows.astype(float).mean(axis=0))
+        except StopIteration:
+            pass
+
+    def broadcast(self, x, compressor):
+        message, out = np.zeros((1, compressor.nbytes), np.uint8), np.zeros((1, x.size))
+        compressor.encode(x[np.newaxis], message, [self._shared.at(self.round)])
+        compressor.decode(message, out)
+        return out[0]
 
 
 def make_compressor(spec, n, d):
     name, options = spec
-    compressor = compressors[name]((d,), np.dtype(float), wire="float64", **options)
-    compressor.prepare(n, n)
+    compressor = compressors[name]((d,), np.dtype(float), **{"wire": "float64"} | options)
+    compressor.prepare(n) if compressor.shared else compressor.prepare(n, n)
     return compressor
 
 
 def make(name, spec, stepsize, hessians, shifts=None, x0=None, seed=0, **options):
     n, d, _ = hessians.shape
     shifts = np.zeros((n, d)) if shifts is None else shifts
-
-    def gradients(x):
-        return np.einsum("wij,wj->wi", hessians, x - shifts)
-
-    x0 = np.ones(d) if x0 is None else x0
-    compressor, dense = make_compressor(spec, n, d), make_compressor(("identity", {}), n, d)
-    state = gradients, OneProcess(n, d, seed), compressor, dense, x0, n, stepsize
-    return methods[name](*state, **options)
+    compressor = make_compressor(spec, n, d)
+    state = State(
+        gradients=lambda x: np.einsum("wij,wj->wi", hessians, x - shifts),
+        exchange=OneProcess(n, d, seed),
+        compressor=compressor,
+        dense=make_compressor(("dense" if compressor.shared else "identity", {}), n, d),
+        x0=np.ones(d) if x0 is None else x0,
+        stepsize=stepsize,
+        numbers=range(n),
+        total=n,
+        shared=Stream(seed, Purpose.PARTICIPATE, SHARED),
+        make=lambda choice: make_compressor((choice.name, choice.options), 1, d),
+    )
+    return methods[name](state, **options)
 
 
 def run(method, rounds):
@@ -210,3 +240,91 @@ def test_a_compressor_without_contraction_has_no_theory_stepsize():
     compressor = make_compressor(("randk", {"k": 2, "scale": "unbiased"}), 2, 12)
     with pytest.raises(UserError, match="alpha"):
         methods["EF21"].theory_stepsize(CONSTANTS, compressor)
+
+
+def test_partial_participation_of_everybody_is_ef21_to_the_bit():
+    hessians, shifts = heterogeneous()
+    spec = ("topk", {"k": 2})
+    x = run(make("EF21-PP", spec, 0.02, hessians, shifts, probability=1.0), 100)
+    np.testing.assert_array_equal(x, run(make("EF21", spec, 0.02, hessians, shifts), 100))
+
+
+def test_partial_participation_reaches_the_minimum_and_keeps_g_the_mean():
+    hessians, shifts = heterogeneous()
+    spec = ("topk", {"k": 4})
+    method = make("EF21-PP", spec, 0.02, hessians, shifts, probability=0.4)
+    x = run(method, 8000)
+    assert np.linalg.norm(x - minimiser(hessians, shifts)) < 1e-8
+    estimates, estimate = method.estimate_error()
+    np.testing.assert_allclose(estimate, estimates.mean(axis=0), atol=1e-13)
+
+
+def test_partial_participation_s_stepsize_has_alpha_times_the_probability():
+    compressor = make_compressor(("topk", {"k": 1}), 3, 3)
+    step = methods["EF21-PP"].theory_stepsize(CONSTANTS, compressor, probability=0.3)
+    assert step == pytest.approx(1 / (103 / 6 + 34.5 * xi(0.1)))
+
+
+def test_bidirectional_compression_with_the_identity_down_is_ef21():
+    hessians, shifts = heterogeneous()
+    spec, down = ("topk", {"k": 2}), Choice("identity")
+    x = run(make("EF21-BC", spec, 0.02, hessians, shifts, downlink=down), 300)
+    expected = run(make("EF21", spec, 0.02, hessians, shifts), 300)
+    np.testing.assert_allclose(x, expected, rtol=0, atol=1e-12)
+
+
+def test_bidirectional_compression_reaches_the_minimum():
+    hessians, shifts = heterogeneous()
+    down = Choice("topk", {"k": 4})
+    method = make("EF21-BC", ("topk", {"k": 4}), 0.02, hessians, shifts, downlink=down)
+    assert np.linalg.norm(run(method, 8000) - minimiser(hessians, shifts)) < 1e-9
+
+
+SHARED_SPECS = [
+    ("dense", {}),
+    ("powersgd", {"rank": 1}),
+    ("powersgd", {"rank": 2, "basis": "warm"}),
+    ("powersgd", {"rank": 1, "basis": "svd", "refresh": 3}),
+    ("alternating", {"rank": 2}),
+    ("sketch", {"rank": 2}),
+    ("sketch", {"rank": 2, "kind": "gaussian"}),
+]
+
+
+@pytest.mark.parametrize("spec", SHARED_SPECS)
+def test_ef21_with_a_shared_compressor_is_ef21_of_one_worker_with_the_mean_function(spec):
+    hessians, shifts = heterogeneous()
+    one = hessians.mean(axis=0)[np.newaxis], minimiser(hessians, shifts)[np.newaxis]
+    x = run(make("EF21", spec, 0.02, hessians, shifts), 50)
+    np.testing.assert_allclose(x, run(make("EF21", spec, 0.02, *one), 50), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("spec", SHARED_SPECS)
+def test_ef21_with_a_shared_compressor_reaches_the_minimum(spec):
+    hessians, shifts = heterogeneous()
+    method = make("EF21", spec, 0.02, hessians, shifts)
+    assert np.linalg.norm(run(method, 6000) - minimiser(hessians, shifts)) < 1e-9
+
+
+def test_a_shared_compressor_s_stepsize_comes_from_L_alone():
+    compressor = make_compressor(("sketch", {"rank": 1}), 3, 12)
+    expected = 1 / (CONSTANTS.L * (1 + xi(compressor.alpha)))
+    assert methods["EF21"].theory_stepsize(CONSTANTS, compressor) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "stuck"), [(0, True), (1, False)], ids=["stale basis", "one fresh column"]
+)
+def test_a_stale_basis_stays_stuck_for_ever_and_one_fresh_column_frees_it(fresh, stuck):
+    # f = |X - T|^2 / 2, T of rank 3 on the first axes, the basis on the last two.
+    m, c = 8, 10
+    target = np.zeros((m, c))
+    target[range(3), range(3)] = 3
+    spec = ("powersgd", {"rank": 2, "fresh_columns": fresh, "shape": (m, c)})
+    hessians = np.eye(m * c)[np.newaxis]
+    shifts, x0 = target.reshape(1, -1), np.zeros(m * c)
+    method = make("DCGD", spec, 1.0, hessians, shifts, x0)
+    method.compressor._basis = np.eye(c)[:, -2:].copy()
+    x = run(method, 300)
+    f = ((x - target.ravel()) ** 2).sum() / 2
+    assert f == 13.5 if stuck else f < 1e-20
