@@ -16,12 +16,13 @@ datasets = Registry("datasets")
 class Dataset:
     """Rows of features and a label each.
 
-    `features` is (N, d) CSR, boolean where every stored number is 1, else float64. `labels` is
-    (N,) int8, -1 and +1, -1 for the smaller of the file's two. `sha256` is that of LIBSVM's text.
+    `features` is (N, d), CSR, boolean where every stored number is 1, else float64; or a dense
+    float64 array. `labels` is (N,) int8: of a LIBSVM file -1 and +1, -1 for the smaller of the
+    file's two; of more classes their numbers from 0. `sha256` is that of the publisher's text.
     """
 
     name: str
-    features: csr_array
+    features: csr_array | np.ndarray
     labels: np.ndarray
     sha256: str
 
@@ -33,7 +34,7 @@ class Source(ABC):
     rows: int
     features: int
     licence: str  # and whom to credit
-    sha256: str  # of LIBSVM's text, decompressed
+    sha256: str  # of the publisher's text (LIBSVM's, say), decompressed
 
     @abstractmethod
     def where(self) -> str:
