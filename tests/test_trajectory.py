@@ -33,6 +33,27 @@ compressor = [
 multiple = 8
 
 [[cases]]
+method = ["EF14", "EF21"]
+compressor = [
+    { name = "dense" },
+    { name = "powersgd", rank = 2 },
+    { name = "alternating", rank = 2, shape = [10, 12] },
+    { name = "sketch", kind = "rademacher" },
+]
+reduction = "ordered"
+topology = "allgather"
+stepsize = "0.5/L"
+
+[[cases]]
+method = { name = "EF21-PP", probability = 0.4 }
+compressor = { name = "topk", k = 2 }
+
+[[cases]]
+method = { name = "EF21-BC", downlink = { name = "rsvd", rank = 1 } }
+compressor = { name = "topk", k = 2 }
+topology = "server"
+
+[[cases]]
 method = "DCGD"
 compressor = { name = "randk", k = 9, scale = "unbiased" }
 stepsize = 0.01
@@ -61,7 +82,7 @@ def records(tmp_path_factory, mpirun):
 
 
 def test_the_trajectory_does_not_depend_on_the_number_of_ranks(records):
-    assert len(records[1].cases) == 2 * 2 * (1 + 4 * 6 + 1)
+    assert len(records[1].cases) == 2 * 2 * (1 + 4 * 6 + 1 + 1) + 2 * (2 * 4) + 2
     for label, case in records[1].cases.items():
         assert len(case["loss"]) == 3
         for ranks in (2, 4):
@@ -74,7 +95,7 @@ def test_the_trajectory_does_not_depend_on_the_number_of_ranks(records):
 def test_both_topologies_walk_the_same_trajectory(records):
     cases = records[2].cases
     for label, case in cases.items():
-        if "topology=server" in label:
+        if "topology=server" in label and "EF21-BC" not in label:
             other = cases[label.replace("topology=server", "topology=allgather")]
             for column in EXACT[:-1]:
                 np.testing.assert_array_equal(case[column], other[column], err_msg=label)
@@ -91,9 +112,9 @@ def test_the_ledger_s_uplink_bytes_are_the_sum_of_the_messages(records):
     for record in records.values():
         for label, case in record.cases.items():
             uplink = case.ledger[case.ledger["purpose"] == b"uplink"]
-            assert uplink["bytes"].sum() == 20 * case["uplink_bytes"][-1], label
+            assert uplink["bytes"].sum() == round(20 * case["uplink_bytes"][-1]), label
             half = case["uplink_bytes"][1]
-            assert uplink["bytes"][uplink["round"] < 6].sum() == 20 * half
+            assert uplink["bytes"][uplink["round"] < 6].sum() == round(20 * half)
 
 
 def test_uplink_counts_messages_and_the_dense_start(records):
@@ -118,3 +139,29 @@ def test_downlink_is_the_other_messages_or_the_broadcast_mean(records):
 def test_published_bits_are_32_k_t(records):
     case = next(c for label, c in records[1].cases.items() if label.startswith("EF14 topk(k=2)"))
     np.testing.assert_array_equal(case["published_bits"], 32 * 2 * case["round"])
+
+
+def test_ef21_with_a_shared_compressor_on_equal_shards_is_one_worker_with_all_the_data(
+    tmp_path, mpirun
+):
+    config = tmp_path / "equal.toml"
+    config.write_text("""
+        rounds = 60
+        workers = [1, 4]
+        [[cases]]
+        method = "EF21"
+        compressor = [
+            { name = "powersgd", rank = 2, wire = "float64" },
+            { name = "sketch", rank = 2, wire = "float64" },
+        ]
+    """)
+    out = tmp_path / "equal.h5"
+    command = [sys.executable, "-m", "mpi_lowrank", "run", str(config), "--out", str(out)]
+    subprocess.run(command, check=True, timeout=60)
+    cases = Record(out).cases
+    for label, case in cases.items():
+        if label.endswith("workers=1"):
+            other = cases[label.replace("workers=1", "workers=4")]
+            np.testing.assert_allclose(case["loss"], other["loss"], rtol=1e-11)
+            same = case.attributes["stepsize"] / other.attributes["stepsize"]
+            assert abs(same - 1) < 1e-12

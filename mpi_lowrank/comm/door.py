@@ -16,6 +16,8 @@ from mpi4py import MPI
 
 from mpi_lowrank.comm.ledger import SETUP, Ledger
 
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
 LIMIT = 2**31 - 1
 """Elements in one call at the most."""
 
@@ -57,7 +59,7 @@ class Door:
                 self.broadcast(part, purpose, root)
             return
         began = perf_counter()
-        self.comm.Allgatherv(mine, [whole, counts])
+        self.comm.Allgatherv(_plain(mine), [_plain(whole), counts])
         self._count("Allgatherv", mine, began, purpose)
 
     def gather(
@@ -68,26 +70,26 @@ class Door:
             self._gather_by_pairs(mine, whole, counts, purpose)
             return
         began = perf_counter()
-        self.comm.Gatherv(mine, [whole, counts] if self.rank == 0 else None)
+        self.comm.Gatherv(_plain(mine), [_plain(whole), counts] if self.rank == 0 else None)
         self._count("Gatherv", mine, began, purpose)
 
     def broadcast(self, array: np.ndarray, purpose: str, root: int = 0) -> None:
         """Copy the root's array into everybody's."""
         for chunk in self._chunks(array):
             began = perf_counter()
-            self.comm.Bcast(chunk, root)
+            self.comm.Bcast(_plain(chunk), root)
             self._count("Bcast", chunk, began, purpose)
 
     def send(self, array: np.ndarray, to: int, purpose: str) -> None:
         for chunk in self._chunks(array):
             began = perf_counter()
-            self.comm.Send(chunk, to)
+            self.comm.Send(_plain(chunk), to)
             self._count("Send", chunk, began, purpose)
 
     def receive(self, array: np.ndarray, source: int, purpose: str) -> None:
         for chunk in self._chunks(array):
             began = perf_counter()
-            self.comm.Recv(chunk, source)
+            self.comm.Recv(_plain(chunk), source)
             self._count("Recv", chunk, began, purpose)
 
     def ordered_sum(self, rows: np.ndarray, out: np.ndarray, purpose: str) -> None:
@@ -115,10 +117,8 @@ class Door:
         """The sum over ranks, in the array's own precision and in MPI's own order."""
         for sent, received in zip(self._chunks(mine), self._chunks(out), strict=True):
             began = perf_counter()
-            if sent.dtype == ml_dtypes.bfloat16:
-                self.comm.Allreduce(sent.view(np.uint16), received.view(np.uint16), _bfloat16_sum())
-            else:
-                self.comm.Allreduce(sent, received)
+            add = _bfloat16_sum() if sent.dtype == BFLOAT16 else MPI.SUM
+            self.comm.Allreduce(_plain(sent), _plain(received), add)
             self._count("Allreduce", sent, began, purpose)
 
     def barrier(self, purpose: str) -> None:
@@ -147,13 +147,18 @@ class Door:
         self.ledger.add(self.round, op, dtype, array.size, array.nbytes, modelled, seconds, purpose)
 
 
+def _plain(array: np.ndarray) -> np.ndarray:
+    """The same bytes in a type that MPI knows."""
+    return array.view(np.uint16) if array.dtype == BFLOAT16 else array
+
+
 @functools.cache
 def _bfloat16_sum() -> MPI.Op:
     """The sum of bfloat16 numbers, for which MPI has no type."""
 
     def add(sent: MPI.buffer, into: MPI.buffer, _: MPI.Datatype) -> None:
-        total = np.frombuffer(into, ml_dtypes.bfloat16)
-        total += np.frombuffer(sent, ml_dtypes.bfloat16)
+        total = np.frombuffer(into, BFLOAT16)
+        total += np.frombuffer(sent, BFLOAT16)
 
     return MPI.Op.Create(add, commute=True)
 

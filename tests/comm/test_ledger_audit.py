@@ -24,6 +24,22 @@ compressor = [{name = "topk", k = 4}, {name = "rsvd", rank = 2}]
 
 [[cases]]
 method = "GD"
+
+[[cases]]
+method = { name = "EF21-BC", downlink = { name = "topk", k = 9 } }
+compressor = { name = "topk", k = 4 }
+topology = "server"
+
+[[cases]]
+method = ["EF21", "EF14"]
+compressor = [
+    { name = "dense", wire = "bfloat16" },
+    { name = "powersgd", rank = 2 },
+    { name = "sketch" },
+]
+stepsize = "0.5/L"
+topology = "allgather"
+reduction = ["mpi", "ordered"]
 """
 
 

@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.mpi
+
+D, LOCAL = 60, 2
+SHARED = [
+    ("dense", {}),
+    ("powersgd", {"rank": 2}),
+    ("powersgd", {"rank": 1, "basis": "svd", "refresh": 2}),
+    ("alternating", {"rank": 2}),
+    ("sketch", {"rank": 1}),
+]
+GATHERED = [("topk", {"k": 7}), ("rsvd", {"rank": 1}), ("identity", {"wire": "bfloat16"})]
+
+
+def make_exchange(comm, **options):
+    from mpi_lowrank.clock import Clock
+    from mpi_lowrank.comm.door import Door
+    from mpi_lowrank.comm.exchange import Exchange
+    from mpi_lowrank.comm.ledger import Ledger
+    from mpi_lowrank.comm.placement import Placement
+
+    placement = Placement(LOCAL * comm.size, comm.size, comm.rank)
+    door = Door(comm, Ledger(comm.rank))
+    return Exchange(door, placement, Clock(), D, np.dtype(float), **options)
+
+
+def make_compressor(name, options):
+    from mpi_lowrank.compressors import compressors
+
+    return compressors[name]((D,), np.dtype(float), **options)
+
+
+def everybody(comm):
+    return np.random.default_rng(5).standard_normal((LOCAL * comm.size, D))
+
+
+def lockstep(compressor, x, round):
+    """All workers of a shared compressor in one process."""
+    from mpi_lowrank.randomness import SHARED, Purpose, Stream
+
+    own, mean = np.zeros(x.shape), np.zeros(D)
+    phases = compressor.reduce(x, own, mean, Stream(0, Purpose.COMPRESS, SHARED).at(round))
+    rows = next(phases)
+    try:
+        while True:
+            rows = phases.send(rows.astype(float).mean(axis=0))
+    except StopIteration:
+        return own, mean
+
+
+@pytest.mark.parametrize("reduction", ["mpi", "ordered"])
+@pytest.mark.parametrize(("name", "options"), SHARED)
+def test_phases_over_mpi_meet_the_lockstep_of_one_process(comm, name, options, reduction):
+    exchange, x = make_exchange(comm, reduction=reduction), everybody(comm)
+    ours, theirs = make_compressor(name, options), make_compressor(name, options)
+    exchange.prepare(ours)
+    theirs.prepare(len(x))
+    for exchange.round in range(4):
+        own, mean = exchange(x[exchange.placement.workers], ours)
+        expected_own, expected = lockstep(theirs, x, exchange.round)
+        np.testing.assert_allclose(mean, expected, rtol=0, atol=2e-5)
+        np.testing.assert_allclose(own, expected_own[exchange.placement.workers], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("topology", ["allgather", "server"])
+@pytest.mark.parametrize(("name", "options"), GATHERED)
+def test_weights_and_silent_workers_shape_the_mean(comm, name, options, topology):
+    exchange, x = make_exchange(comm, topology=topology), everybody(comm)
+    compressor = make_compressor(name, options)
+    exchange.prepare(compressor)
+    n = len(x)
+    weights, active = np.arange(1.0, n + 1), np.arange(n) % 3 != 1
+    mine = exchange.placement.workers
+    whole = exchange(x[mine], compressor)[0].copy()
+    sent = exchange.uplink_bytes
+    own, mean = exchange(x[mine], compressor, weights=weights, active=active)
+    np.testing.assert_array_equal(own, whole * active[mine][:, None])
+    total = np.zeros(D)
+    comm.Allreduce((weights[mine][:, None] * own).sum(axis=0), total)
+    np.testing.assert_allclose(mean, total, rtol=0, atol=1e-12)
+    assert exchange.uplink_bytes - sent == pytest.approx(compressor.nbytes * active.mean())
+    rows = exchange.door.ledger.rows()
+    uplink = rows["bytes"][rows["purpose"] == b"uplink"]
+    assert uplink[-1] == compressor.nbytes * active[mine].sum()
+
+
+@pytest.mark.parametrize(("name", "options"), SHARED[:1] + SHARED[-1:])
+def test_weights_and_silent_workers_shape_an_allreduced_mean(comm, name, options):
+    exchange, x = make_exchange(comm), everybody(comm)
+    compressor = make_compressor(name, options)
+    exchange.prepare(compressor)
+    n, mine = len(x), exchange.placement.workers
+    weights, active = np.arange(1.0, n + 1), np.arange(n) % 3 != 1
+    whole = exchange(x[mine], compressor)[0].copy()
+    own, mean = exchange(x[mine], compressor, weights=weights, active=active)
+    np.testing.assert_allclose(own, whole * active[mine][:, None], atol=1e-6)
+    total = np.zeros(D)
+    comm.Allreduce((weights[mine][:, None] * own).sum(axis=0), total)
+    np.testing.assert_allclose(mean, total, rtol=0, atol=1e-4)
+
+
+def test_a_broadcast_is_decoded_alike_by_everybody_and_costs_its_message(comm):
+    exchange = make_exchange(comm, topology="server")
+    compressor = make_compressor("topk", {"k": 3})
+    exchange.prepare_broadcast(compressor)
+    x = np.arange(D, dtype=float) if comm.rank == 0 else np.full(D, np.nan)
+    decoded = exchange.broadcast(x, compressor)
+    assert np.flatnonzero(decoded).tolist() == [57, 58, 59]
+    assert decoded[57:].tolist() == [57, 58, 59]
+    assert exchange.downlink_bytes == compressor.nbytes == 3 * 5
+    assert exchange.uplink_bytes == 0
+
+
+def test_an_allreduced_payload_is_its_uplink_and_its_downlink(comm):
+    exchange, x = make_exchange(comm), everybody(comm)
+    compressor = make_compressor("powersgd", {"rank": 1})
+    exchange.prepare(compressor)
+    exchange(x[exchange.placement.workers], compressor)
+    assert exchange.uplink_bytes == exchange.downlink_bytes == 4 * (6 + 10)
+    rows = exchange.door.ledger.rows()
+    uplink = rows[rows["purpose"] == b"uplink"]
+    assert uplink["bytes"].tolist() == [4 * 6, 4 * 10] and set(uplink["op"]) == {b"Allreduce"}
+    ring = 2 * (comm.size - 1) / comm.size
+    np.testing.assert_allclose(uplink["modelled"], ring * uplink["bytes"])
+
+
+def test_bfloat16_sums_are_rounded_like_bfloat16(comm):
+    import ml_dtypes
+
+    exchange = make_exchange(comm)
+    compressor = make_compressor("dense", {"wire": "bfloat16"})
+    exchange.prepare(compressor)
+    x = np.full((LOCAL, D), 1 / 3)
+    mean = exchange(x, compressor)[1]
+    assert abs(mean[0] - 1 / 3) < 1 / 3 * 2.0**-6
+    assert mean[0] * LOCAL * comm.size == float(ml_dtypes.bfloat16(mean[0] * LOCAL * comm.size))
