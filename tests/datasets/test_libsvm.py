@@ -53,6 +53,12 @@ def test_ones_are_kept_as_booleans_and_other_values_as_floats():
     assert libsvm.parse(b"1 1:1 3:0.5\n", "given")[0].dtype == np.float64
 
 
+def test_column_numbers_take_four_bytes():
+    features, _ = libsvm.parse(b"1 1:1 3:1.0\n-1 2:1\n", "given")
+    carried = load("mushrooms").features
+    assert {m.dtype for f in (features, carried) for m in (f.indices, f.indptr)} == {np.dtype("i4")}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -1,6 +1,9 @@
 import bz2
 import hashlib
+import os
 import socket
+import sys
+import termios
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -85,6 +88,17 @@ def test_a_fetched_set_is_verified_cached_and_loaded(tiny, site, cache):
 def test_a_cached_set_is_not_fetched_again(tiny, site, cache):
     first = tiny.fetch()
     assert tiny.fetch() == first and len(site.paths) == 1
+
+
+def test_progress_is_shown_on_a_terminal_only(tiny, cache, monkeypatch, capfd):
+    tiny.fetch().unlink()
+    assert capfd.readouterr() == ("", "")
+    ours, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    with open(ours, "rb"), open(terminal, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        tiny.fetch()
+        assert b"100%" in os.read(ours, 10_000)
 
 
 def test_a_cache_may_be_read_by_others_and_holds_nothing_else(tiny, cache):

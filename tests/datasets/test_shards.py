@@ -49,6 +49,12 @@ def test_rows_sorted_by_label_keep_their_order_within_one():
     np.testing.assert_array_equal(last, np.flatnonzero(labels == 1)[-2031:])
 
 
+def test_the_seed_draws_the_held_out_rows():
+    first, again, other = (split_test(100, 0.2, seed)[1] for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other) and first[-1] >= 50
+
+
 @given(st.integers(1, 200), st.floats(0, 0.99), st.integers(0, 3))
 def test_held_out_rows_are_the_asked_share_and_nobody_s_else(rows, fraction, seed):
     train, test = split_test(rows, fraction, seed)
