@@ -1,0 +1,76 @@
+"""A neural network of two layers on dense rows."""
+
+import numpy as np
+
+from mpi_lowrank.errors import OptionError
+from mpi_lowrank.problems import problems
+from mpi_lowrank.problems.base import Block, Smoothness
+from mpi_lowrank.problems.dense import Classifier
+
+
+@problems.register("mlp")
+class TwoLayers(Classifier):
+    """Logits z_j = W2^T h_j + b2 of h_j = tanh(W1^T a_j + b1); see `Classifier`.
+
+    Blocks W1 (features, hidden), b1 (hidden,), W2 (hidden, classes), b2 (classes,). `hidden`: units
+    of the first layer. `lambda` counts the biases too. Not convex, and without a global L: the
+    constants are NaN, so a case needs a stepsize of its own.
+    """
+
+    def __init__(self, shards, dtype: np.dtype, *, hidden: int = 32, lambda_: float = 1e-3):
+        features, classes = shards.workers[0].features.shape[1], shards.classes
+        self.blocks = _blocks(features, hidden, classes)
+        super().__init__(shards, dtype, (hidden, classes), lambda_)
+        self._hidden_slope = np.zeros_like(self._layers[0])
+
+    @classmethod
+    def model(cls, dataset, *, hidden=32, lambda_=1e-3):
+        if hidden < 1:
+            raise OptionError("hidden", hidden, "an integer from 1")
+        features, classes = cls.check(dataset, lambda_)
+        return _blocks(features, hidden, classes)
+
+    def _forward(self, x, columns, layers):
+        W1, b1, W2, b2 = self._parts(x)
+        hidden, logits = layers
+        np.matmul(W1.T, columns, out=hidden)
+        hidden += b1[:, np.newaxis]
+        np.tanh(hidden, out=hidden)
+        np.matmul(W2.T, hidden, out=logits)
+        logits += b2[:, np.newaxis]
+
+    def _backward(self, x, out):
+        _, _, W2, _ = self._parts(x)
+        into_W1, into_b1, into_W2, into_b2 = self._parts(out)
+        (hidden, logits), slope = self._layers, self._hidden_slope
+        np.matmul(hidden, logits.swapaxes(1, 2), out=into_W2)
+        np.sum(logits, axis=2, out=into_b2)
+        np.matmul(W2, logits, out=slope)
+        np.multiply(hidden, hidden, out=hidden)  # tanh' = 1 - tanh^2
+        np.subtract(1, hidden, out=hidden)
+        np.multiply(slope, hidden, out=slope)
+        np.matmul(self._columns, slope.swapaxes(1, 2), out=into_W1)
+        np.sum(slope, axis=2, out=into_b1)
+
+    def smoothness(self, mean):
+        return Smoothness(np.nan, np.full(len(self._shards.workers), np.nan))
+
+    def scale_start(self, x: np.ndarray) -> None:
+        """Turn standard normal numbers into a start at which tanh is not saturated.
+
+        Weights of variance one over their inputs, biases 0 (LeCun et al., "Efficient BackProp",
+        1998).
+        """
+        W1, b1, W2, b2 = self._parts(x)
+        for weights, biases in ((W1, b1), (W2, b2)):
+            weights /= np.sqrt(len(weights))
+            biases[...] = 0
+
+
+def _blocks(features: int, hidden: int, classes: int) -> tuple[Block, ...]:
+    return (
+        Block("W1", (features, hidden)),
+        Block("b1", (hidden,)),
+        Block("W2", (hidden, classes)),
+        Block("b2", (classes,)),
+    )

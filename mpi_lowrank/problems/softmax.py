@@ -1,0 +1,47 @@
+"""Softmax regression on dense rows."""
+
+import numpy as np
+
+from mpi_lowrank.problems import problems
+from mpi_lowrank.problems.base import Block, Smoothness, largest_eigenvalue
+from mpi_lowrank.problems.dense import Classifier
+
+
+@problems.register("softmax")
+class SoftmaxRegression(Classifier):
+    """Logits z_j = W^T a_j with a matrix W (features, classes); see `Classifier`.
+
+    Gradients A_i^T (P_i - Y_i) / m_i + lambda W; without lambda their rows sum to 0 and their rank
+    is at most min(features, classes - 1). The Hessian diag(p) - p p^T of the cross-entropy has the
+    largest eigenvalue 1/2, of two classes alike and none else, so
+    L_i = lambda_max(A_i^T A_i) / (2 m_i) + lambda, and L is the same of the mean over workers of
+    A_i^T A_i / (2 m_i). Source: D. Boehning, Ann. Inst. Statist. Math. 44 (1992).
+    """
+
+    def __init__(self, shards, dtype: np.dtype, *, lambda_: float = 1e-3):
+        shape = shards.workers[0].features.shape[1], shards.classes
+        self.blocks = (Block("W", shape),)
+        super().__init__(shards, dtype, shape[1:], lambda_)
+
+    @classmethod
+    def model(cls, dataset, *, lambda_=1e-3):
+        return (Block("W", cls.check(dataset, lambda_)),)
+
+    def _forward(self, x, columns, layers):
+        (W,) = self._parts(x)
+        np.matmul(W.T, columns, out=layers[0])
+
+    def _backward(self, x, out):
+        (gradient,) = self._parts(out)
+        np.matmul(self._columns, self._layers[0].swapaxes(1, 2), out=gradient)
+
+    def smoothness(self, mean):
+        features = [rows.features.astype(np.float64) for rows in self._shards.workers]
+        p = features[0].shape[1]
+
+        def local(v):
+            return np.array([A.T @ (A @ v) / (2 * len(A)) for A in features])
+
+        L = largest_eigenvalue(lambda v: mean(local(v)), p)
+        L_i = [largest_eigenvalue(lambda v, A=A: A.T @ (A @ v) / (2 * len(A)), p) for A in features]
+        return Smoothness(L + self.strength, np.array(L_i) + self.strength)
