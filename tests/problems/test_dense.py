@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from scipy.special import log_softmax
 
 from mpi_lowrank.datasets import load
@@ -138,5 +139,7 @@ def test_rows_without_classes_from_0_are_refused(name, labels):
 
 
 def test_sparse_rows_are_refused(name):
-    with pytest.raises(UserError, match="mushrooms: expected dense rows"):
-        problems[name].model(load("mushrooms"))
+    data = Dataset("mine", csr_array(np.eye(2)), np.array([0, 1], np.int8), "")
+    for refused in (data, load("mushrooms")):
+        with pytest.raises(UserError, match=f"{refused.name}: expected dense rows"):
+            problems[name].model(refused)

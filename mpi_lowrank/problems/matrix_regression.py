@@ -1,0 +1,153 @@
+"""Least squares for a matrix, on data made from a seed."""
+
+from typing import Literal
+
+import numpy as np
+
+from mpi_lowrank.datasets.local import LocalShards
+from mpi_lowrank.errors import OptionError
+from mpi_lowrank.problems import problems
+from mpi_lowrank.problems.base import Block, Problem, Smoothness, largest_eigenvalue
+
+DESIGN, TARGET = 1, 2
+"""What is drawn: a key beside the seed, so that no draws meet those of each other or of x."""
+SHARED = 0
+"""The worker of draws that all have in common; their own are counted from 1."""
+
+
+@problems.register("matrix")
+class MatrixRegression(Problem):
+    """f_i(W) = |A_i W - B_i|^2 / (2 m_i) with B_i = A_i W_i*, for a matrix W of `shape` (m, c).
+
+    Data enter by H_i = A_i^T A_i / m_i alone, f_i(W) = tr((W - W_i*)^T H_i (W - W_i*)) / 2, and the
+    gradient H_i (W - W_i*) loses no digits near the solution. So H_i = V_i diag(s) V_i^T is made,
+    not A_i = sqrt(m_i) U_i diag(s)^(1/2) V_i^T, whose rows' number and basis U_i change nothing.
+
+    `spectrum` of H_i: "geometric", from 1 down to 1 / `condition`, or "power", s_j = 1/j, which
+    knows no `condition`. `bases`: "common", one random V for all workers, or "rotated", a random
+    V_i for each. The target W* has random singular vectors and `target_rank` singular values, all
+    of them if none is given, all equal ("flat") or 1/j ("power"), scaled to mean square 1 of its
+    entries. `heterogeneity`: W_i* is W* and a random matrix of rank `heterogeneity_rank` with this
+    share of W*'s norm.
+
+    Everything a worker has of its own comes from (seed, worker): the same on any number of ranks.
+    L_i = 1; L is the largest eigenvalue of the mean of the H_i.
+    """
+
+    default_data = None
+
+    def __init__(
+        self,
+        shards: LocalShards,
+        dtype: np.dtype,
+        *,
+        shape: tuple[int, int] = (256, 256),
+        spectrum: Literal["geometric", "power"] = "geometric",
+        condition: float = 100.0,
+        bases: Literal["common", "rotated"] = "common",
+        target_rank: int | None = None,
+        target_spectrum: Literal["flat", "power"] = "flat",
+        heterogeneity: float = 0.0,
+        heterogeneity_rank: int = 4,
+    ):
+        self.blocks, self.bases = (Block("W", shape),), bases
+        self._seed, self._numbers = shards.seed, shards.numbers
+        eigenvalues = np.geomspace(1, 1 / condition, shape[0])
+        if spectrum == "power":
+            eigenvalues = 1 / np.arange(1, shape[0] + 1)
+        self._designs = self._make_designs(eigenvalues, dtype)
+        singular_values = np.ones(target_rank or min(shape))
+        if target_spectrum == "power":
+            singular_values /= np.arange(1, len(singular_values) + 1)
+        self._targets = self._make_targets(singular_values, dtype)
+        if heterogeneity:
+            self._move_targets(heterogeneity, heterogeneity_rank)
+        self._errors = np.empty_like(self._targets)
+
+    def _make_designs(self, eigenvalues, dtype):
+        shape = len(self._numbers), len(eigenvalues), len(eigenvalues)
+        if self.bases == "common":
+            common = _with_spectrum(eigenvalues, self._rng(DESIGN, SHARED))
+            return np.broadcast_to(common.astype(dtype), shape)
+        designs = np.empty(shape, dtype)
+        for design, worker in zip(designs, self._numbers, strict=True):
+            design[...] = _with_spectrum(eigenvalues, self._rng(DESIGN, 1 + worker))
+        return designs
+
+    def _make_targets(self, singular_values, dtype):
+        shape = self.blocks[0].shape
+        target = _random_matrix(shape, singular_values, self._rng(TARGET, SHARED))
+        return np.repeat(target[np.newaxis].astype(dtype), len(self._numbers), axis=0)
+
+    def _move_targets(self, share, rank):
+        shape = self.blocks[0].shape
+        for target, worker in zip(self._targets, self._numbers, strict=True):
+            target += share * _random_matrix(shape, np.ones(rank), self._rng(TARGET, 1 + worker))
+
+    def _rng(self, what, worker):
+        return np.random.default_rng([self._seed, what, worker])
+
+    @classmethod
+    def model(
+        cls,
+        dataset,
+        *,
+        shape=(256, 256),
+        spectrum="geometric",
+        condition=100.0,
+        bases="common",
+        target_rank=None,
+        target_spectrum="flat",
+        heterogeneity=0.0,
+        heterogeneity_rank=4,
+    ):
+        if min(shape) < 1:
+            raise OptionError("shape", list(shape), "[m, c], both from 1")
+        if not 1 <= condition < np.inf:
+            raise OptionError("condition", condition, "a number from 1")
+        ranks = f"an integer from 1 to {min(shape)}, the smaller side of the matrix"
+        if target_rank is not None and not 1 <= target_rank <= min(shape):
+            raise OptionError("target_rank", target_rank, ranks)
+        if not 0 <= heterogeneity < np.inf:
+            raise OptionError("heterogeneity", heterogeneity, "a number from 0")
+        if not 1 <= heterogeneity_rank <= min(shape) and heterogeneity:
+            raise OptionError("heterogeneity_rank", heterogeneity_rank, ranks)
+        return (Block("W", shape),)
+
+    def gradients(self, x, out):
+        errors = np.subtract(x.reshape(self.blocks[0].shape), self._targets, out=self._errors)
+        np.matmul(self._designs, errors, out=out.reshape(errors.shape))
+
+    def losses(self, x, out):
+        slopes = np.empty_like(self._errors)
+        self.gradients(x, slopes)
+        for worker, (error, slope) in enumerate(zip(self._errors, slopes, strict=True)):
+            out[worker] = np.sum(error * slope, dtype=np.float64) / 2
+
+    def correct(self, x):
+        return 0, 0
+
+    def smoothness(self, mean):
+        ones = np.ones(len(self._designs))
+        if self.bases == "common":
+            return Smoothness(1.0, ones)
+        designs = self._designs.astype(np.float64, copy=False)
+        return Smoothness(largest_eigenvalue(lambda v: mean(designs @ v), len(designs[0])), ones)
+
+
+def _with_spectrum(eigenvalues: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A symmetric matrix with these eigenvalues and a random basis, uniform (Haar)."""
+    m = len(eigenvalues)
+    root = _orthonormal(m, m, rng) * np.sqrt(eigenvalues)
+    return root @ root.T
+
+
+def _random_matrix(shape, singular_values, rng):
+    """Entries of mean square 1, singular values in these proportions, random singular vectors."""
+    left, right = (_orthonormal(side, len(singular_values), rng) for side in shape)
+    scaled = singular_values * np.sqrt(np.prod(shape)) / np.linalg.norm(singular_values)
+    return left * scaled @ right.T
+
+
+def _orthonormal(rows, columns, rng):
+    return np.linalg.qr(rng.standard_normal((rows, columns)))[0]
