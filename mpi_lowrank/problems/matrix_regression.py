@@ -27,8 +27,8 @@ class MatrixRegression(Problem):
     knows no `condition`. `bases`: "common", one random V for all workers, or "rotated", a random
     V_i for each. The target W* has random singular vectors and `target_rank` singular values, all
     of them if none is given, all equal ("flat") or 1/j ("power"), scaled to mean square 1 of its
-    entries. `heterogeneity`: W_i* is W* and a random matrix of rank `heterogeneity_rank` with this
-    share of W*'s norm.
+    entries; a random start hides its spectrum, the start 0 does not. `heterogeneity`: W_i* is W*
+    plus a random matrix of rank `heterogeneity_rank`, flat, whose norm is this share of W*'s.
 
     Everything a worker has of its own comes from (seed, worker): the same on any number of ranks.
     L_i = 1; L is the largest eigenvalue of the mean of the H_i.
@@ -131,7 +131,7 @@ class MatrixRegression(Problem):
         ones = np.ones(len(self._designs))
         if self.bases == "common":
             return Smoothness(1.0, ones)
-        designs = self._designs.astype(np.float64, copy=False)
+        designs = self._designs.astype(np.float64, copy=False)  # once, not at every product
         return Smoothness(largest_eigenvalue(lambda v: mean(designs @ v), len(designs[0])), ones)
 
 
