@@ -240,6 +240,9 @@ def _check(case: Case, where: str) -> None:
         raise _KeyProblem(
             where + "multiple", case.multiple, "either multiple or stepsize, not both"
         )
+    if not problems[case.problem.name].smooth and not isinstance(case.stepsize, float):
+        allowed = f"a number: {case.problem.name} has no known L for the theory's stepsize"
+        raise _KeyProblem(where + "stepsize", case.stepsize, allowed)
     method, shared = methods[case.method.name], compressors[case.compressor.name].shared
     if not method.needs_compressor and case.compressor.name not in ("identity", "dense"):
         allowed = f"identity or dense: {case.method.name} sends its gradients whole"

@@ -229,7 +229,9 @@ def initial(case: Case, problem: Problem) -> np.ndarray:
     """x^0, (d,), the same on every rank."""
     if case.x0 == "zeros":
         return np.zeros(problem.d, case.dtype)
-    return np.random.default_rng(case.seed).standard_normal(problem.d).astype(case.dtype)
+    x = np.random.default_rng(case.seed).standard_normal(problem.d).astype(case.dtype)
+    problem.scale_start(x)
+    return x
 
 
 class _CaseRun:

@@ -41,6 +41,8 @@ class Problem(ABC):
     """The data set of a case that names none; None: the problem makes its own data."""
     blocks: tuple[Block, ...]
     """The model's parameters."""
+    smooth = True
+    """Whether `smoothness` knows the constants; where not, a case needs a stepsize of its own."""
 
     @property
     def d(self) -> int:
@@ -66,6 +68,9 @@ class Problem(ABC):
     @abstractmethod
     def correct(self, x: np.ndarray) -> tuple[int, int]:
         """The local training and held-out rows classified rightly; (0, 0) where there is none."""
+
+    def scale_start(self, x: np.ndarray) -> None:  # noqa: B027
+        """Make a sensible start out of standard normal numbers, in place; as they are here."""
 
     @abstractmethod
     def smoothness(self, mean: MeanOverWorkers) -> Smoothness:

@@ -17,6 +17,8 @@ class TwoLayers(Classifier):
     constants are NaN, so a case needs a stepsize of its own.
     """
 
+    smooth = False
+
     def __init__(self, shards, dtype: np.dtype, *, hidden: int = 32, lambda_: float = 1e-3):
         features, classes = shards.workers[0].features.shape[1], shards.classes
         self.blocks = _blocks(features, hidden, classes)

@@ -1,0 +1,118 @@
+"""Each method at its best step: the table, and bytes against the number of workers.
+
+    python bench/best.py results/workers.h5 --target grad_norm_sq=1e-6 --by total_bytes
+    python bench/best.py results/workers.h5 --plot results/workers.png
+
+Cases that differ in the stepsize alone compete; the one that reaches the target with the fewest
+bytes (`--by` uplink_bytes or total_bytes) stands for them. Ratios are to GD with float32 on the
+wire, in the same data, problem and number of workers.
+"""
+
+import argparse
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from mpi_lowrank.record import Record
+from mpi_lowrank.report.table import table_rows
+
+SETTING = ("problem", "data", "order", "workers")
+BASELINES = ("dense", "dense(wire=float32)")
+
+
+def best_rows(records: list[Record], target: tuple[str, float], by: str) -> list[dict]:
+    """The best case of each method, compressor and setting, in order."""
+    best: dict[tuple, dict] = {}
+    for record in records:
+        for row in table_rows([record], target):
+            given = record.cases[row["label"]].attributes
+            row |= {key: given.get(key) for key in SETTING}
+            row["step"] = given["stepsize"] * given["L"]
+            key = (*(row[k] for k in SETTING), row["method"], row["compressor"])
+            kept = best.setdefault(key, row)
+            if row["reached"] and (not kept["reached"] or row["reached"][by] < kept["reached"][by]):
+                best[key] = row
+    return list(best.values())
+
+
+def print_table(rows: list[dict]) -> None:
+    """A block a setting: rounds, step, uplink and total KB a worker, ratios to GD."""
+    for setting in dict.fromkeys(tuple(row[k] for k in SETTING) for row in rows):
+        print("  ".join(f"{k} = {v}" for k, v in zip(SETTING, setting, strict=True) if v))
+        block = [row for row in rows if tuple(row[k] for k in SETTING) == setting]
+        base = next(
+            (r for r in block if r["method"] == "GD" and r["compressor"] in BASELINES), None
+        )
+        print(f"  {'method':<58}{'step L':>7}{'rounds':>7}{'up KB':>8}{'all KB':>8}{'all/GD':>8}")
+        for row in block:
+            print("  " + _line(row, base))
+        print()
+
+
+def _line(row: dict, base: dict | None) -> str:
+    name = f"{row['method']} {row['compressor']}"
+    if not row["reached"]:
+        return f"{name:<58}{'-':>7}{'-':>7}{'-':>8}{'-':>8}{'-':>8}"
+    up, total = row["reached"]["uplink_bytes"] / 1e3, row["reached"]["total_bytes"] / 1e3
+    ratio = (
+        total * 1e3 / base["reached"]["total_bytes"] if base and base["reached"] else float("nan")
+    )
+    cells = f"{row['step']:>7.3g}{row['reached']['rounds']:>7}{up:>8.4g}{total:>8.4g}{ratio:>8.3f}"
+    return f"{name:<58}{cells}"
+
+
+STYLES = [("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."), ("v", "-"), ("P", "--"), ("X", ":")]
+COLOURS = ["#000000", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9"]
+
+
+def plot(rows: list[dict], path: Path) -> None:
+    """Uplink and total KB a worker against the number of workers, a line a method."""
+    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    names = list(dict.fromkeys((row["method"], row["compressor"]) for row in rows))
+    ends = []
+    for number, name in enumerate(names):
+        chosen = [r for r in rows if (r["method"], r["compressor"]) == name and r["reached"]]
+        marker, dashes = STYLES[number % len(STYLES)]
+        colour, workers = COLOURS[number % len(COLOURS)], [r["workers"] for r in chosen]
+        for axes, cost in ((left, "uplink_bytes"), (right, "total_bytes")):
+            kilobytes = [r["reached"][cost] / 1e3 for r in chosen]
+            axes.loglog(workers, kilobytes, marker=marker, linestyle=dashes, color=colour)
+        if chosen:
+            ends.append((kilobytes[-1], workers[-1], " ".join(name), colour))
+    for axes, title in ((left, "uplink"), (right, "uplink + downlink")):
+        axes.set(title=title, xlabel="workers")
+        axes.set_xticks([4, 20, 100], ["4", "20", "100"])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    left.set_ylabel("KB a worker to the target")
+    _label_ends(right, ends)
+    figure.savefig(path, dpi=200)
+
+
+def _label_ends(axes, ends: list[tuple]) -> None:
+    """The lines' names behind their ends, spread so that none covers another."""
+    low, high = axes.get_ylim()
+    gap, floor = (high / low) ** 0.055, 0.0
+    for value, x, text, colour in sorted(ends):
+        floor = max(value, floor * gap)
+        place = {"xytext": (1.04, floor), "textcoords": axes.get_yaxis_transform()}
+        axes.annotate(text, (x, value), color=colour, fontsize=7, va="center", **place)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("records", nargs="+", type=Path, metavar="RECORD")
+    parser.add_argument("--target", default="grad_norm_sq=1e-6", metavar="METRIC=VALUE")
+    parser.add_argument("--by", default="total_bytes", choices=("uplink_bytes", "total_bytes"))
+    parser.add_argument("--plot", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    metric, value = options.target.split("=")
+    rows = best_rows([Record(p) for p in options.records], (metric, float(value)), options.by)
+    print_table(rows)
+    if options.plot:
+        plot(rows, options.plot)
+
+
+if __name__ == "__main__":
+    main()
