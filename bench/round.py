@@ -1,13 +1,15 @@
-"""Time one round of EF21 with Top-K on mushrooms, 20 workers, beside a plain NumPy script of it.
+"""Where a round's time goes, beside what NumPy alone would take.
 
-    python bench/round.py                    one rank
-    mpirun -n 2 python bench/round.py        two
+    mpirun -n 2 python bench/round.py                       20 workers on mushrooms, Top-2
+    mpirun -n 2 python bench/round.py --problem matrix      PowerSGD on a 2048 x 2048 matrix
 
-The baseline is what a paper's script does in one process: a loop over workers with dense float64
-shards, `A @ x`, `A.T @ r` and an argsort for Top-K, nothing sent anywhere. Both run interleaved;
-medians of the batches and their ratio are printed.
+mushrooms: the baseline is what a paper's script does in one process: a loop over workers with dense
+float64 shards, `A @ x`, `A.T @ r` and an argsort for Top-K, nothing sent anywhere. matrix: one
+worker a rank, float32, rank 4; every part stands beside NumPy's own call for the same thing, and
+the round beside the dense Allreduce of the same matrix. All run interleaved; medians and ratios.
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 from statistics import median
@@ -15,9 +17,13 @@ from time import perf_counter
 
 import numpy as np
 from mpi4py import MPI
+from threadpoolctl import threadpool_limits
 
 from mpi_lowrank import config, experiment
+from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors.shared import orthonormal
 from mpi_lowrank.datasets import load, shard_rows
+from mpi_lowrank.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.record import Record
 
 ROUNDS, BATCHES, K, STEP = 500, 5, 2, 0.02
@@ -67,8 +73,7 @@ def this_package(folder: Path) -> dict[str, float]:
     return {"round": case["seconds"][-1] / ROUNDS, **phases}
 
 
-def main() -> None:
-    comm = MPI.COMM_WORLD
+def mushrooms(comm: MPI.Comm) -> None:
     ours, theirs = [], []
     with tempfile.TemporaryDirectory() as made:
         folder = Path(comm.bcast(made))
@@ -84,6 +89,120 @@ def main() -> None:
         plain = median(theirs)
         cells = "".join(f"{1e6 * value:>10.0f}" for value in middle.values())
         print(f"{cells}{1e6 * plain:>10.0f}{plain / middle['round']:>7.1f}x")
+
+
+SIZE, RANK, REPEATS = 2048, 4, 25
+
+
+class Parts:
+    """Seconds of named parts, once a repeat."""
+
+    def __init__(self):
+        self.seconds: dict[str, list[float]] = {}
+        self._last = perf_counter()
+
+    def start(self) -> None:
+        self._last = perf_counter()
+
+    def end(self, part: str) -> None:
+        now = perf_counter()
+        self.seconds.setdefault(part, []).append(now - self._last)
+        self._last = perf_counter()
+
+    def milliseconds(self, part: str) -> float:
+        return 1e3 * median(self.seconds[part][2:])
+
+
+def matrix(comm: MPI.Comm) -> None:
+    """One PowerSGD round in the EF21 frame, part by part, and the same parts by NumPy."""
+    d, f4 = SIZE * SIZE, np.dtype(np.float32)
+    compressor = compressors["powersgd"]((SIZE, SIZE), f4, rank=RANK, basis="fresh")
+    compressor.prepare(1)
+    gradient = np.random.default_rng(comm.rank).standard_normal((1, d), dtype=f4)
+    estimate, difference, mean = np.zeros(d, f4), np.empty((1, d), f4), np.empty(d, f4)
+    stream, parts = Stream(0, Purpose.COMPRESS, SHARED), Parts()
+    for t in range(REPEATS):
+        comm.Barrier()
+        parts.start()
+        np.subtract(gradient, estimate, out=difference)
+        parts.end("difference")
+        phases = compressor.reduce(difference, None, mean, stream.at(t))
+        rows = next(phases)
+        parts.end("P = D Q")
+        total = allreduce(comm, rows)
+        parts.end("Allreduce P")
+        left = orthonormal(total.reshape(SIZE, RANK))
+        parts.end("orthonormalise")
+        rows = phases.send(total)
+        parts.end("orthonormalise and Q = D^T P")
+        total = allreduce(comm, rows)
+        parts.end("Allreduce Q")
+        for _ in phases_end(phases, total):
+            pass
+        parts.end("P Q^T")
+        estimate += mean
+        parts.end("update g")
+        numpy_parts(parts, difference[0].reshape(SIZE, SIZE), left, mean.reshape(SIZE, SIZE))
+        comm.Barrier()
+        parts.start()
+        allreduce(comm, difference)
+        parts.end("dense Allreduce")
+    if comm.rank == 0:
+        print_parts(parts, comm.size)
+
+
+def allreduce(comm: MPI.Comm, rows: np.ndarray) -> np.ndarray:
+    """The mean over ranks of one worker a rank, (1, k) to (k,)."""
+    total = np.empty(rows.shape[1], rows.dtype)
+    comm.Allreduce(rows, total)
+    total /= comm.size
+    return total
+
+
+def phases_end(phases, total):
+    """Send the last reduction; a generator that has nothing more to reduce."""
+    try:
+        yield phases.send(total)
+    except StopIteration:
+        return
+
+
+def numpy_parts(parts: Parts, D: np.ndarray, left: np.ndarray, out: np.ndarray) -> None:
+    right = np.ones((SIZE, RANK), np.float32)
+    parts.start()
+    np.matmul(D, right)
+    parts.end("numpy P = D Q")
+    np.linalg.qr(left)
+    parts.end("numpy orthonormalise")
+    np.matmul(D.T, left)
+    parts.end("numpy Q = D^T P")
+    np.matmul(left, right.T, out=out)
+    parts.end("numpy P Q^T")
+
+
+def print_parts(parts: Parts, ranks: int) -> None:
+    ms = parts.milliseconds
+    ours = {name: ms(name) for name in parts.seconds if not name.startswith(("numpy", "dense"))}
+    both = ours.pop("orthonormalise and Q = D^T P")
+    ours["Q = D^T P"] = both - ours["orthonormalise"]
+    print(
+        f"ms, median of {REPEATS - 2} rounds, {SIZE} x {SIZE} float32, rank {RANK}, {ranks} ranks"
+    )
+    print(f"{'part':<18}{'ours':>8}{'NumPy':>8}{'ratio':>8}")
+    for name, mine in ours.items():
+        theirs = ms("numpy " + name) if "numpy " + name in parts.seconds else None
+        beside = f"{theirs:>8.2f}{mine / theirs:>8.2f}" if theirs else f"{'-':>8}{'-':>8}"
+        print(f"{name:<18}{mine:>8.2f}{beside}")
+    whole, dense = sum(ours.values()), ms("dense Allreduce")
+    print(f"{'round':<18}{whole:>8.2f}   dense Allreduce {dense:.2f}   ratio {whole / dense:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--problem", choices=("mushrooms", "matrix"), default="mushrooms")
+    run = {"mushrooms": mushrooms, "matrix": matrix}[parser.parse_args().problem]
+    with threadpool_limits(1, user_api="blas"):
+        run(MPI.COMM_WORLD)
 
 
 if __name__ == "__main__":

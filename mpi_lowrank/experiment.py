@@ -168,7 +168,7 @@ class _Run:
         attributes = {
             "name": experiment.name,
             "config": experiment.text,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "baseline": experiment.baseline,
             "seed": sorted({case.seed for case in experiment.cases})[0],
             "data": [name for name, _ in datasets],

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -40,4 +41,5 @@ def attributes() -> dict:
         "command": " ".join(sys.argv),
         "git_revision": git_revision(),
         "versions": json.dumps(versions),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
     }

@@ -133,7 +133,8 @@ class PowerSGD(SharedFactors):
         basis = self._start(generator)
         left = orthonormal((yield self._times(matrices, basis)).reshape(self.m, self.rank))
         right = (yield self._transposed_times(matrices, left)).reshape(self.c, self.rank)
-        self._basis = orthonormal(right)
+        if self.fresh < self.rank:
+            self._basis = orthonormal(right)
         sent = self._sent_right.astype(self.dtype).transpose(0, 2, 1) if own is not None else None
         self._write(left, sent, left, right, own, mean)
 

@@ -80,6 +80,7 @@ def test_job_on_two_nodes_completes_with_a_valid_record(slurm, project, capfd):
     verdicts = {label: case.attributes["valid"] for label, case in record.cases.items()}
     assert len(verdicts) == 8 and all(verdicts.values()), verdicts
     assert record.attributes["threads"] == 1
+    assert record.attributes["slurm_job_id"] == str(number)
     with capfd.disabled():
         print(
             f"\nslurm: job {number} on {job['NodeList']} {job['JobState']}; record of {ranks} ranks"
