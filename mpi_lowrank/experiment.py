@@ -145,6 +145,7 @@ class _Run:
 
     def _validate_method(self, case: Case, blocks: tuple[Block, ...], compressor: Operator) -> None:
         method, options = methods[case.method.name], case.method.arguments()
+        method.check(**options)
         if case.stepsize is None:
             anything = Constants(1.0, np.ones(case.workers or self.comm.size))
             method.theory_stepsize(anything, compressor, **options)

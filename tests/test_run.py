@@ -97,6 +97,13 @@ def test_an_existing_record_is_refused_and_kept_without_overwrite(run):
         ('data = "nowhere"\n' + CASES, ["nowhere"]),
         (CASES.replace("k = 3", 'k = 3, scale = "unbiased"').replace("topk", "randk"), ["alpha"]),
         ('problem = {name = "logistic", lambda = -1}\n' + CASES, ["problem.lambda = -1"]),
+        (
+            CASES.replace('"EF21"', '{ name = "EF21-PP", probability = 0.0 }'),
+            ["method.probability = 0", "above 0"],
+        ),
+        ('data = "digits"\n' + CASES, ["digits", "sparse"]),
+        ('problem = "softmax"\ndata = "mushrooms"\n' + CASES, ["mushrooms"]),
+        ('problem = "mlp"\n' + CASES, ["stepsize", "a number"]),
     ],
 )
 def test_a_mistake_is_one_line_on_one_rank_and_leaves_no_record(run, text, words):
@@ -141,7 +148,7 @@ def test_a_target_ends_a_case_early(run):
 
 
 def test_a_terminal_shows_a_bar_and_a_pipe_does_not(run, mpirun, tmp_path):
-    assert run(CASES, "--set", "rounds=3000")[2] == ""
+    assert "\r" not in run(CASES, "--set", "rounds=3000")[2]
     ours, theirs = os.openpty()
     program = [sys.executable, "-m", "mpi_lowrank", "run", "some.toml", "--out", "bar.h5"]
     program += ["--set", "rounds=3000"]

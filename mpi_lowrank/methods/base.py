@@ -81,6 +81,14 @@ def xi(alpha: float) -> float:
     return (1 + sqrt(1 - alpha)) / alpha - 1
 
 
+def ef21_stepsize(constants: Constants, alpha: float, shared: bool) -> float:
+    """1 / (L + L_tilde xi(alpha)), theorem 1 of the EF21 paper.
+
+    A shared compressor sees only the mean of the workers' vectors: L takes L_tilde's place.
+    """
+    return 1 / (constants.L + (constants.L if shared else constants.L_tilde) * xi(alpha))
+
+
 class Method(ABC):
     """One round: local gradients at x, an exchange, a step. `x` is the same on every rank.
 
@@ -106,18 +114,20 @@ class Method(ABC):
 
     @classmethod
     def theory_stepsize(cls, constants: Constants, compressor: Operator, **options) -> float:
-        """EF21's 1 / (L + L_tilde sqrt(beta/theta)); DCGD and EF14 are run with it as well.
+        """EF21's, with which DCGD and EF14 are run as well; `options` are the method's.
 
-        `options` are the method's. A shared compressor sees only the mean of the workers' vectors:
-        its step comes from L in place of L_tilde. Raises UserError without an alpha.
+        Raises UserError without an alpha.
         """
         if compressor.alpha is None:
             raise UserError(
                 f"compressor {compressor.name}: has no contraction constant alpha, on which the "
                 "theory's stepsize rests; set stepsize, a number or one such as '8/L', instead"
             )
-        spread = constants.L if compressor.shared else constants.L_tilde
-        return 1 / (constants.L + spread * xi(compressor.alpha))
+        return ef21_stepsize(constants, compressor.alpha, compressor.shared)
+
+    @classmethod
+    def check(cls, **options) -> None:
+        """Raise OptionError for an impossible option of the method."""
 
     def estimate_error(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Methods that keep g = mean g_i: the local g_i (workers, d) and g (d,), else None."""

@@ -7,7 +7,7 @@ import numpy as np
 from mpi_lowrank.choice import Choice
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Method, xi
+from mpi_lowrank.methods.base import Method, ef21_stepsize
 
 
 @methods.register("EF14")
@@ -75,8 +75,6 @@ class PartialParticipation(EF21):
         self, state, *, probability: float = 0.5, g0: Literal["dense", "compressed"] = "dense"
     ):
         super().__init__(state, g0=g0)
-        if not 0 < probability <= 1:
-            raise OptionError("probability", probability, "a number above 0, at most 1")
         self._probability, self._total, self._shared = probability, state.total, state.shared
 
     def round(self, t):
@@ -88,9 +86,14 @@ class PartialParticipation(EF21):
         self.move(self._estimate)
 
     @classmethod
+    def check(cls, *, probability=0.5, **options):
+        if not 0 < probability <= 1:
+            raise OptionError("probability", probability, "a number above 0, at most 1")
+
+    @classmethod
     def theory_stepsize(cls, constants, compressor, *, probability=0.5, **options):
         super().theory_stepsize(constants, compressor)  # refuses what has no alpha
-        return 1 / (constants.L + constants.L_tilde * xi(probability * compressor.alpha))
+        return ef21_stepsize(constants, probability * compressor.alpha, compressor.shared)
 
 
 @methods.register("EF21-BC")

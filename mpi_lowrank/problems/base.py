@@ -69,7 +69,7 @@ class Problem(ABC):
     def correct(self, x: np.ndarray) -> tuple[int, int]:
         """The local training and held-out rows classified rightly; (0, 0) where there is none."""
 
-    def scale_start(self, x: np.ndarray) -> None:  # noqa: B027
+    def scale_start(self, x: np.ndarray) -> None:
         """Make a sensible start out of standard normal numbers, in place; as they are here."""
 
     @abstractmethod
