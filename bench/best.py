@@ -11,6 +11,7 @@ wire, in the same data, problem and number of workers.
 import argparse
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from mpi_lowrank.record import Record
@@ -27,7 +28,8 @@ def best_rows(records: list[Record], target: tuple[str, float], by: str) -> list
         for row in table_rows([record], target):
             given = record.cases[row["label"]].attributes
             row |= {key: given.get(key) for key in SETTING}
-            row["step"] = given["stepsize"] * given["L"]
+            in_L = given["stepsize"] * given["L"]
+            row["step"] = f"{given['stepsize']:.3g}" if np.isnan(in_L) else f"{in_L:.3g}/L"
             key = (*(row[k] for k in SETTING), row["method"], row["compressor"])
             kept = best.setdefault(key, row)
             if row["reached"] and (not kept["reached"] or row["reached"][by] < kept["reached"][by]):
@@ -43,7 +45,7 @@ def print_table(rows: list[dict]) -> None:
         base = next(
             (r for r in block if r["method"] == "GD" and r["compressor"] in BASELINES), None
         )
-        print(f"  {'method':<58}{'step L':>7}{'rounds':>7}{'up KB':>8}{'all KB':>8}{'all/GD':>8}")
+        print(f"  {'method':<58}{'step':>7}{'rounds':>7}{'up KB':>8}{'all KB':>8}{'all/GD':>8}")
         for row in block:
             print("  " + _line(row, base))
         print()
@@ -57,8 +59,12 @@ def _line(row: dict, base: dict | None) -> str:
     ratio = (
         total * 1e3 / base["reached"]["total_bytes"] if base and base["reached"] else float("nan")
     )
-    cells = f"{row['step']:>7.3g}{row['reached']['rounds']:>7}{up:>8.4g}{total:>8.4g}{ratio:>8.3f}"
+    cells = f"{row['step']:>7}{row['reached']['rounds']:>7}{_kb(up):>8}{_kb(total):>8}{ratio:>8.3f}"
     return f"{name:<58}{cells}"
+
+
+def _kb(kilobytes: float) -> str:
+    return f"{kilobytes:.0f}" if kilobytes >= 100 else f"{kilobytes:.3g}"
 
 
 STYLES = [
