@@ -1,17 +1,19 @@
 """Run cases on hosts with links of their own; compare the ledger with the kernel's counters.
 
-    sudo .venv/bin/python bench/audit/audit.py
+    .venv/bin/python bench/audit/audit.py        as root
 
 README.md beside this file says what is compared, and what the difference is made of.
 """
 
 import argparse
 import itertools
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import tomllib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,31 +25,33 @@ from mpi_lowrank.record import Case, Record
 
 CONFIG = Path(__file__).with_name("audit.toml")
 
-IN_ROUNDS = [b"uplink", b"downlink"]
-"""The purposes of the calls that a method itself makes."""
+METHODS_OWN = [b"uplink", b"downlink"]
+"""The purposes of the calls in a method's rounds; the others are setup, evaluation, control."""
 
-SECONDS = 100
-"""A case that takes longer hangs."""
+SECONDS = 120
+"""A run that takes longer hangs."""
 
 HEADER = """\
-Bytes of whole runs, summed over hosts: launch, setup, rounds, evaluations, checks; nothing left out.
-  ledger     what ranks handed to MPI; `rounds` is the share of the method's own rounds in it
-  model      what that makes on the wire, p ranks: Allreduce 2(p-1)/p a rank (ring), Allgatherv p-1,
-             Gatherv and Bcast (p-1)/p, Send 1
-  kernel     tx_bytes of the hosts' links, after the queues have emptied: with all headers and ACKs
-             kernel/model is to be 1 to 1.02, on shaped links 1 to 1.07
-"""
+Bytes of whole runs, summed over hosts: launch, setup, rounds, evaluation and checks alike.
+  ledger  what the ranks handed to MPI, and the share of the method's own rounds in it
+  model   what a mean one of p ranks sends onto the wire for a byte handed over: Allreduce
+          2(p-1)/p (ring), Allgatherv p-1 (ring), Gatherv and Bcast (p-1)/p, Send 1, Recv 0
+  kernel  what the hosts' links have sent by the kernel's count, headers and acknowledgements
+          included; kernel / model is to be from 1 to 1.02, on shaped links from 1 to 1.07
+
+case              hosts     rate     ledger  rounds      model     kernel  kernel / model"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One case on one network; bytes are sums over hosts."""
+    """One run; bytes are sums over hosts."""
 
     case: str
     hosts: int
     rate: str | None
     ledger: int
-    rounds: int
+    own: int
+    """The part of `ledger` that the method's rounds make."""
     model: float
     kernel: int
 
@@ -57,86 +61,101 @@ class Row:
 
     @property
     def holds(self) -> bool:
-        """Whether no byte is missing in the kernel's count, and few are more than the model's."""
+        """Whether the wire carried all that the ledger tells, and little else."""
         return 1 <= self.ratio <= (1.07 if self.rate else 1.02)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.case:<18}{self.hosts:>5}{self.rate or 'none':>9}{self.ledger:>11}"
+            f"{self.own / self.ledger:>8.0%}{self.model:>11.0f}{self.kernel:>11}{self.ratio:>16.4f}"
+            + ("" if self.holds else "  beyond")
+        )
 
 
 def unavailable() -> str | None:
     """Why the audit cannot run here; None if it can."""
-    version = subprocess.run([own_mpirun(), "--version"], capture_output=True, text=True).stdout
+    launcher = shutil.which(own_mpirun())
+    if launcher is None:
+        return "no mpirun beside this Python or on the PATH"
+    version = subprocess.run([launcher, "--version"], capture_output=True, text=True).stdout
     if "HYDRA" not in version:
-        return f"{own_mpirun()} is not MPICH's, whose hosts are placed in namespaces"
+        return f"{launcher} is not MPICH's: only that one is told here where its hosts are"
     return network.unavailable()
 
 
-def audit(hosts: int, rate: str | None, settings: Sequence[str] = ()) -> Iterator[Row]:
-    """Every case of audit.toml on one network, a row each; `settings` are `run --set`'s."""
+def configurations() -> dict[str, str]:
+    """audit.toml as a configuration of its own for each case, by label."""
     head, *cases = CONFIG.read_text().split("[[cases]]")
+    return {tomllib.loads(case)["label"]: f"{head}[[cases]]{case}" for case in cases}
+
+
+def audit(
+    hosts: int, rate: str | None, labels: Collection[str], settings: Collection[str] = ()
+) -> Iterator[Row]:
+    """Run the cases of these labels on a network made for them, a row each.
+
+    `rate` is tc's, such as "10mbit", None for links that are not shaped; `settings` are those of
+    `mpi-lowrank run --set`.
+    """
+    texts = configurations()
     with tempfile.TemporaryDirectory() as folder, network.running(hosts, rate) as links:
-        for number, case in enumerate(cases):
-            config = Path(folder, f"{number}.toml")
-            config.write_text(f"{head}[[cases]]{case}")
-            yield _row(links, rate, config, settings)
+        for label in labels:
+            config = Path(folder, f"{label}.toml")
+            config.write_text(texts[label])
+            kernel = _run(links, config, settings)
+            yield _row(rate, kernel, Record(config.with_suffix(".h5")), hosts)
 
 
-def _row(links: network.Network, rate: str | None, config: Path, settings: Sequence[str]) -> Row:
-    out = config.with_suffix(".h5")
-    command = [sys.executable, "-m", "mpi_lowrank", "run", str(config), "--out", str(out)]
+def _run(links: network.Network, config: Path, settings: Collection[str]) -> int:
+    """Run the program, a rank a host; the bytes that the links have sent for it."""
+    command = [sys.executable, "-m", "mpi_lowrank", "run", str(config)]
+    command += ["--out", str(config.with_suffix(".h5"))]
     command += [f"--set={setting}" for setting in settings]
     before = links.sent_bytes()
     links.mpirun(own_mpirun(), command, config.parent, SECONDS)
-    kernel = links.sent_bytes() - before
-    case = _checked(Record(out), links.hosts)
-    ledger = case.ledger
-    return Row(
-        case=case.label,
-        hosts=links.hosts,
-        rate=rate,
-        ledger=int(ledger["bytes"].sum()),
-        rounds=int(ledger["bytes"][np.isin(ledger["purpose"], IN_ROUNDS)].sum()),
-        model=float(ledger["modelled"].sum()),
-        kernel=kernel,
-    )
+    return links.sent_bytes() - before
 
 
-def _checked(record: Record, hosts: int) -> Case:
-    """The record's case, if it is one rank a host and nothing is wrong with it."""
+def _row(rate: str | None, kernel: int, record: Record, hosts: int) -> Row:
     (case,) = record.cases.values()
-    names = [f"host{number}" for number in range(1, hosts + 1)]
-    assert record.attributes["hosts"] == names, record.attributes["hosts"]
-    assert case.attributes["valid"], case.attributes["reasons"]
-    return case
+    _check(record, case, hosts)
+    calls = case.ledger
+    own = np.isin(calls["purpose"], METHODS_OWN)
+    ledger, model = int(calls["bytes"].sum()), float(calls["modelled"].sum())
+    return Row(case.label, hosts, rate, ledger, int(calls["bytes"][own].sum()), model, kernel)
 
 
-def _line(row: Row) -> str:
-    share = 100 * row.rounds / row.ledger
-    verdict = "" if row.holds else "  beyond"
-    return (
-        f"{row.case:<28}{row.hosts:>5}{row.rate or 'none':>9}{row.ledger:>12}{share:>7.0f}%"
-        f"{row.model:>12.0f}{row.kernel:>12}{row.ratio:>8.4f}{verdict}"
-    )
+def _check(record: Record, case: Case, hosts: int) -> None:
+    """Stop at a run that was not one rank a host, or whose own checks found something."""
+    expected = [f"host{number}" for number in range(1, hosts + 1)]
+    if record.attributes["hosts"] != expected:
+        raise RuntimeError(f"{case.label}: ran on {record.attributes['hosts']}, not {expected}")
+    if not case.attributes["valid"]:
+        raise RuntimeError(f"{case.label}: not valid: {'; '.join(case.attributes['reasons'])}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hosts", type=int, nargs="+", default=[2, 4])
-    parser.add_argument("--rates", nargs="+", default=["none", "100mbit", "10mbit"])
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the namespaces go in any case
+    """Print the table; the exit status: 0, 1 if a ratio is beyond its limit, 2 if none is had."""
+    options = _options()
     if reason := unavailable():
         print(f"audit: cannot run here: {reason}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the namespaces go in any case
     print(HEADER)
-    print(
-        f"{'case':<28}{'hosts':>5}{'rate':>9}{'ledger':>12}{'rounds':>8}"
-        f"{'model':>12}{'kernel':>12}{'ratio':>8}"
-    )
-    rows = []
+    hold = True
     for hosts, rate in itertools.product(options.hosts, options.rates):
-        for row in audit(hosts, None if rate == "none" else rate):
-            print(_line(row), flush=True)
-            rows.append(row)
-    return 0 if all(row.holds for row in rows) else 1
+        for row in audit(hosts, None if rate == "none" else rate, configurations()):
+            print(row, flush=True)
+            hold &= row.holds
+    return 0 if hold else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hosts", type=int, nargs="+", default=[2, 4])
+    text = 'of tc, such as 100mbit, or "none": links that are not shaped'
+    parser.add_argument("--rates", nargs="+", default=["none", "100mbit", "10mbit"], help=text)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
