@@ -56,7 +56,7 @@ class Network:
     def mpirun(self, launcher: str, command: list[str], cwd: Path, seconds: float) -> None:
         """Run a command under MPICH's `launcher`, a rank a host, over TCP alone.
 
-        Raises CalledProcessError if it fails, TimeoutExpired after `seconds`.
+        Raises RuntimeError if it fails, TimeoutExpired after `seconds`.
         """
         addresses = ",".join(f"{SUBNET}.{i}" for i, _ in enumerate(self.hosts, 1))
         reach = ["-launcher", "rsh", "-launcher-exec", str(Path(__file__).with_name("on_host.sh"))]
@@ -143,5 +143,8 @@ def _ip(*arguments: str) -> str:
 
 
 def _call(*command: str, env: dict[str, str] = ENVIRONMENT, **options) -> str:
-    options |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.run(command, check=True, env=env, **options).stdout
+    options |= {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    done = subprocess.run(command, env=env, **options)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: status {done.returncode}: {done.stderr}")
+    return done.stdout
