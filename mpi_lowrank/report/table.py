@@ -215,6 +215,7 @@ def _target_title(rows: list[Row]) -> str:
 
 def _block(title: str, rows: list[Row], columns: tuple[_Column, ...]) -> str:
     recorded = [column for column in columns if any(column.value(row) is not None for row in rows)]
+    recorded = recorded or list(columns[:1])  # no case began, or none reached the target
     cells = [_cells(column, rows) for column in recorded]
     widths = [max(map(len, column)) for column in cells]
     gap = "  " if sum(widths) + 2 * len(widths) + _label_width(rows) <= WIDTH else " "

@@ -4,6 +4,7 @@ import math
 import pytest
 
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.record import Record, RecordWriter
 from mpi_lowrank.report.table import format_table, table_rows
 
 TWO = [("GD 4x", 896, 0.9, 0.0, 200), ("EF21 topk(k=2) 256x", 18, 0.95, 1e-4, 100)]
@@ -136,3 +137,19 @@ def test_a_case_without_rows_is_a_row_of_dashes(make_record):
     assert rows[1]["rounds"] is None
     assert rows[1]["reached"] is None
     assert set(format_table(rows).splitlines()[3].split()[1:]) == {"-"}
+
+
+def test_a_target_that_no_case_reaches_is_shown_as_such(make_record):
+    text = format_table(table_rows([make_record(cases=TWO)], ("grad_norm_sq", 1e-30)))
+    reached = text.split("\n\n")[1].splitlines()
+    assert [line.split()[-1] for line in reached[1:]] == ["rounds", "-", "-"]
+
+
+def test_a_record_that_ended_before_its_first_row_is_a_table(tmp_path):
+    writer = RecordWriter(tmp_path / "early.h5", {"name": "early", "baseline": "GD 4x"})
+    writer.close(finished=False)
+    assert format_table(table_rows([Record(tmp_path / "early.h5")], None))
+    writer = RecordWriter(tmp_path / "begun.h5", {"name": "begun", "baseline": "GD 4x"})
+    writer.start_case("GD 4x", {"method": "GD", "workers": 20})
+    writer.flush(now=True)
+    assert "GD 4x" in format_table(table_rows([Record(tmp_path / "begun.h5")], None))
