@@ -34,7 +34,11 @@ _MODEL = {
     "Recv": lambda p: 0,
     "Barrier": lambda p: 0,
 }
-"""What a mean rank sends onto the wire for a byte handed over, on p ranks: the modelled traffic."""
+"""What a mean rank sends onto the wire for a byte handed over, on p ranks: the modelled traffic.
+
+It is what long messages come to. Short ones and an MPI's other algorithms send more: see
+bench/audit.
+"""
 
 
 class Door:
