@@ -105,8 +105,7 @@ class PowerSGD(SharedFactors):
         wire: Wire = "float32",
     ):
         super().__init__(block, dtype, rank, shape, wire)
-        if not 0 <= fresh_columns <= rank:
-            raise OptionError("fresh_columns", fresh_columns, f"an integer from 0 to rank = {rank}")
+        _check_fresh(fresh_columns, rank)
         if refresh < 1:
             raise OptionError("refresh", refresh, "an integer from 1")
         self.basis, self.refresh = basis, refresh
@@ -147,6 +146,11 @@ class PowerSGD(SharedFactors):
         return self._basis
 
 
+def _check_fresh(fresh_columns, rank):
+    if not 0 <= fresh_columns <= rank:
+        raise OptionError("fresh_columns", fresh_columns, f"an integer from 0 to rank = {rank}")
+
+
 def _gaussian(generator, length, columns, dtype):
     """Gaussian columns of expected squared length 1."""
     drawn = generator.standard_normal((length, columns), dtype=dtype.type)
@@ -173,8 +177,7 @@ class Alternating(SharedFactors):
         wire: Wire = "float32",
     ):
         super().__init__(block, dtype, rank, shape, wire)
-        if not 0 <= fresh_columns <= rank:
-            raise OptionError("fresh_columns", fresh_columns, f"an integer from 0 to rank = {rank}")
+        _check_fresh(fresh_columns, rank)
         self.fresh = fresh_columns
         self.alpha = fresh_columns / max(self.m, self.c) if fresh_columns else None
         self.published_floats = rank * (self.m + self.c) // 2
