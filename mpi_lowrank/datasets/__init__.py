@@ -32,7 +32,8 @@ def load(name: str) -> Dataset:
     if not path.exists():
         known = ", ".join(datasets.names())
         raise UserError(f"data {name!r}: no such file; allowed is a LIBSVM file's path or {known}")
-    return libsvm.dataset(name, libsvm.read_text(path), name)
+    text = libsvm.read_text(path)
+    return libsvm.dataset(name, text, name, _width(_known_as(libsvm.checksum(text))))
 
 
 def fetch(name: str) -> Path:
@@ -58,8 +59,9 @@ def listing() -> list[dict]:
 def check(path: str | Path) -> dict:
     """What is in a LIBSVM file: rows, features, nonzeros, classes, checksum, the set it is."""
     text = libsvm.read_text(Path(path))
-    features, labels = libsvm.parse(text, str(path))
     found = libsvm.checksum(text)
+    known = _known_as(found)
+    features, labels = libsvm.parse(text, str(path), _width(known))
     classes, counts = np.unique(labels, return_counts=True)
     return {
         "rows": features.shape[0],
@@ -67,5 +69,14 @@ def check(path: str | Path) -> dict:
         "nonzeros": features.nnz,
         "classes": {libsvm.shortest(c): int(n) for c, n in zip(classes, counts, strict=True)},
         "sha256": found,
-        "known as": next((n for n in datasets.names() if datasets[n].sha256 == found), None),
+        "known as": known,
     }
+
+
+def _known_as(checksum: str) -> str | None:
+    return next((name for name in datasets.names() if datasets[name].sha256 == checksum), None)
+
+
+def _width(known: str | None) -> int | None:
+    """The declared number of features: the last of them may be in no row."""
+    return datasets[known].features if known else None

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -6,7 +7,7 @@ import sys
 import pytest
 
 from mpi_lowrank.cli import main
-from mpi_lowrank.datasets import check, listing, load
+from mpi_lowrank.datasets import check, datasets, listing, load
 
 TEXT = b"-1 1:1 3:1\n+1 2:1\n"
 
@@ -53,6 +54,12 @@ def test_check_tells_apart_labels_that_differ_in_the_last_digit(file):
 
 def test_check_knows_libsvm_s_files(ground_truth):
     assert check(ground_truth("mushrooms"))["known as"] == "mushrooms"
+
+
+def test_a_known_set_s_file_has_the_declared_width_by_its_path_too(file, monkeypatch):
+    monkeypatch.setattr(datasets["a9a.t"], "sha256", hashlib.sha256(TEXT).hexdigest())
+    assert load(str(file)).features.shape == (2, 123)
+    assert (check(file)["features"], check(file)["known as"]) == (123, "a9a.t")
 
 
 def test_a_file_is_loaded_by_its_path(file, monkeypatch):
