@@ -25,7 +25,7 @@ class Digits(Source):
     """
 
     rows, features = 1797, 64
-    licence = "UCI Optical Recognition of Handwritten Digits, CC BY 4.0, doi 10.24432/C50P49"
+    licence = "UCI Optical Digits, CC BY 4.0, doi 10.24432/C50P49"
     sha256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
 
     def where(self) -> str:
