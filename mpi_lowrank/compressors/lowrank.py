@@ -111,7 +111,7 @@ class Factors(Compressor):
 
 @compressors.register("svd")
 class TruncatedSVD(Factors):
-    """The best approximation of rank r: P = U_r, Q = S_r V_r^T. alpha = r / min(m, c), tight."""
+    """The best approximation of rank r: P = U_r, Q = S_r V_r^T. alpha = r / min(m, c)."""
 
     def factor(self, matrices, generators):
         u, s, vt = np.linalg.svd(matrices, full_matrices=False)

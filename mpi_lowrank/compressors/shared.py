@@ -80,7 +80,7 @@ def orthonormal(columns: np.ndarray) -> np.ndarray:
 
 @compressors.register("powersgd")
 class PowerSGD(SharedFactors):
-    """P = orth(mean X_i Q), Q = mean X_i^T P: two Allreduces (Vogels, Karimireddy, Jaggi 2019).
+    """P = orth(mean X_i Q), Q = mean X_i^T P: two Allreduces (Vogels et al. 2019).
 
     own_i = P P^T X_i and their mean is P P^T mean X_i: only the mean contracts.
     `basis`: what Q starts a round from. "fresh": all columns Gaussian; alpha = r / min(m, c).

@@ -17,7 +17,7 @@ SHARED = 0
 
 @problems.register("matrix")
 class MatrixRegression(Problem):
-    """f_i(W) = |A_i W - B_i|^2 / (2 m_i) with B_i = A_i W_i*, for a matrix W of `shape` (m, c).
+    """f_i(W) = |A_i W - B_i|^2 / (2 m_i), B_i = A_i W_i*, for a matrix W of `shape` (m, c).
 
     Data enter by H_i = A_i^T A_i / m_i alone, f_i(W) = tr((W - W_i*)^T H_i (W - W_i*)) / 2, and the
     gradient H_i (W - W_i*) loses no digits near the solution. So H_i = V_i diag(s) V_i^T is made,
