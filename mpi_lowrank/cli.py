@@ -3,7 +3,6 @@
 import argparse
 import inspect
 import json
-import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +11,9 @@ from mpi_lowrank.errors import UserError
 
 FAILED = 2
 """The exit status of an error that a user can mend."""
+
+INTERRUPTED = 130
+"""The exit status of a run that was asked to stop."""
 
 EXAMPLE = """\
 example:
@@ -31,7 +33,7 @@ the third one). VALUE is TOML; a list makes a sweep, the cross product of cases.
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Carry out one command; the exit status: 0, 2 for a user's error."""
+    """Carry out one command; the exit status: 0, 2 for a user's error, 130 when interrupted."""
     options = _parser().parse_args(arguments)
     try:
         return options.command(options) or 0
@@ -149,26 +151,42 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from mpi_lowrank.comm import world
+    try:
+        from mpi_lowrank.comm import world
+    except (ImportError, RuntimeError) as error:
+        from mpi_lowrank.comm.launch import read_launch
 
+        if read_launch().rank > 0:
+            return FAILED
+        cause = " ".join(str(error).split())
+        raise UserError(f"no MPI: {cause}; install one, such as pip install mpich") from error
     try:
         comm = world.start()
     except world.AgreedError:
         return FAILED
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        from mpi_lowrank import config, experiment
-
-        loaded = world.agree(comm, lambda: config.load(options.config, tuple(options.set)))
-        out = options.out or Path("results") / f"{loaded.name}.h5"
-        experiment.run(loaded, comm, out, options.overwrite)
+        return _run_on(comm, options)
     except world.AgreedError:
         return FAILED
     except BaseException:
         world.abort(comm)
+
+
+def _run_on(comm, options: argparse.Namespace) -> int:
+    from mpi_lowrank import config, experiment
+    from mpi_lowrank.comm import world
+    from mpi_lowrank.interruption import Interruption
+
+    interruption = Interruption()
+    interruption.install()
+    loaded = world.agree(comm, lambda: config.load(options.config, tuple(options.set)))
+    out = options.out or Path("results") / f"{loaded.name}.h5"
+    if options.out is None:
+        out.parent.mkdir(exist_ok=True)
+    finished = experiment.run(loaded, comm, out, options.overwrite, interruption)
     if comm.rank == 0:
-        print(f"record: {out}")
-    return 0
+        print(f"record: {out}" if finished else "interrupted; the record holds what there is")
+    return 0 if finished else INTERRUPTED
 
 
 def _records(paths: list[Path]) -> list:

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -86,11 +87,6 @@ def load(path: Path, settings: tuple[str, ...] = ()) -> Experiment:
         return _experiment(table, Path(path), text + "".join(f"\n# --set {s}" for s in settings))
     except _KeyProblem as problem:
         raise UserError(f"{path}: {problem}") from problem
-
-
-def fail(experiment: Experiment, key: str, value: object, allowed: str) -> UserError:
-    """The error for a value that turned out impossible once the data were known."""
-    return UserError(f"{experiment.source}: {_KeyProblem(key, value, allowed)}")
 
 
 class _KeyProblem(Exception):
@@ -189,6 +185,8 @@ def _lists(table: dict, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
         if isinstance(value, dict):
             yield from _lists(value, (*path, key))
         elif isinstance(value, list) and not _is_shape(key, value):
+            if not value:
+                raise _KeyProblem(".".join((*path, key)), value, "one value or more")
             yield (*path, key), value
 
 
@@ -234,8 +232,10 @@ def _check(case: Case, where: str) -> None:
     for key, value in positive.items():
         if value is not None and not value > 0:
             raise _KeyProblem(where + key, value, "a number above 0")
-    if case.seed < 0:
-        raise _KeyProblem(where + "seed", case.seed, "an integer from 0")
+    if not 0 <= case.seed < 2**63:
+        raise _KeyProblem(where + "seed", case.seed, "an integer from 0 to below 2**63")
+    if case.label in (".", ".."):
+        raise _KeyProblem(where + "label", case.label, "a name for the case")
     if case.stepsize is not None and case.multiple is not None:
         raise _KeyProblem(
             where + "multiple", case.multiple, "either multiple or stepsize, not both"
@@ -280,9 +280,13 @@ def _choice(registry: Registry, given: object, key: str) -> Choice:
 
 def options_of(component: type) -> dict[str, inspect.Parameter]:
     """A component's options: the keyword-only arguments of its constructor."""
-    signature = inspect.signature(component.__init__, eval_str=True)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    return {n.rstrip("_"): p for n, p in signature.parameters.items() if p.kind is keyword}
+    parameters = inspect.signature(component.__init__, eval_str=True).parameters
+    options = {n.rstrip("_"): p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    for option, parameter in options.items():
+        if parameter.annotation is parameter.empty:
+            expected = "int, float, bool, str, Literal[...] or another type that config knows"
+            raise UserError(f"{component.__qualname__}: {option} has no annotation; {expected}")
+    return options
 
 
 def describe(annotation: Any) -> str:
@@ -326,7 +330,7 @@ def _convert(value: object, annotation: Any, key: str) -> Any:
             value is a or value == a for a in get_args(accepted)
         ):
             return value
-        if accepted is float and type(value) in (int, float) and value == value:
+        if accepted is float and type(value) in (int, float) and isfinite(value):
             return float(value)
         if accepted in (int, str, bool) and type(value) is accepted:
             return value
@@ -346,23 +350,32 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 def _labels(cases: list[Case]) -> list[str]:
     """A label a case: method, compressor, stepsize, and what else tells equal ones apart."""
     labels = [case.label or _short(case) for case in cases]
-    for spec in fields(Case):
-        values = [getattr(case, spec.name) for case in cases]
+    told = [_flat(case) for case in cases]
+    for key in dict.fromkeys(key for flat in told for key in flat):
         for label in {label for label in labels if labels.count(label) > 1}:
             same = [i for i, other in enumerate(labels) if other == label]
-            if len({str(values[i]) for i in same}) > 1:
+            if len({told[i].get(key) for i in same}) > 1:
                 for i in same:
-                    labels[i] = f"{label} {spec.name}={_tell(values[i])}"
+                    labels[i] = f"{label} {key}={told[i].get(key, '-')}"
     for label in labels:
         if labels.count(label) > 1:
             raise _KeyProblem("cases", label, "cases that differ: two are the same")
     return labels
 
 
-def _tell(value: object) -> str:
-    if isinstance(value, Data):
-        return f"{value.name},{value.order},{value.test_fraction:g}"
-    return spell(value)
+def _flat(case: Case) -> dict[str, str]:
+    """All that a case is, a text a key; options of the problem and the data by their own names."""
+    flat = {}
+    for spec in fields(Case):
+        value = getattr(case, spec.name)
+        if isinstance(value, Data):
+            value = Choice(value.name or "", {"order": value.order, "test": value.test_fraction})
+        if isinstance(value, Choice) and spec.name in ("problem", "data"):
+            flat[spec.name] = value.name
+            flat |= {option: spell(given) for option, given in value.options.items()}
+        else:
+            flat[spec.name] = spell(value)
+    return flat
 
 
 def _short(case: Case) -> str:

@@ -21,11 +21,12 @@ from mpi_lowrank.comm.placement import Placement
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.compressors.blocks import compress_blocks
-from mpi_lowrank.config import Case, Experiment, fail, over_L
+from mpi_lowrank.config import Case, Experiment, over_L
 from mpi_lowrank.datasets import Dataset, load
 from mpi_lowrank.datasets.local import LocalShards
-from mpi_lowrank.errors import OptionError
+from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.evaluation import Evaluator, Measures
+from mpi_lowrank.interruption import Interruption
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method, State
 from mpi_lowrank.problems import problems
@@ -46,14 +47,30 @@ HOPELESS = 1e12
 """A case has diverged when its loss exceeds its first one by this factor."""
 
 
-def run(experiment: Experiment, comm: MPI.Intracomm, out: Path, overwrite: bool) -> None:
+def run(
+    experiment: Experiment,
+    comm: MPI.Intracomm,
+    out: Path,
+    overwrite: bool = False,
+    interruption: Interruption | None = None,
+) -> bool:
     """Run every case on all ranks of `comm` and write the record `out` on rank 0.
 
-    Raises AgreedError, on every rank, for a mistake in the configuration, the data or `out`.
+    False if it was interrupted. Raises AgreedError, on every rank, for a mistake in the
+    configuration, the data, the environment or `out`.
     """
-    threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
+    threads = world.agree(comm, _blas_threads)
     with threadpool_limits(threads, user_api="blas"), np.errstate(all="ignore"):
-        _Run(experiment, comm, out, overwrite).all_cases()
+        return _Run(experiment, comm, out, overwrite, interruption or Interruption()).all_cases()
+
+
+def _blas_threads() -> int:
+    given = os.environ.get("OMP_NUM_THREADS") or "1"
+    if not given.isdecimal() or int(given) < 1:
+        raise UserError(
+            f"OMP_NUM_THREADS = {given}: allowed is an integer from 1, BLAS threads a rank"
+        )
+    return int(given)
 
 
 def make_compressor(
@@ -96,8 +113,15 @@ class _Setup:
 class _Run:
     """An experiment on this rank."""
 
-    def __init__(self, experiment: Experiment, comm: MPI.Intracomm, out: Path, overwrite: bool):
-        self.experiment, self.comm = experiment, comm
+    def __init__(
+        self,
+        experiment: Experiment,
+        comm: MPI.Intracomm,
+        out: Path,
+        overwrite: bool,
+        interruption: Interruption,
+    ):
+        self.experiment, self.comm, self.interruption = experiment, comm, interruption
         self.counted = comm.Dup()
         self.counted.Set_name("mpi-lowrank door")  # for profilers: all that the ledgers count
         self.root = comm.rank == 0
@@ -108,23 +132,27 @@ class _Run:
         self.facts = facts.gather_facts(comm)
         self.writer = world.agree(comm, lambda: self._open(out, overwrite))
 
-    def all_cases(self) -> None:
-        """Run the cases in order; on an interruption the record keeps what there is."""
+    def all_cases(self) -> bool:
+        """Run the cases in order, all of them or until interrupted; the record keeps what is."""
         finished = False
         try:
-            for number, case in enumerate(self.experiment.cases):
-                self._case(number, case)
-            finished = True
+            cases = enumerate(self.experiment.cases)
+            finished = all(self._case(number, case) != "interrupted" for number, case in cases)
         finally:
             if self.root:
                 self.writer.close(finished=finished)
+        return finished
 
     def _validate(self) -> None:
         """Make every component of every case once, on rank 0, before anything runs."""
         for case in self.experiment.cases:
-            Placement(case.workers or self.comm.size, self.comm.size, self.comm.rank)
-            if self.root:
-                self._validate_components(case)
+            try:
+                Placement(case.workers or self.comm.size, self.comm.size, self.comm.rank)
+                if self.root:
+                    self._validate_components(case)
+            except UserError as error:
+                source = self.experiment.source
+                raise UserError(f"{source}: {case.label}: {error}") from error
 
     def _validate_components(self, case: Case) -> None:
         key = "problem."
@@ -140,8 +168,7 @@ class _Run:
             if dataset is not None:
                 assign(dataset, case.data, case.workers or self.comm.size, case.seed)
         except OptionError as error:
-            where = f"{case.label}: {key}{error.option}"
-            raise fail(self.experiment, where, error.value, error.allowed) from error
+            raise OptionError(key + error.option, error.value, error.allowed) from error
 
     def _validate_method(self, case: Case, blocks: tuple[Block, ...], compressor: Operator) -> None:
         method, options = methods[case.method.name], case.method.arguments()
@@ -180,7 +207,7 @@ class _Run:
         machine = facts.attributes(self.comm, self.facts)
         return RecordWriter(out, attributes | machine | provenance.attributes(), overwrite)
 
-    def _case(self, number: int, case: Case) -> None:
+    def _case(self, number: int, case: Case) -> str:
         door = Door(self.counted, Ledger(self.comm.rank))
         run = _CaseRun(self, case, self._prepare(case, door), door)
         began = time.time(), time.perf_counter()
@@ -193,6 +220,7 @@ class _Run:
             raise
         wall, monotonic = time.time() - began[0], time.perf_counter() - began[1]
         run.finish(status, clock_problems(wall, monotonic))
+        return status
 
     def _prepare(self, case: Case, door: Door) -> _Setup:
         key = case.workers, case.data, case.problem, case.dtype, case.seed
@@ -259,7 +287,8 @@ class _CaseRun:
         shards = setup.shards
         rows = shards.train_rows, shards.test_rows
         self.evaluate = Evaluator(problem, self.door, placement.local, placement.total, rows)
-        self._seconds = np.zeros(1)
+        self._interruption = run.interruption
+        self._slowest = np.zeros(2)  # seconds, and whether any rank was asked to stop
         self._scale = 0.0
 
     def _prepared(self, choice: Choice) -> tuple[Operator, list[str]]:
@@ -314,6 +343,8 @@ class _CaseRun:
             self.writer.start_case(self.case.label, self._attributes())
         first = measures = self._row(0)
         for t in range(self.case.rounds):
+            if self._slowest[1]:
+                return "interrupted"
             if self._stops(measures):
                 return "finished"
             self._round(t)
@@ -340,8 +371,8 @@ class _CaseRun:
         with self.clock.evaluation():
             measures = self.evaluate(self.method.x)
             self._scale = max(self._scale, measures.worker_norm)
-            mine = np.array([self.clock.total()])
-            self.door.maximum(mine, self._seconds, "evaluation")
+            mine = np.array([self.clock.total(), self._interruption.wished])
+            self.door.maximum(mine, self._slowest, "evaluation")
             if self.root:
                 self.writer.append(self._columns(done, measures))
                 self.writer.flush()
@@ -351,7 +382,7 @@ class _CaseRun:
     def _columns(self, done: int, measures: Measures) -> dict:
         return {
             "round": done,
-            "seconds": self._seconds[0],
+            "seconds": self._slowest[0],
             "loss": measures.loss,
             "grad_norm_sq": measures.grad_norm_sq,
             "train_accuracy": measures.train_accuracy,

@@ -97,6 +97,10 @@ def test_settings_override_the_file_and_are_recorded(load):
         ('data = {name = "mushrooms", test_fraction = 1.0}\n[[cases]]\nmethod = "GD"', ["below 1"]),
         ('problem = {name = "logistic", lamda = 1}\n[[cases]]\nmethod = "GD"', ["lamda", "lambda"]),
         ("[[cases]\n", ["is not TOML", "line 1"]),
+        ('seed = []\n[[cases]]\nmethod = "GD"', ["seed = []", "one value or more"]),
+        ('seed = 18446744073709551616\n[[cases]]\nmethod = "GD"', ["seed", "2**63"]),
+        ('[[cases]]\nmethod = "GD"\nlabel = "."', ["label = ."]),
+        ('[[cases]]\nmethod = "GD"\nstepsize = inf', ["stepsize = inf", "a number"]),
     ],
 )
 def test_a_mistake_is_named_with_file_key_value_and_what_is_allowed(load, text, words):
@@ -117,3 +121,22 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_setting_without_key_or_value_is_refused(load, setting):
     with pytest.raises(UserError, match="expected KEY=VALUE"):
         load('[[cases]]\nmethod = "GD"', setting)
+
+
+def test_labels_name_only_the_option_that_differs(load):
+    experiment = load("""
+        data = {name = "mushrooms", order = ["shuffled", "by_label"]}
+        problem = {name = "logistic", lambda = [0.1, 0.2]}
+        [[cases]]
+        method = "GD"
+    """)
+    assert labels(experiment)[0] == "GD 1x lambda=0.1 order=shuffled"
+
+
+def test_an_option_without_annotation_is_refused_by_name():
+    class Bare:
+        def __init__(self, *, speed=1):
+            pass
+
+    with pytest.raises(UserError, match="Bare: speed has no annotation"):
+        config.options_of(Bare)

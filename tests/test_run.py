@@ -32,7 +32,7 @@ def run(tmp_path, mpirun):
         )
         if not wait:
             return started
-        out, err = started.communicate(timeout=60)
+        out, err = started.communicate(timeout=110)
         return started.returncode, out, err
 
     run.record = tmp_path / "some.h5"
@@ -92,9 +92,9 @@ def test_an_existing_record_is_refused_and_kept_without_overwrite(run):
     [
         (CASES.replace("k = 3", "k = 200"), ["some.toml", "compressor.k = 200", "d = 112"]),
         (CASES.replace("topk", "svd").replace("k = 3", "rank = 0"), ["rank = 0", "from 1 to"]),
-        (CASES.replace("= 6", "= 1"), ["workers = 1", "2 ranks"]),
+        (CASES.replace("= 6", "= 1"), ["some.toml", "workers = 1", "2 ranks"]),
         (CASES.replace("= 6", "= 9000"), ["workers = 9000", "8124"]),
-        ('data = "nowhere"\n' + CASES, ["nowhere"]),
+        ('data = "nowhere"\n' + CASES, ["some.toml", "nowhere"]),
         (CASES.replace("k = 3", 'k = 3, scale = "unbiased"').replace("topk", "randk"), ["alpha"]),
         ('problem = {name = "logistic", lambda = -1}\n' + CASES, ["problem.lambda = -1"]),
         (
@@ -148,10 +148,10 @@ def test_a_target_ends_a_case_early(run):
 
 
 def test_a_terminal_shows_a_bar_and_a_pipe_does_not(run, mpirun, tmp_path):
-    assert "\r" not in run(CASES, "--set", "rounds=3000")[2]
+    assert "\r" not in run(CASES, "--set", "rounds=900")[2]
     ours, theirs = os.openpty()
     program = [sys.executable, "-m", "mpi_lowrank", "run", "some.toml", "--out", "bar.h5"]
-    program += ["--set", "rounds=3000"]
+    program += ["--set", "rounds=900"]
     subprocess.run([mpirun, "-n", "2", *program], cwd=tmp_path, stderr=theirs, check=True)
     shown = os.read(ours, 10**6).decode()
     os.close(theirs)
@@ -170,8 +170,10 @@ def wait_for_rows(path, patience=30):
     raise AssertionError("no rows within the time")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_record_can_be_read_during_the_run_and_after_its_death(run, how):
+@pytest.mark.parametrize(
+    ("how", "status"), [(signal.SIGKILL, "running"), (signal.SIGTERM, "interrupted")]
+)
+def test_a_record_can_be_read_during_the_run_and_after_its_death(run, how, status):
     started = run(CASES, "--set", "rounds=10000000", wait=False)
     try:
         case = wait_for_rows(run.record)
@@ -180,6 +182,14 @@ def test_a_record_can_be_read_during_the_run_and_after_its_death(run, how):
         started.send_signal(how)
         started.communicate(timeout=30)
     time.sleep(0.5)
-    case = next(iter(Record(run.record).cases.values()))
+    record = Record(run.record)
+    assert record.attributes["status"] == status
+    case = next(iter(record.cases.values()))
+    assert case.attributes["status"] == status
     assert len({len(column) for column in case.columns().values()}) == 1
     assert len(case["loss"]) > 1
+
+
+def test_an_impossible_number_of_threads_is_one_error(run, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert "OMP_NUM_THREADS = many" in one_error(run(CASES))

@@ -17,7 +17,7 @@ class Placement:
         if self.ranks > self.total:
             raise UserError(
                 f"workers = {self.total} on {self.ranks} ranks: allowed is at most one rank a "
-                f"worker; start mpirun -n {self.total} or fewer"
+                f"worker; start at most {self.total}"
             )
 
     @property
