@@ -120,6 +120,7 @@ def matrix(comm: MPI.Comm) -> None:
     compressor.prepare(1)
     gradient = np.random.default_rng(comm.rank).standard_normal((1, d), dtype=f4)
     estimate, difference, mean = np.zeros(d, f4), np.empty((1, d), f4), np.empty(d, f4)
+    beside = np.empty((SIZE, SIZE), f4)
     stream, parts = Stream(0, Purpose.COMPRESS, SHARED), Parts()
     for t in range(REPEATS):
         comm.Barrier()
@@ -142,7 +143,7 @@ def matrix(comm: MPI.Comm) -> None:
         parts.end("P Q^T")
         estimate += mean
         parts.end("update g")
-        numpy_parts(parts, difference[0].reshape(SIZE, SIZE), left, mean.reshape(SIZE, SIZE))
+        numpy_parts(parts, difference[0].reshape(SIZE, SIZE), left, beside)
         comm.Barrier()
         parts.start()
         allreduce(comm, difference)
@@ -168,8 +169,10 @@ def phases_end(phases, total):
 
 
 def numpy_parts(parts: Parts, D: np.ndarray, left: np.ndarray, out: np.ndarray) -> None:
-    right = np.ones((SIZE, RANK), np.float32)
+    """The same by NumPy's own calls: a drawn basis, two products, QR, an outer product."""
+    generator = np.random.default_rng(0)
     parts.start()
+    right = generator.standard_normal((SIZE, RANK), dtype=np.float32)
     np.matmul(D, right)
     parts.end("numpy P = D Q")
     np.linalg.qr(left)
