@@ -18,9 +18,8 @@ from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.comm.ledger import Ledger
 from mpi_lowrank.comm.placement import Placement
-from mpi_lowrank.compressors import compressors
+from mpi_lowrank.components import dense_beside, initial, make_compressor
 from mpi_lowrank.compressors.base import Compressor, Operator
-from mpi_lowrank.compressors.blocks import compress_blocks
 from mpi_lowrank.config import Case, Experiment, over_L
 from mpi_lowrank.datasets import Dataset, load
 from mpi_lowrank.datasets.local import LocalShards
@@ -71,32 +70,6 @@ def _blas_threads() -> int:
             f"OMP_NUM_THREADS = {given}: allowed is an integer from 1, BLAS threads a rank"
         )
     return int(given)
-
-
-def make_compressor(
-    choice: Choice, dtype: str, blocks: tuple[Block, ...]
-) -> tuple[Operator, list[str]]:
-    """The compressor for a model of these blocks, and a line a block on what it became."""
-    kind = compressors[choice.name]
-    dense = "dense" if kind.shared else "identity"
-
-    def make(shape: tuple[int, ...]) -> Operator:
-        return kind(shape, np.dtype(dtype), **choice.arguments())
-
-    def make_dense(shape: tuple[int, ...]) -> Operator:
-        return compressors[dense](shape, np.dtype(dtype), **_wire(choice))
-
-    return compress_blocks(blocks, kind, make, make_dense)
-
-
-def _wire(choice: Choice) -> dict[str, str]:
-    """The wire option of a choice, for what is sent dense beside it."""
-    return {"wire": choice.options["wire"]} if "wire" in choice.options else {}
-
-
-def dense_beside(choice: Choice) -> Choice:
-    """What sends whole vectors the way that `choice` sends its own, in the same wire type."""
-    return Choice("dense" if compressors[choice.name].shared else "identity", _wire(choice))
 
 
 @dataclass(frozen=True)
@@ -252,15 +225,6 @@ class _Run:
         dataset = self._dataset(case) if self.root else None
         rows = assign(dataset, case.data, placement.total, case.seed) if self.root else None
         return distribute(door, placement, dataset, rows, case.seed)
-
-
-def initial(case: Case, problem: Problem) -> np.ndarray:
-    """x^0, (d,), the same on every rank."""
-    if case.x0 == "zeros":
-        return np.zeros(problem.d, case.dtype)
-    x = np.random.default_rng(case.seed).standard_normal(problem.d).astype(case.dtype)
-    problem.scale_start(x)
-    return x
 
 
 class _CaseRun:

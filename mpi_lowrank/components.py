@@ -1,0 +1,45 @@
+"""What a case names, made: its compressor, what sends whole vectors beside it, its start."""
+
+import numpy as np
+
+from mpi_lowrank.choice import Choice
+from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors.base import Operator
+from mpi_lowrank.compressors.blocks import compress_blocks
+from mpi_lowrank.config import Case
+from mpi_lowrank.problems.base import Block, Problem
+
+
+def make_compressor(
+    choice: Choice, dtype: str, blocks: tuple[Block, ...]
+) -> tuple[Operator, list[str]]:
+    """The compressor for a model of these blocks, and a line a block on what it became."""
+    kind = compressors[choice.name]
+    dense = "dense" if kind.shared else "identity"
+
+    def make(shape: tuple[int, ...]) -> Operator:
+        return kind(shape, np.dtype(dtype), **choice.arguments())
+
+    def make_dense(shape: tuple[int, ...]) -> Operator:
+        return compressors[dense](shape, np.dtype(dtype), **_wire(choice))
+
+    return compress_blocks(blocks, kind, make, make_dense)
+
+
+def _wire(choice: Choice) -> dict[str, str]:
+    """The wire option of a choice, for what is sent dense beside it."""
+    return {"wire": choice.options["wire"]} if "wire" in choice.options else {}
+
+
+def dense_beside(choice: Choice) -> Choice:
+    """What sends whole vectors the way that `choice` sends its own, in the same wire type."""
+    return Choice("dense" if compressors[choice.name].shared else "identity", _wire(choice))
+
+
+def initial(case: Case, problem: Problem) -> np.ndarray:
+    """x^0, (d,), the same on every rank."""
+    if case.x0 == "zeros":
+        return np.zeros(problem.d, case.dtype)
+    x = np.random.default_rng(case.seed).standard_normal(problem.d).astype(case.dtype)
+    problem.scale_start(x)
+    return x
