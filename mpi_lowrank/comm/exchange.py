@@ -73,8 +73,8 @@ class Exchange:
     ) -> tuple[np.ndarray | None, np.ndarray]:
         """Exchange x (local workers, d); the arrays returned are overwritten by the next call.
 
-        own (local workers, d): what the others believe each local worker sent; None if a shared
-        compressor was asked for no `own`. mean (d,): sum of weights[i] own_i over all workers,
+        own (local workers, d): what the others believe each local worker sent; None where no `own`
+        was asked for. mean (d,): sum of weights[i] own_i over all workers,
         weights (workers,) 1/n unless given. `active` (workers,) bool: the others are silent, send
         nothing, and their own is 0. Without `share` a server keeps the mean to itself: elsewhere
         than on rank 0 it is not to be read.
@@ -102,7 +102,6 @@ class _Gathered:
         self.own = np.zeros((placement.local, exchange.d), exchange.dtype)
         self.mean = np.zeros(exchange.d, exchange.dtype)
         self.uniform = np.full(n, 1 / n, exchange.dtype)
-        self.everybody = np.ones(n, bool)
         workers = placement.workers if compressor.random else ()
         self.streams = [Stream(exchange.seed, Purpose.COMPRESS, worker) for worker in workers]
         compressor.prepare(placement.local, n)
@@ -120,13 +119,16 @@ class _Gathered:
         self.clock.lap("compress")
         speakers = self._transfer(sent, counts, "uplink")
         self.clock.lap("exchange")
-        self._decode(speakers, weights, active)
+        if own:
+            self._decode_own(active)
+        if self.receives:
+            self.compressor.decode_sum(speakers, weights, self.mean)
         self.clock.lap("decode")
         if share and not self.gathers:
             self.door.broadcast(self.mean, "downlink")
             self.clock.lap("exchange")
         self._account(sum(counts), share)
-        return self.own, self.mean
+        return (self.own if own else None), self.mean
 
     def _speaking(self, active, weights):
         """The messages, their number on each rank, and the weights of the active workers."""
@@ -143,12 +145,10 @@ class _Gathered:
         move(sent, whole, sizes, purpose)
         return speakers
 
-    def _decode(self, speakers, weights, active):
+    def _decode_own(self, active):
         self.compressor.decode(self.sent, self.own)
         if active is not None:
             self.own[~active[self.placement.workers]] = 0
-        if self.receives:
-            self.compressor.decode_sum(speakers, weights, self.mean)
 
     def _account(self, messages, share):
         exchange, n, nbytes = self.seam, self.placement.total, self.compressor.nbytes

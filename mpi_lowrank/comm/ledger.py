@@ -37,11 +37,8 @@ class Ledger:
         self._count += 1
 
     def rows(self) -> np.ndarray:
-        """The rows written since the last `clear`, a view."""
+        """The rows written so far, a view."""
         return self._rows[: self._count]
-
-    def clear(self) -> None:
-        self._count = 0
 
     def nbytes(self, purpose: str) -> int:
         """The bytes that this rank handed to MPI for `purpose`."""
