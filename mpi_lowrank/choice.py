@@ -1,5 +1,7 @@
 """A component chosen by name, with its options."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,18 +9,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Choice:
-    """A component by name, with its options: "topk(k=2)"."""
+    """A component by name, with its options: "topk(k=2)".
+
+    `then` is the compressor in whose messages its numbers travel: "topk(k=2)+natural".
+    """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    then: Choice | None = None
 
     def __str__(self) -> str:
-        if not self.options:
-            return self.name
-        return f"{self.name}({','.join(f'{k}={spell(v)}' for k, v in self.options.items())})"
+        options = ",".join(f"{option}={spell(v)}" for option, v in self.options.items())
+        alone = f"{self.name}({options})" if options else self.name
+        return f"{alone}+{self.then}" if self.then else alone
 
     def __hash__(self) -> int:
-        return hash((self.name, tuple(self.options.items())))
+        return hash((self.name, tuple(self.options.items()), self.then))
 
     def arguments(self) -> dict[str, Any]:
         """The options as keyword arguments: Python's keywords carry a trailing underscore."""

@@ -4,26 +4,42 @@ import numpy as np
 
 from mpi_lowrank.choice import Choice
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Operator
+from mpi_lowrank.compressors.base import Carrier, Operator
 from mpi_lowrank.compressors.blocks import compress_blocks
 from mpi_lowrank.config import Case
+from mpi_lowrank.errors import OptionError
 from mpi_lowrank.problems.base import Block, Problem
 
 
 def make_compressor(
-    choice: Choice, dtype: str, blocks: tuple[Block, ...]
+    choice: Choice, dtype: str, blocks: tuple[Block, ...], workers: int
 ) -> tuple[Operator, list[str]]:
     """The compressor for a model of these blocks, and a line a block on what it became."""
     kind = compressors[choice.name]
-    dense = "dense" if kind.shared else "identity"
+    dense = Choice("dense" if kind.shared else "identity", _wire(choice))
 
     def make(shape: tuple[int, ...]) -> Operator:
-        return kind(shape, np.dtype(dtype), **choice.arguments())
+        return make_operator(choice, shape, dtype, workers)
 
     def make_dense(shape: tuple[int, ...]) -> Operator:
-        return compressors[dense](shape, np.dtype(dtype), **_wire(choice))
+        return make_operator(dense, shape, dtype, workers)
 
     return compress_blocks(blocks, kind, make, make_dense)
+
+
+def make_operator(choice: Choice, block: tuple[int, ...], dtype: str, workers: int) -> Operator:
+    """The compressor for one block of that shape; what it carries travels as `choice.then` says."""
+    operator = compressors[choice.name](block, np.dtype(dtype), **choice.arguments())
+    operator.join(workers)
+    if choice.then is None:
+        return operator
+    then = choice.then
+    if not isinstance(operator, Carrier):
+        raise OptionError("compose", str(choice), "first one that sends chosen numbers: topk, svd")
+    if compressors[then.name].shared:
+        raise OptionError("compose", str(then), "then one that has messages, not an Allreduce")
+    operator.carry(lambda length: make_operator(then, (length,), dtype, workers))
+    return operator
 
 
 def _wire(choice: Choice) -> dict[str, str]:

@@ -168,7 +168,10 @@ def _known(table: dict, names: list[str], where: str) -> None:
 
 
 def _sweep(table: dict) -> Iterator[dict]:
-    """The cross product of all lists in a case; [m, c] is one shape, a list of shapes a sweep."""
+    """The cross product of all lists in a case.
+
+    A shape such as [m, c] and the stages of a composition are one value, a list of them is a sweep.
+    """
     axes = [[(path, value) for value in values] for path, values in _lists(table, ())]
     for point in itertools.product(*axes):
         copy = deepcopy(table)
@@ -184,14 +187,15 @@ def _lists(table: dict, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
     for key, value in table.items():
         if isinstance(value, dict):
             yield from _lists(value, (*path, key))
-        elif isinstance(value, list) and not _is_shape(key, value):
+        elif isinstance(value, list) and not _is_one_value(key, value):
             if not value:
                 raise _KeyProblem(".".join((*path, key)), value, "one value or more")
             yield (*path, key), value
 
 
-def _is_shape(key: str, value: list) -> bool:
-    return key == "shape" and all(isinstance(item, int) for item in value)
+def _is_one_value(key: str, value: list) -> bool:
+    kinds = {"shape": int, "compose": str}
+    return key in kinds and all(isinstance(item, kinds[key]) for item in value)
 
 
 def _case(table: dict, where: str) -> Case:
@@ -262,6 +266,8 @@ def _check(case: Case, where: str) -> None:
 
 
 def _choice(registry: Registry, given: object, key: str) -> Choice:
+    if registry is compressors and isinstance(given, dict) and "compose" in given:
+        return _composed(given, key)
     table = {"name": given} if isinstance(given, str) else given
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise _KeyProblem(key, given, 'a name, or a table such as {name = "...", ...}')
@@ -276,6 +282,44 @@ def _choice(registry: Registry, given: object, key: str) -> Choice:
         if option not in options and parameter.default is inspect.Parameter.empty:
             raise _KeyProblem(f"{key}.{option}", None, describe(parameter.annotation))
     return Choice(name, options)
+
+
+def _composed(table: dict, key: str) -> Choice:
+    """{compose = ["topk:k=8", "natural"]}: the second one carries the numbers of the first."""
+    stages = table["compose"]
+    if len(table) > 1 or not isinstance(stages, list) or len(stages) < 2:
+        allowed = 'two stages or more and nothing else: {compose = ["topk:k=8", "natural"]}'
+        raise _KeyProblem(key, table, allowed)
+    try:
+        return read_spec("+".join(stages))
+    except UserError as error:
+        raise _KeyProblem(f"{key}.compose", stages, str(error)) from error
+
+
+def read_spec(text: str) -> Choice:
+    """A compressor in one line: "topk:k=8,wire=float64", "svd:rank=1,shape=7x16+natural"."""
+    then = None
+    for stage in reversed(text.split("+")):
+        name, _, options = stage.partition(":")
+        pairs = [pair.partition("=") for pair in options.split(",") if pair]
+        table = {option: _read_value(value) for option, _, value in pairs}
+        try:
+            choice = _choice(compressors, {"name": name.strip(), **table}, "")
+        except _KeyProblem as problem:
+            raise UserError(f"{text}: {str(problem).lstrip('.')}") from problem
+        then = Choice(choice.name, choice.options, then)
+    return then
+
+
+def _read_value(text: str) -> object:
+    """A TOML value, a shape such as 7x16, or else a string."""
+    sizes = text.strip().split("x")
+    if len(sizes) > 1 and all(size.isdecimal() for size in sizes):
+        return [int(size) for size in sizes]
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
 
 
 def options_of(component: type) -> dict[str, inspect.Parameter]:
@@ -297,7 +341,8 @@ def describe(annotation: Any) -> str:
         if get_origin(accepted) is Literal:
             described += [f'"{choice}"' for choice in get_args(accepted)]
         elif get_origin(accepted) is tuple:
-            described.append("[" + ", ".join(words[t] for t in get_args(accepted)) + "]")
+            kinds = ["..." if kind is Ellipsis else words[kind] for kind in get_args(accepted)]
+            described.append("[" + ", ".join(kinds) + "]")
         elif accepted is Choice:
             described.append("a compressor")
         elif accepted is not NoneType:
@@ -340,6 +385,8 @@ def _convert(value: object, annotation: Any, key: str) -> Any:
 
 
 def _fits(value: object, types: tuple[type, ...]) -> bool:
+    if types[-1] is Ellipsis:
+        types = types[:1] * len(value) if isinstance(value, list) else types
     return isinstance(value, list) and [type(item) for item in value] == list(types)
 
 

@@ -134,7 +134,8 @@ class _Run:
             problem = problems[case.problem.name]
             blocks = problem.model(dataset, **case.problem.arguments())
             key = "compressor."
-            compressor, _ = make_compressor(case.compressor, case.dtype, blocks)
+            workers = case.workers or self.comm.size
+            compressor, _ = make_compressor(case.compressor, case.dtype, blocks, workers)
             key = "method."
             self._validate_method(case, blocks, compressor)
             key = ""
@@ -151,7 +152,7 @@ class _Run:
             method.theory_stepsize(anything, compressor, **options)
         downlink = options.get("downlink")
         if downlink is not None:
-            make_compressor(downlink, case.dtype, blocks)
+            make_compressor(downlink, case.dtype, blocks, 1)
 
     def _dataset(self, case: Case) -> Dataset | None:
         name = case.data.name or problems[case.problem.name].default_data
@@ -252,16 +253,18 @@ class _CaseRun:
         rows = shards.train_rows, shards.test_rows
         self.evaluate = Evaluator(problem, self.door, placement.local, placement.total, rows)
         self._interruption = run.interruption
-        self._slowest = np.zeros(2)  # seconds, and whether any rank was asked to stop
+        # Seconds, whether any rank was asked to stop, whether one had what cannot be sent.
+        self._slowest = np.zeros(3)
         self._scale = 0.0
 
     def _prepared(self, choice: Choice) -> tuple[Operator, list[str]]:
-        compressor, blocks = make_compressor(choice, self.case.dtype, self.setup.problem.blocks)
+        problem, workers = self.setup.problem, self.setup.placement.total
+        compressor, blocks = make_compressor(choice, self.case.dtype, problem.blocks, workers)
         self.exchange.prepare(compressor)
         return compressor, blocks
 
     def _make_downlink(self, choice: Choice) -> Compressor:
-        compressor, _ = make_compressor(choice, self.case.dtype, self.setup.problem.blocks)
+        compressor, _ = make_compressor(choice, self.case.dtype, self.setup.problem.blocks, 1)
         self.exchange.prepare_broadcast(compressor)
         return compressor
 
@@ -317,7 +320,8 @@ class _CaseRun:
             if diverged or done % self.case.evaluate_every == 0 or done == self.case.rounds:
                 measures = self._row(done)
                 progress.show(done, measures)
-                if diverged or not measures.finite or measures.loss > HOPELESS * (1 + first.loss):
+                diverged = diverged or self._slowest[2] or not measures.finite
+                if diverged or measures.loss > HOPELESS * (1 + first.loss):
                     return "diverged"
         return "finished"
 
@@ -335,7 +339,8 @@ class _CaseRun:
         with self.clock.evaluation():
             measures = self.evaluate(self.method.x)
             self._scale = max(self._scale, measures.worker_norm)
-            mine = np.array([self.clock.total(), self._interruption.wished])
+            wished, unsendable = self._interruption.wished, self.exchange.unsendable
+            mine = np.array([self.clock.total(), wished, unsendable])
             self.door.maximum(mine, self._slowest, "evaluation")
             if self.root:
                 self.writer.append(self._columns(done, measures))
@@ -353,7 +358,7 @@ class _CaseRun:
             "test_accuracy": measures.test_accuracy,
             "uplink_bytes": self.exchange.uplink_bytes,
             "downlink_bytes": self.exchange.downlink_bytes,
-            "published_bits": 32 * self.compressor.published_floats * done,
+            "published_bits": self.compressor.published_bits * done,
         }
 
     def _attributes(self) -> dict:

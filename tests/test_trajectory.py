@@ -122,7 +122,7 @@ def test_uplink_counts_messages_and_the_dense_start(records):
     end = {label.split(" topology")[0]: case["uplink_bytes"][-1] for label, case in cases.items()}
     assert end["EF21(g0=dense) topk(k=2) 8x"] == 4 * 112 + 11 * 2 * (4 + 1)
     assert end["EF21(g0=compressed) topk(k=2) 8x"] == 12 * 2 * (4 + 1)
-    assert end["EF21(g0=dense) topk(k=20,wire=float64) 8x"] == 8 * 112 + 11 * 20 * (8 + 1)
+    assert end["EF21(g0=dense) topk(k=20,wire=float64) 8x"] == 8 * 112 + 11 * (20 * 8 + 18)
     assert end["EF14 svd(rank=1) 8x"] == 12 * 4 * (8 + 14)
     assert end["GD 1x"] == 12 * 4 * 112
 

@@ -7,7 +7,15 @@ import numpy as np
 from mpi_lowrank.clock import Clock
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.placement import Placement
-from mpi_lowrank.compressors.base import Compressor, Operator, SharedCompressor
+from mpi_lowrank.compressors.base import (
+    LENGTH,
+    Compressor,
+    Largest,
+    Operator,
+    SharedCompressor,
+    finite,
+    message_lengths,
+)
 from mpi_lowrank.randomness import SHARED, Purpose, Stream
 
 Topology = Literal["allgather", "server"]
@@ -49,6 +57,8 @@ class Exchange:
         self.uplink_bytes = self.downlink_bytes = 0.0
         self.handed_bytes = 0
         """What all ranks together should have handed to MPI as uplink: the ledger must agree."""
+        self.unsendable = False
+        """Whether this rank had a vector that was not finite or did not fit the wire's type."""
         self._channels: dict[Operator, _Gathered | _Reduced] = {}
         self._broadcasts: dict[Compressor, _Broadcast] = {}
 
@@ -102,22 +112,30 @@ class _Gathered:
         self.own = np.zeros((placement.local, exchange.d), exchange.dtype)
         self.mean = np.zeros(exchange.d, exchange.dtype)
         self.uniform = np.full(n, 1 / n, exchange.dtype)
-        workers = placement.workers if compressor.random else ()
-        self.streams = [Stream(exchange.seed, Purpose.COMPRESS, worker) for worker in workers]
+        self.draws = _Draws(exchange, compressor)
         compressor.prepare(placement.local, n)
+        if compressor.variable:
+            self.sent[:, : LENGTH.itemsize].view(LENGTH)[:] = LENGTH.itemsize
+            self.bodies = _Bodies(self.door, placement, nbytes, self.receives, self.move)
 
     def warm_up(self):
         self._transfer(self.sent, self.placement.counts, "control")
 
+    @property
+    def move(self):
+        """The collective that brings everybody's bytes to those who decode."""
+        return self.door.allgather if self.gathers else self.door.gather
+
     def exchange(self, x, weights, active, own, share):
         weights = self.uniform if weights is None else weights
-        generators = [stream.at(self.seam.round) for stream in self.streams]
-        self.compressor.encode(x, self.sent, generators)
+        if self.compressor.common:
+            self.compressor.begin(self.draws.common(), self.placement.workers)
+        self._pack(x)
         sent, counts = self.sent, self.placement.counts
         if active is not None:
             sent, counts, weights = self._speaking(active, weights)
         self.clock.lap("compress")
-        speakers = self._transfer(sent, counts, "uplink")
+        speakers, handed = self._transfer(sent, counts, "uplink")
         self.clock.lap("exchange")
         if own:
             self._decode_own(active)
@@ -127,8 +145,16 @@ class _Gathered:
         if share and not self.gathers:
             self.door.broadcast(self.mean, "downlink")
             self.clock.lap("exchange")
-        self._account(sum(counts), share)
+        self._account(handed, share)
         return (self.own if own else None), self.mean
+
+    def _pack(self, x):
+        """Encode x, or zeros if it cannot be sent: the others wait, and learn of it later."""
+        try:
+            self.compressor.pack(x, self.sent, self.draws.own())
+        except FloatingPointError:
+            self.seam.unsendable = True
+            self.compressor.pack(np.zeros_like(x), self.sent, self.draws.own())
 
     def _speaking(self, active, weights):
         """The messages, their number on each rank, and the weights of the active workers."""
@@ -137,27 +163,82 @@ class _Gathered:
         return self.sent[active[self.placement.workers]], counts, weights[active]
 
     def _transfer(self, sent, counts, purpose):
-        """Gather the messages; the received ones."""
-        speakers = self.received[: sum(counts)] if self.receives else None
-        whole = speakers.reshape(-1) if self.receives else None
-        sizes = [count * self.compressor.nbytes for count in counts]
-        move = self.door.allgather if self.gathers else self.door.gather
-        move(sent, whole, sizes, purpose)
-        return speakers
+        """Gather the messages; the received ones, and the bytes that all ranks handed over."""
+        speakers = self.received[: sum(counts)]
+        if self.compressor.variable:
+            return speakers, self.bodies.transfer(sent, speakers, counts, purpose)
+        nbytes = self.compressor.nbytes
+        sizes = [count * nbytes for count in counts]
+        self.move(sent, speakers.reshape(-1) if self.receives else None, sizes, purpose)
+        return speakers, sum(sizes)
 
     def _decode_own(self, active):
         self.compressor.decode(self.sent, self.own)
         if active is not None:
             self.own[~active[self.placement.workers]] = 0
 
-    def _account(self, messages, share):
-        exchange, n, nbytes = self.seam, self.placement.total, self.compressor.nbytes
-        exchange.uplink_bytes += messages * nbytes / n
-        exchange.handed_bytes += messages * nbytes
+    def _account(self, handed, share):
+        exchange, n = self.seam, self.placement.total
+        exchange.uplink_bytes += handed / n
+        exchange.handed_bytes += handed
         if self.gathers:  # a worker receives all messages but its own
-            exchange.downlink_bytes += messages * nbytes * (n - 1) / n
+            exchange.downlink_bytes += handed * (n - 1) / n
         elif share:
             exchange.downlink_bytes += self.mean.nbytes
+
+
+class _Bodies:
+    """Messages of varying length: all lengths first, then what is behind them, without gaps."""
+
+    def __init__(self, door: Door, placement: Placement, nbytes: int, receives: bool, move):
+        self.door, self.placement, self.move, self.receives = door, placement, move, receives
+        total = placement.total if receives else 0
+        body = nbytes - LENGTH.itemsize
+        self.mine = np.zeros(placement.local * body, np.uint8)
+        self.all = np.zeros(total * body, np.uint8)
+        self.lengths = np.zeros(total, LENGTH)
+
+    def transfer(self, sent, speakers, counts, purpose):
+        """Fill the rows of `speakers`; the bytes that all ranks handed over.
+
+        On a rank that receives nothing that is what it handed over itself.
+        """
+        mine, header = message_lengths(sent).copy(), LENGTH.itemsize
+        lengths = self.lengths[: sum(counts)] if self.receives else None
+        self.move(mine, lengths, counts, purpose)
+        flat, at = self.mine, 0
+        for row, length in zip(sent, mine.tolist(), strict=True):
+            flat[at : at + length - header] = row[header:length]
+            at += length - header
+        if not self.receives:
+            self.move(flat[:at], None, counts, purpose)
+            return header * len(mine) + at
+        speakers[:, :header].view(LENGTH)[:, 0] = lengths
+        bodies = (message_lengths(speakers) - header).astype(np.int64)
+        ends = np.cumsum(bodies)
+        ranks = np.repeat(np.arange(len(counts)), counts)
+        sizes = np.bincount(ranks, bodies, len(counts)).astype(int).tolist()
+        whole = self.all[: int(ends[-1]) if len(ends) else 0]
+        self.move(flat[:at], whole, sizes, purpose)
+        for row, end, size in zip(speakers, ends, bodies, strict=True):
+            row[header : header + size] = whole[end - size : end]
+        return int(bodies.sum()) + header * len(bodies)
+
+
+class _Draws:
+    """A round's generators: one a local worker, and one that all workers share."""
+
+    def __init__(self, exchange: Exchange, operator: Operator):
+        self.exchange, seed = exchange, exchange.seed
+        workers = exchange.placement.workers if operator.random else ()
+        self._own = [Stream(seed, Purpose.COMPRESS, worker) for worker in workers]
+        self._common = Stream(seed, Purpose.COMPRESS, SHARED)
+
+    def own(self) -> list[np.random.Generator]:
+        return [stream.at(self.exchange.round) for stream in self._own]
+
+    def common(self) -> np.random.Generator:
+        return self._common.at(self.exchange.round)
 
 
 class _Reduced:
@@ -168,7 +249,7 @@ class _Reduced:
         placement = self.placement = exchange.placement
         self.own = np.zeros((placement.local, exchange.d), exchange.dtype)
         self.mean = np.zeros(exchange.d, exchange.dtype)
-        self.stream = Stream(exchange.seed, Purpose.COMPRESS, SHARED)
+        self.draws = _Draws(exchange, compressor)
         self._buffers: dict[tuple, tuple[np.ndarray, ...]] = {}
         compressor.prepare(placement.local)
 
@@ -179,19 +260,26 @@ class _Reduced:
     def exchange(self, x, weights, active, own, share):
         shares = self._shares(weights, active)
         x = x if shares is None else x * shares
+        if not finite(x):
+            self.seam.unsendable = True
+            x = np.zeros_like(x)
         wanted = self.own if own else None
-        generator = self.stream.at(self.seam.round)
-        phases = self.compressor.reduce(x, wanted, self.mean, generator)
-        rows = next(phases)
-        while rows is not None:
+        phases = self.compressor.reduce(x, wanted, self.mean, self.draws.common(), self.draws.own())
+        wish = next(phases)
+        while wish is not None:
             self.seam.clock.lap("compress")
-            mean = self._average(rows, "uplink")
-            self._account(rows[0].nbytes)
+            largest = isinstance(wish, Largest)
+            rows = wish.rows if largest else wish
+            reduced = self._largest(rows) if largest else self._average(rows, "uplink")
+            self._account(rows[0].nbytes, largest)
             self.seam.clock.lap("exchange")
+            if not finite(reduced):  # overflow on the wire: the same on every rank
+                self.seam.unsendable = True
+                reduced[...] = 0
             try:
-                rows = phases.send(mean)
+                wish = phases.send(reduced)
             except StopIteration:
-                rows = None
+                wish = None
         if own and shares is not None:
             np.divide(self.own, shares, out=self.own, where=shares > 0)
             self.own[shares[:, 0] == 0] = 0
@@ -208,6 +296,13 @@ class _Reduced:
         if active is not None:
             shares *= active
         return shares[self.placement.workers, np.newaxis]
+
+    def _largest(self, rows):
+        """The elementwise maximum over all workers of the local workers' rows (workers, k)."""
+        mine = rows.max(axis=0)
+        whole = np.empty_like(mine)
+        self.seam.door.maximum(mine, whole, "uplink")
+        return whole.astype(self.seam.dtype)
 
     def _average(self, rows, purpose):
         """The mean over all workers of the local workers' rows (workers, k)."""
@@ -235,10 +330,10 @@ class _Reduced:
         total = np.empty((1 if mpi else placement.total, k), dtype)
         return local, total, np.empty(k, self.seam.dtype)
 
-    def _account(self, nbytes):
+    def _account(self, nbytes, largest):
         exchange, placement = self.seam, self.placement
         exchange.uplink_bytes += nbytes
-        if exchange.reduction == "mpi":
+        if largest or exchange.reduction == "mpi":
             exchange.handed_bytes += nbytes * placement.ranks
             exchange.downlink_bytes += nbytes
         else:
@@ -258,12 +353,33 @@ class _Broadcast:
 
     def send(self, x):
         exchange = self.exchange
+        if self.compressor.common:
+            self.compressor.begin(self.stream.at(exchange.round), range(1))
         if exchange.placement.rank == 0:
-            self.compressor.encode(x[np.newaxis], self.message, [self.stream.at(exchange.round)])
+            self._pack(x[np.newaxis])
         exchange.clock.lap("compress")
-        exchange.door.broadcast(self.message, "downlink")
+        length = self._transfer()
         exchange.clock.lap("exchange")
         self.compressor.decode(self.message, self.decoded)
         exchange.clock.lap("decode")
-        exchange.downlink_bytes += self.message.nbytes
+        exchange.downlink_bytes += length
         return self.decoded[0]
+
+    def _pack(self, x):
+        draws = [self.stream.at(self.exchange.round)]
+        try:
+            self.compressor.pack(x, self.message, draws)
+        except FloatingPointError:
+            self.exchange.unsendable = True
+            self.compressor.pack(np.zeros_like(x), self.message, draws)
+
+    def _transfer(self):
+        """Broadcast the message; its bytes."""
+        message, door = self.message[0], self.exchange.door
+        if not self.compressor.variable:
+            door.broadcast(message, "downlink")
+            return message.nbytes
+        door.broadcast(message[: LENGTH.itemsize], "downlink")
+        length = int(message_lengths(self.message)[0])
+        door.broadcast(message[LENGTH.itemsize : length], "downlink")
+        return length

@@ -1,13 +1,25 @@
 """The contract of a compressor: per worker and gathered, or shared and Allreduced."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
+from ml_dtypes import finfo
+
+from mpi_lowrank.errors import OptionError
 
 Wire = Literal["float32", "float64"]
 """The type of a number inside a message."""
+
+LENGTH = np.dtype("<u4")
+"""The header of a message that varies in length: its bytes, the header's own four included."""
+
+
+class MessageError(ValueError):
+    """A message that no encoder writes: truncated, too long, or with a field out of range."""
 
 
 class Operator(ABC):
@@ -15,7 +27,7 @@ class Operator(ABC):
 
     Made with (block shape, state's dtype, **options). The options are the keyword-only arguments of
     `__init__`, annotated with int, float, bool, str, Literal or Shape; an impossible value raises
-    `OptionError`.
+    `OptionError`. `mpi-lowrank certify` measures every promise made here.
     """
 
     name: str
@@ -25,8 +37,8 @@ class Operator(ABC):
     """Whether it compresses each block of the model by its own shape, or all as one vector."""
     nbytes: int
     """Bytes a worker contributes to a round: all of them cross the wire, nothing else does."""
-    published_floats: int
-    """The floats a round that the papers' convention counts (times 32 bits, no indices)."""
+    published_bits: float
+    """The bits a round that papers count: numbers and levels, but no indices and no headers."""
     alpha: float | None = None
     """Contraction: E|C(x) - x|^2 <= (1 - alpha)|x|^2 for all x, if it is contractive."""
     omega: float | None = None
@@ -34,13 +46,36 @@ class Operator(ABC):
     contraction: Literal["worker", "mean"] = "worker"
     """What alpha is promised for: each worker's vector, or only the mean over workers."""
     random = False
-    """Whether it draws random numbers."""
+    """Whether each worker draws random numbers of its own."""
+    common = False
+    """Whether it draws random numbers that all workers share."""
+    homogeneous = True
+    """Whether C(t x) = t C(x) for every t > 0 and the same draws."""
+    wire: np.dtype = np.dtype(np.float32)
+    """The type of a number on the wire: by its round-off, and outside its normal range altogether,
+    the constants may be missed."""
+
+    def join(self, workers: int) -> None:
+        """Be told how many workers there are, once, before anything is allocated."""
+
+    def expected_error(self, x: np.ndarray) -> np.ndarray | None:
+        """E|C(x) - x|^2 for the rows of x, (workers,) float64, where a closed form is known."""
+        return None
+
+    def worst_case(self) -> np.ndarray | None:
+        """An x (d,) at which alpha or omega is attained; None where it is only a bound."""
+        return None
+
+    def promise_unbiased(self, omega: float) -> None:
+        """Set omega, and the alpha that it implies: 1 - omega, where that is positive."""
+        self.omega = omega
+        self.alpha = 1 - omega if omega < 1 else None
 
 
 class Compressor(Operator):
     """A per-worker compressor: vectors into messages of `nbytes`, gathered by everybody.
 
-    To add one: subclass, register, set `nbytes`, `published_floats` and `alpha` or `omega` in
+    To add one: subclass, register, set `nbytes`, `published_bits` and `alpha` or `omega` in
     `__init__`, write `encode` and `decode`.
 
     Every array has a leading axis of workers: `x` is (workers, d) in the state's dtype, `messages`
@@ -49,8 +84,15 @@ class Compressor(Operator):
     same numbers on every rank.
     """
 
+    variable = False
+    """Whether messages differ in length: each one then begins with its own, as LENGTH, only that
+    many bytes of a row cross the wire, and `nbytes` is the longest."""
+
     def prepare(self, local: int, total: int) -> None:
-        """Allocate what the calls below need for `local` workers here and `total` in all."""
+        """Allocate for `encode` of up to `local` rows and for decoding up to `total` rows."""
+
+    def begin(self, generator: np.random.Generator, workers: Sequence[int]) -> None:
+        """Start a round, if `common`: draw what all workers share; `workers` are the rows' own."""
 
     @abstractmethod
     def encode(
@@ -60,7 +102,10 @@ class Compressor(Operator):
 
     @abstractmethod
     def decode(self, messages: np.ndarray, out: np.ndarray) -> None:
-        """Write what each message stands for into the rows of `out`, (workers, d)."""
+        """Write what each message stands for into the rows of `out`, (workers, d).
+
+        Raises MessageError for a message that `encode` cannot have written.
+        """
 
     def decode_sum(self, messages: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
         """Write sum_i weights[i] decode(messages[i]), added in row order, into `out`, (d,)."""
@@ -71,17 +116,204 @@ class Compressor(Operator):
             row *= weight
             out += row[0]
 
+    def pack(
+        self, x: np.ndarray, messages: np.ndarray, generators: Sequence[np.random.Generator]
+    ) -> None:
+        """`encode`, refusing what cannot be sent.
 
-Phases = Generator[np.ndarray, np.ndarray, None]
+        Raises FloatingPointError where x is not finite or does not fit the wire's type.
+        """
+        if not finite(x):
+            raise FloatingPointError(f"{self.name}: x is not finite")
+        with np.errstate(over="raise"):
+            self.encode(x, messages, generators)
+
+    def unpack(self, messages: np.ndarray, out: np.ndarray) -> None:
+        """`decode`, refusing messages of a wrong length with MessageError."""
+        if messages.ndim != 2 or messages.shape[1] != self.nbytes:
+            raise MessageError(
+                f"{self.name}: a message has {self.nbytes} bytes; got {messages.shape[-1]}"
+            )
+        if self.variable:
+            message_lengths(messages)
+        self.decode(messages, out)
+
+
+def finite(x: np.ndarray) -> bool:
+    """Whether every number of x is finite; one pass unless a sum overflows."""
+    return bool(np.isfinite(np.add.reduce(x, axis=None)) or np.isfinite(x).all())
+
+
+def message_lengths(messages: np.ndarray) -> np.ndarray:
+    """The lengths that messages of varying length begin with, (workers,), a view.
+
+    Raises MessageError for one that its row cannot hold.
+    """
+    lengths = messages[:, : LENGTH.itemsize].view(LENGTH)[:, 0]
+    if len(lengths) and not LENGTH.itemsize <= lengths.min() <= lengths.max() <= messages.shape[1]:
+        raise MessageError(
+            f"a message's length is from {LENGTH.itemsize} to {messages.shape[1]} bytes; "
+            f"got {lengths.min()} to {lengths.max()}"
+        )
+    return lengths
+
+
+class Carrier(Compressor):
+    """A compressor that chooses what is sent: side information, and numbers in another's messages.
+
+    The numbers come in `groups` of (length, count): `count` vectors of `length` numbers each. By
+    default they travel as they are, in the type `wire`; `carry` puts another compressor in that
+    place, applied to each vector by itself. Groups stand for factors that are multiplied: they are
+    orthonormal but for one of them, so that independent unbiased errors multiply.
+
+    Wire: `side_nbytes`, then the groups' messages. Subclasses set `groups` and `side_nbytes`,
+    promise alpha or omega, call `travel_as_numbers`, and write `choose` and `restore`.
+    """
+
+    groups: tuple[tuple[int, int], ...]
+    side_nbytes = 0
+    projects = True
+    """Whether C(x) is orthogonal to x - C(x), on which the composition of alpha rests."""
+
+    def travel_as_numbers(self, dtype: np.dtype, wire: str) -> None:
+        """Let the numbers travel in the type `wire`."""
+        from mpi_lowrank.compressors.dense import Identity
+
+        self.dtype = np.dtype(dtype)
+        self._own = self.alpha, self.omega, self.random
+        self.carry(lambda length: Identity((length,), dtype, wire=wire))
+
+    def carry(self, make: Callable[[int], Compressor]) -> None:
+        """Let each vector of numbers travel as the message of make(its length).
+
+        The constants follow (Horvath et al. 2019, theorem 3 for two unbiased ones; a projection
+        behind an unbiased C_2 is scaled by 1 / zeta_2): with zeta = the product of 1 + omega over
+        the groups, omega = (1 + omega_1) zeta - 1, or alpha = alpha_1 / zeta. A contractive C_2
+        behind the coordinates of a projection gives alpha = alpha_1 alpha_2.
+        """
+        alpha, omega, random = self._own
+        self.inner = [make(length) for length, _ in self.groups]
+        zeta = prod(1 + inner.omega for inner in self.inner if inner.omega is not None)
+        biased = [inner for inner in self.inner if inner.omega is None]
+        if any(inner.variable for inner in self.inner):
+            raise OptionError("compose", self.inner[0].name, "one whose messages have one length")
+        if biased and (omega is not None or len(self.groups) > 1 or biased[0].alpha is None):
+            raise OptionError(
+                "compose",
+                biased[0].name,
+                f"an unbiased compressor behind {self.name}, whose constants it multiplies",
+            )
+        if zeta > 1 and omega is None and not self.projects:
+            raise OptionError("compose", self.inner[0].name, f"a contractive one after {self.name}")
+        self._shrink = 1.0
+        if omega is not None:
+            self.promise_unbiased((1 + omega) * zeta - 1)
+        elif alpha is not None:
+            self._shrink = 1 / zeta
+            self.alpha = alpha / zeta * prod(inner.alpha for inner in biased)
+        counts = [count for _, count in self.groups]
+        inner = list(zip(self.inner, counts, strict=True))
+        self.nbytes = self.side_nbytes + sum(c * part.nbytes for part, c in inner)
+        self.published_bits = sum(c * part.published_bits for part, c in inner)
+        self.random = random or any(part.random for part in self.inner)
+        self.homogeneous = all(part.homogeneous for part in self.inner)
+        self.wire = max((part.wire for part in self.inner), key=lambda wire: finfo(wire).eps)
+
+    def prepare(self, local, total):
+        numbers = sum(length * count for length, count in self.groups)
+        self._numbers = np.empty((total, numbers), self.dtype)
+        self._parts, first, at = [], 0, self.side_nbytes
+        for part, (length, count) in zip(self.inner, self.groups, strict=True):
+            part.prepare(local * count, total * count)
+            held = slice(first, first + length * count)
+            place = slice(at, at + part.nbytes * count)
+            vectors = np.empty((total, count, length), self.dtype)
+            rows = np.empty((total, count, part.nbytes), np.uint8)
+            self._parts.append((part, held, place, vectors, rows))
+            first, at = held.stop, place.stop
+
+    def worst_choice(self) -> np.ndarray | None:
+        """`worst_case` as long as the numbers travel as they are."""
+        return None
+
+    def worst_case(self):
+        lossless = all(inner.omega == 0 for inner in self.inner)
+        return self.worst_choice() if lossless else None
+
+    @abstractmethod
+    def choose(
+        self,
+        x: np.ndarray,
+        side: np.ndarray,
+        numbers: np.ndarray,
+        generators: Sequence[np.random.Generator],
+    ) -> None:
+        """Write each row's side information (workers, side_nbytes) and numbers (workers, k)."""
+
+    @abstractmethod
+    def restore(self, side: np.ndarray, numbers: np.ndarray, out: np.ndarray) -> None:
+        """Write what they stand for into the rows of `out`; `numbers` may be overwritten."""
+
+    def restore_sum(
+        self, side: np.ndarray, numbers: np.ndarray, weights: np.ndarray, out: np.ndarray
+    ) -> None:
+        """Write the weighted sum of what they stand for into `out`, (d,)."""
+        row = np.empty((1, out.size), out.dtype)
+        out[:] = 0
+        for i, weight in enumerate(weights):
+            self.restore(side[i : i + 1], numbers[i : i + 1], row)
+            row *= weight
+            out += row[0]
+
+    def encode(self, x, messages, generators):
+        n = len(x)
+        numbers = self._numbers[:n]
+        self.choose(x, messages[:, : self.side_nbytes], numbers, generators)
+        for part, held, place, vectors, rows in self._parts:
+            vectors[:n] = numbers[:, held].reshape(vectors[:n].shape)
+            each = [g for g in generators for _ in range(vectors.shape[1])] if part.random else ()
+            packed = rows[:n].reshape(-1, part.nbytes)
+            part.encode(vectors[:n].reshape(len(packed), -1), packed, each)
+            messages[:, place] = rows[:n].reshape(n, -1)
+
+    def decode(self, messages, out):
+        self.restore(messages[:, : self.side_nbytes], self._carried(messages), out)
+
+    def decode_sum(self, messages, weights, out):
+        numbers = self._carried(messages)
+        self.restore_sum(messages[:, : self.side_nbytes], numbers, weights, out)
+
+    def _carried(self, messages):
+        """The numbers that the messages carry, (workers, k) in the state's dtype."""
+        n = len(messages)
+        numbers = self._numbers[:n]
+        for part, held, place, vectors, rows in self._parts:
+            rows[:n] = messages[:, place].reshape(rows[:n].shape)
+            unpacked = vectors[:n].reshape(-1, vectors.shape[2])
+            part.decode(rows[:n].reshape(len(unpacked), -1), unpacked)
+            numbers[:, held] = vectors[:n].reshape(n, -1)
+        if self._shrink != 1:
+            numbers[:, self._parts[-1][1]] *= self._shrink
+        return numbers
+
+
+@dataclass(frozen=True)
+class Largest:
+    """Rows (workers, k) of which the largest over all workers is wanted, not the mean."""
+
+    rows: np.ndarray
+
+
+Phases = Generator[np.ndarray | Largest, np.ndarray, None]
 """Yields the local workers' coefficients, (workers, k) in the wire's dtype; is sent their mean over
-all workers, (k,) in the state's dtype; any number of times."""
+all workers, (k,) in the state's dtype; any number of times. `Largest` asks for the maximum."""
 
 
 class SharedCompressor(Operator):
     """A compressor that is linear once its basis is common, so that its coefficients are summed.
 
     It never sees MPI: `reduce` yields what is to be averaged over workers and is sent the average
-    back. Everything it draws comes from a generator that is the same on every rank.
+    back.
     """
 
     shared = True
@@ -96,14 +328,18 @@ class SharedCompressor(Operator):
         own: np.ndarray | None,
         mean: np.ndarray,
         generator: np.random.Generator,
+        generators: Sequence[np.random.Generator],
     ) -> Phases:
         """Compress the rows of x, (workers, d).
 
         Writes what each row stands for into `own`, (workers, d), unless that is None, and the mean
-        of that over all workers into `mean`, (d,).
+        of that over all workers into `mean`, (d,). `generator` is the same on every rank (if
+        `common`), `generators` holds one a row (if `random`).
         """
 
 
 def fields(messages: np.ndarray, layout: np.dtype) -> np.ndarray:
     """The messages, (workers, nbytes) uint8, seen as (workers,) records of the packed `layout`."""
+    if messages.shape[1] != layout.itemsize:
+        raise MessageError(f"a message has {layout.itemsize} bytes; got {messages.shape[1]}")
     return messages.view(layout)[:, 0]

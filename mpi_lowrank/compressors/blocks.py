@@ -3,8 +3,16 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from ml_dtypes import finfo
 
-from mpi_lowrank.compressors.base import Compressor, Operator, SharedCompressor
+from mpi_lowrank.compressors.base import (
+    LENGTH,
+    Compressor,
+    MessageError,
+    Operator,
+    SharedCompressor,
+    message_lengths,
+)
 
 Make = Callable[[tuple[int, ...]], Operator]
 """Makes the compressor for a block of that shape."""
@@ -27,7 +35,7 @@ def compress_blocks(
     for name, shape in blocks:
         whole = dense(shape)
         small = make(shape) if len(shape) == 2 or alone else whole
-        taken = small if small.nbytes < whole.nbytes else whole
+        taken = small if varies(small) or small.nbytes < whole.nbytes else whole
         chosen.append(taken)
         told.append(f"{name} {'x'.join(map(str, shape))}: {taken.name}, {taken.nbytes} bytes")
     sizes = [int(np.prod(shape)) for _, shape in blocks]
@@ -36,12 +44,20 @@ def compress_blocks(
     return (SharedBlocks if kind.shared else MessageBlocks)(chosen, sizes), told
 
 
+def varies(operator: Operator) -> bool:
+    """Whether its messages differ in length, so that `nbytes` is only the longest."""
+    return not operator.shared and operator.variable
+
+
 def _combine(target: Operator, parts: list[Operator]) -> None:
     """The constants of the whole: the worst of the parts."""
     target.name = "+".join(dict.fromkeys(part.name for part in parts))
     target.nbytes = sum(part.nbytes for part in parts)
-    target.published_floats = sum(part.published_floats for part in parts)
+    target.published_bits = sum(part.published_bits for part in parts)
     target.random = any(part.random for part in parts)
+    target.common = any(part.common for part in parts)
+    target.homogeneous = all(part.homogeneous for part in parts)
+    target.wire = max((part.wire for part in parts), key=lambda wire: finfo(wire).eps)
     alphas, omegas = [part.alpha for part in parts], [part.omega for part in parts]
     target.alpha = None if None in alphas else min(alphas)
     target.omega = None if None in omegas else max(omegas)
@@ -49,43 +65,82 @@ def _combine(target: Operator, parts: list[Operator]) -> None:
 
 
 class MessageBlocks(Compressor):
-    """A message is the blocks' messages, one behind the other."""
+    """A message is the blocks' messages, one behind the other; their lengths may vary."""
 
     def __init__(self, parts: list[Compressor], sizes: list[int]):
         _combine(self, parts)
-        self.parts = parts
-        ends, at = np.cumsum(sizes), np.cumsum([part.nbytes for part in parts])
+        self.parts, self._sizes = parts, sizes
+        self.variable = any(part.variable for part in parts)
+        self._header = LENGTH.itemsize if self.variable else 0
+        self.nbytes += self._header
+        ends = np.cumsum(sizes)
         self._places = [slice(end - n, end) for end, n in zip(ends, sizes, strict=True)]
-        self._bytes = [slice(e - p.nbytes, e) for e, p in zip(at, parts, strict=True)]
-        self._sizes = sizes
 
     def prepare(self, local, total):
+        self._messages = [np.empty((total, part.nbytes), np.uint8) for part in self.parts]
         self._rows: list[np.ndarray] | None = None
-        self._local = local
+        self._total = total
         for part in self.parts:
             part.prepare(local, total)
+
+    def begin(self, generator, workers):
+        for part in self.parts:
+            part.begin(generator, workers)
 
     def _scratch(self, dtype):
         """A contiguous array a block, because a block's columns of x are not."""
         if self._rows is None:
-            self._rows = [np.empty((self._local, n), dtype) for n in self._sizes]
+            self._rows = [np.empty((self._total, n), dtype) for n in self._sizes]
         return self._rows
 
     def encode(self, x, messages, generators):
-        rows = self._scratch(x.dtype)
-        for part, row, place, at in zip(self.parts, rows, self._places, self._bytes, strict=True):
-            row[: len(x)] = x[:, place]
-            part.encode(row[: len(x)], messages[:, at], generators)
+        n, at = len(x), np.full(len(x), self._header)
+        for part, row, place, own in zip(
+            self.parts, self._scratch(x.dtype), self._places, self._messages, strict=True
+        ):
+            row[:n] = x[:, place]
+            part.encode(row[:n], own[:n], generators)
+            at = _append(part, own[:n], messages, at)
+        if self.variable:
+            messages[:, : self._header].view(LENGTH)[:, 0] = at
+
+    def _split(self, messages):
+        """The messages of each block, (workers, its nbytes)."""
+        at = np.full(len(messages), self._header)
+        for part, own in zip(self.parts, self._messages, strict=True):
+            at = _take(part, messages, at, own[: len(messages)])
+            yield own[: len(messages)]
 
     def decode(self, messages, out):
         rows, n = self._scratch(out.dtype), len(messages)
-        for part, row, place, at in zip(self.parts, rows, self._places, self._bytes, strict=True):
-            part.decode(messages[:, at], row[:n])
+        split = self._split(messages)
+        for part, row, place, own in zip(self.parts, rows, self._places, split, strict=True):
+            part.decode(own, row[:n])
             out[:, place] = row[:n]
 
     def decode_sum(self, messages, weights, out):
-        for part, place, at in zip(self.parts, self._places, self._bytes, strict=True):
-            part.decode_sum(messages[:, at], weights, out[place])
+        split = self._split(messages)
+        for part, place, own in zip(self.parts, self._places, split, strict=True):
+            part.decode_sum(own, weights, out[place])
+
+
+def _append(part, own, messages, at):
+    """Copy each row's block message to its place in the row's message; where the next begins."""
+    lengths = message_lengths(own) if part.variable else np.full(len(own), part.nbytes)
+    for row, message, start, length in zip(own, messages, at, lengths, strict=True):
+        message[start : start + length] = row[:length]
+    return at + lengths
+
+
+def _take(part, messages, at, own):
+    """The reverse of `_append`."""
+    for row, message, start in zip(own, messages, at, strict=True):
+        rest = message[start : start + part.nbytes]
+        row[: len(rest)] = rest
+    lengths = message_lengths(own) if part.variable else np.full(len(own), part.nbytes)
+    if len(at) and (at + lengths).max() > messages.shape[1]:
+        raise MessageError(f"{part.name}: a block's message ends behind the whole one")
+    return at + lengths
 
 
 class SharedBlocks(SharedCompressor):
@@ -101,10 +156,11 @@ class SharedBlocks(SharedCompressor):
         for part in self.parts:
             part.prepare(local)
 
-    def reduce(self, x, own, mean, generator):
+    def reduce(self, x, own, mean, generator, generators):
         owns = [None if own is None else np.empty((len(x), n), x.dtype) for n in self._sizes]
+        draws = generator, generators
         running = {
-            k: part.reduce(np.ascontiguousarray(x[:, place]), owns[k], mean[place], generator)
+            k: part.reduce(np.ascontiguousarray(x[:, place]), owns[k], mean[place], *draws)
             for k, (part, place) in enumerate(zip(self.parts, self._places, strict=True))
         }
         sent = {k: next(phases) for k, phases in running.items()}

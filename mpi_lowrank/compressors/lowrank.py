@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, Wire, fields
+from mpi_lowrank.compressors.base import Carrier, Wire
 from mpi_lowrank.errors import OptionError
 
 Shape = Literal["auto"] | tuple[int, int]
@@ -36,14 +36,76 @@ def matrix_shape(block: tuple[int, ...], shape: Shape) -> tuple[int, int]:
     return rows, -(-d // rows)
 
 
-class Factors(Compressor):
-    """A message holds P (m x r) and Q (r x c); it stands for P Q, with the padding cut off.
+class Factors(Carrier):
+    """A message holds the r columns of P (m x r) and the r rows of Q (r x c); it stands for P Q.
 
-    Wire: r (m + c) numbers. The mean of n messages is one product with the factors side by side.
-    Subclasses choose P and Q.
+    Zeros that padded the matrix are cut off again. Wire: r (m + c) numbers. The mean of n messages
+    is one product with the factors side by side. Subclasses choose P and Q.
     """
 
     per_block = True
+
+    def __init__(self, block: tuple[int, ...], rank: int, shape: Shape):
+        self.m, self.c = matrix_shape(block, shape)
+        self.d, self.rank, self.q = int(np.prod(block)), rank, min(self.m, self.c)
+        self.padded = self.m * self.c > self.d
+        if not 1 <= rank <= self.q:
+            raise OptionError("rank", rank, f"an integer from 1 to min(m, c) = {self.q}")
+        self.groups = ((self.m, rank), (self.c, rank))
+
+    def prepare(self, local, total):
+        super().prepare(local, total)
+        m, c = self.m, self.c
+        if self.padded:
+            self._padded = np.zeros((local, m, c), self.dtype)
+            self._decoded = np.empty((total, m, c), self.dtype)
+        self._mean = np.empty((m, c), self.dtype)
+
+    @abstractmethod
+    def factor(self, matrices: np.ndarray, generators) -> tuple[np.ndarray, np.ndarray]:
+        """P (workers, m, r) and Q (workers, r, c) for the matrices (workers, m, c)."""
+
+    def worst_choice(self):
+        """A flat spectrum: no matrix of rank r is nearer than 1 - r/q (theory of truncation)."""
+        flat = np.eye(self.m, self.c).reshape(-1)
+        return None if self.padded else flat
+
+    def choose(self, x, side, numbers, generators):
+        left, right = self._factors_in(numbers)
+        p, q = self.factor(self._matrices(x), generators)
+        left[...], right[...] = p.transpose(0, 2, 1), q
+
+    def _factors_in(self, numbers):
+        """The columns of P (workers, r, m) and the rows of Q (workers, r, c), views."""
+        n, columns = len(numbers), self.m * self.rank
+        left = numbers[:, :columns].reshape(n, self.rank, self.m)
+        return left, numbers[:, columns:].reshape(n, self.rank, self.c)
+
+    def _matrices(self, x):
+        if not self.padded:
+            return x.reshape(-1, self.m, self.c)
+        self._padded[: len(x)].reshape(len(x), -1)[:, : self.d] = x
+        return self._padded[: len(x)]
+
+    def restore(self, side, numbers, out):
+        left, right = self._factors_in(numbers)
+        n, transposed = len(out), left.transpose(0, 2, 1)
+        if not self.padded:
+            np.matmul(transposed, right, out=out.reshape(n, self.m, self.c))
+            return
+        decoded = np.matmul(transposed, right, out=self._decoded[:n])
+        out[...] = decoded.reshape(n, -1)[:, : self.d]
+
+    def restore_sum(self, side, numbers, weights, out):
+        left, right = self._factors_in(numbers)
+        right *= weights[:, np.newaxis, np.newaxis]
+        np.matmul(left.reshape(-1, self.m).T, right.reshape(-1, self.c), out=self._mean)
+        out[:] = self._mean.reshape(-1)[: self.d]
+
+
+@compressors.register("svd")
+class TruncatedSVD(Factors):
+    """The best approximation of rank r: P = U_r, Q = S_r V_r^T. alpha = r / min(m, c)."""
 
     def __init__(
         self,
@@ -54,64 +116,9 @@ class Factors(Compressor):
         shape: Shape = "auto",
         wire: Wire = "float32",
     ):
-        self.m, self.c = matrix_shape(block, shape)
-        self.d, self.rank, self.dtype = int(np.prod(block)), rank, np.dtype(dtype)
-        self.padded = self.m * self.c > self.d
-        q = min(self.m, self.c)
-        if not 1 <= rank <= q:
-            raise OptionError("rank", rank, f"an integer from 1 to min(m, c) = {q}")
-        self._layout = np.dtype([("left", wire, (self.m, rank)), ("right", wire, (rank, self.c))])
-        self.nbytes = self._layout.itemsize
-        self.published_floats = rank * (self.m + self.c)
-        self.alpha = rank / q
-
-    def prepare(self, local, total):
-        m, c, r = self.m, self.c, self.rank
-        if self.padded:
-            self._padded = np.zeros((local, m, c), self.dtype)
-            self._decoded = np.empty((local, m, c), self.dtype)
-        self._left = np.empty((local, m, r), self.dtype)
-        self._right = np.empty((local, r, c), self.dtype)
-        self._side_by_side = np.empty((m, total, r), self.dtype)
-        self._stacked = np.empty((total, r, c), self.dtype)
-        self._mean = np.empty((m, c), self.dtype)
-
-    @abstractmethod
-    def factor(self, matrices: np.ndarray, generators) -> tuple[np.ndarray, np.ndarray]:
-        """P (workers, m, r) and Q (workers, r, c) for the matrices (workers, m, c)."""
-
-    def encode(self, x, messages, generators):
-        message = fields(messages, self._layout)
-        message["left"][...], message["right"][...] = self.factor(self._matrices(x), generators)
-
-    def _matrices(self, x):
-        if not self.padded:
-            return x.reshape(-1, self.m, self.c)
-        self._padded[: len(x)].reshape(len(x), -1)[:, : self.d] = x
-        return self._padded[: len(x)]
-
-    def decode(self, messages, out):
-        message, n = fields(messages, self._layout), len(messages)
-        self._left[:n], self._right[:n] = message["left"], message["right"]
-        if not self.padded:
-            np.matmul(self._left[:n], self._right[:n], out=out.reshape(n, self.m, self.c))
-            return
-        decoded = np.matmul(self._left[:n], self._right[:n], out=self._decoded[:n])
-        out[...] = decoded.reshape(n, -1)[:, : self.d]
-
-    def decode_sum(self, messages, weights, out):
-        message, n = fields(messages, self._layout), len(messages)
-        side_by_side, stacked = self._side_by_side[:, :n], self._stacked[:n]
-        side_by_side[...] = message["left"].transpose(1, 0, 2)
-        np.multiply(message["right"], weights[:, np.newaxis, np.newaxis], out=stacked)
-        left = side_by_side.reshape(self.m, -1)
-        np.matmul(left, stacked.reshape(-1, self.c), out=self._mean)
-        out[:] = self._mean.reshape(-1)[: self.d]
-
-
-@compressors.register("svd")
-class TruncatedSVD(Factors):
-    """The best approximation of rank r: P = U_r, Q = S_r V_r^T. alpha = r / min(m, c)."""
+        super().__init__(block, rank, shape)
+        self.alpha = rank / self.q
+        self.travel_as_numbers(dtype, wire)
 
     def factor(self, matrices, generators):
         u, s, vt = np.linalg.svd(matrices, full_matrices=False)
@@ -142,7 +149,7 @@ class RandomizedSVD(Factors):
         shape: Shape = "auto",
         wire: Wire = "float32",
     ):
-        super().__init__(block, dtype, rank=rank, shape=shape, wire=wire)
+        super().__init__(block, rank, shape)
         for option, value in (
             ("oversampling", oversampling),
             ("power_iterations", power_iterations),
@@ -151,6 +158,8 @@ class RandomizedSVD(Factors):
                 raise OptionError(option, value, "an integer from 0")
         self.columns = min(rank + oversampling, self.m, self.c)
         self.power_iterations = power_iterations
+        self.alpha = rank / self.q
+        self.travel_as_numbers(dtype, wire)
 
     def prepare(self, local, total):
         super().prepare(local, total)

@@ -19,7 +19,7 @@ class SharedFactors(SharedCompressor):
     """The buffers and the reshaping that the compressors of this file have in common."""
 
     per_block = True
-    random = True
+    common = True
 
     def __init__(self, block, dtype, rank, shape, wire):
         self.m, self.c = matrix_shape(block, shape)
@@ -111,8 +111,8 @@ class PowerSGD(SharedFactors):
         self.basis, self.refresh = basis, refresh
         self.fresh = {"warm": fresh_columns, "fresh": rank, "svd": 0}[basis]
         self.alpha = self.fresh / self.q if self.fresh else None
-        self.published_floats = rank * (self.m + self.c)
-        self.nbytes = self.published_floats * self.wire.itemsize
+        self.nbytes = self.wire.itemsize * (rank * (self.m + self.c))
+        self.published_bits = 8 * self.nbytes
 
     def prepare(self, local):
         super().prepare(local)
@@ -121,7 +121,7 @@ class PowerSGD(SharedFactors):
         if self.basis == "svd":
             self._whole = np.empty((local, self.m * self.c), self.wire)
 
-    def reduce(self, x, own, mean, generator):
+    def reduce(self, x, own, mean, generator, generators):
         matrices = self._seen(x)
         if self.basis == "svd" and self._rounds % self.refresh == 0:
             self._whole[...] = matrices.reshape(len(x), -1)
@@ -180,15 +180,15 @@ class Alternating(SharedFactors):
         _check_fresh(fresh_columns, rank)
         self.fresh = fresh_columns
         self.alpha = fresh_columns / max(self.m, self.c) if fresh_columns else None
-        self.published_floats = rank * (self.m + self.c) // 2
-        self.nbytes = self.published_floats * self.wire.itemsize
+        self.nbytes = self.wire.itemsize * (rank * (self.m + self.c) // 2)
+        self.published_bits = 8 * self.nbytes
 
     def prepare(self, local):
         super().prepare(local)
         self._factor: np.ndarray | None = None
         self._even = True
 
-    def reduce(self, x, own, mean, generator):
+    def reduce(self, x, own, mean, generator, generators):
         matrices, even = self._seen(x), self._even
         basis = self._start(generator, self.c if even else self.m)
         if even:
@@ -236,13 +236,14 @@ class Sketch(SharedFactors):
         zeta = {"haar": c / rank, "gaussian": 1 + (c + 1) / rank, "rademacher": 1 + (c - 1) / rank}
         self.zeta = zeta[kind]
         if scale == "unbiased":
-            self.omega, self._scale = self.zeta - 1, 1.0
+            self._scale = 1.0
+            self.promise_unbiased(self.zeta - 1)
         else:
             self.alpha, self._scale = 1 / self.zeta, 1 / self.zeta
-        self.published_floats = rank * self.m
-        self.nbytes = self.published_floats * self.wire.itemsize
+        self.nbytes = self.wire.itemsize * (rank * self.m)
+        self.published_bits = 8 * self.nbytes
 
-    def reduce(self, x, own, mean, generator):
+    def reduce(self, x, own, mean, generator, generators):
         matrices, sketch = self._seen(x), self._draw(generator)
         factor = (yield self._times(matrices, sketch)).reshape(self.m, self.rank)
         sketch = sketch * self.dtype.type(self._scale)

@@ -6,31 +6,32 @@ from typing import Literal
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, Wire, fields
+from mpi_lowrank.compressors.base import Carrier, MessageError, Wire
+from mpi_lowrank.compressors.bits import BitFields, bits_for
 from mpi_lowrank.errors import OptionError
 
 
-class Sparsifier(Compressor):
-    """A message holds k values and k indices in the smallest unsigned type that holds d - 1.
+class Sparsifier(Carrier):
+    """A message holds k indices of ceil(log2 d) bits and k values. Subclasses choose them.
 
-    Wire: k (bytes of `wire` + bytes of the index). Subclasses choose the coordinates.
+    Wire: ceil(k ceil(log2 d) / 8) bytes and k numbers.
     """
 
     scale = 1.0
     """What the kept values are multiplied by."""
 
-    def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, k: int, wire: Wire = "float32"):
-        self.d, self.k, self.dtype = int(np.prod(block)), k, np.dtype(dtype)
+    def __init__(self, block: tuple[int, ...], k: int):
+        self.d, self.k = int(np.prod(block)), k
         if not 1 <= k <= self.d:
             raise OptionError("k", k, f"an integer from 1 to d = {self.d}")
-        index = np.min_scalar_type(self.d - 1)
-        self._layout = np.dtype([("values", wire, (k,)), ("indices", index, (k,))])
-        self.nbytes = self._layout.itemsize
-        self.published_floats = k
+        self._indices = BitFields(k, bits_for(self.d))
+        self.groups = ((k, 1),)
+        self.side_nbytes = self._indices.nbytes
 
     def prepare(self, local, total):
-        self._kept = np.empty((local, self.k), self.dtype)
-        self._values = np.empty((total, self.k), self.dtype)
+        super().prepare(local, total)
+        self._indices.prepare(total)
+        self._sent = np.empty((total, self.k), self._indices.dtype)
         self._positions = np.empty((total, self.k), np.intp)
         self._offsets = np.arange(total)[:, np.newaxis] * self.d
 
@@ -38,30 +39,36 @@ class Sparsifier(Compressor):
     def select(self, x: np.ndarray, generators) -> np.ndarray:
         """The coordinates to keep, (workers, k) int64, increasing along a row."""
 
-    def encode(self, x, messages, generators):
-        message = fields(messages, self._layout)
-        coordinates = self.select(x, generators)
-        message["indices"][...] = coordinates
-        positions = np.add(coordinates, self._offsets[: len(x)], out=self._positions[: len(x)])
-        kept = self._kept[: len(x)]
-        np.take(x.reshape(-1), positions, out=kept, mode="clip")
-        np.multiply(kept, self.scale, out=message["values"], casting="same_kind")
+    def choose(self, x, side, numbers, generators):
+        n, coordinates = len(x), self.select(x, generators)
+        self._sent[:n] = coordinates
+        self._indices.pack(self._sent[:n], side)
+        positions = np.add(coordinates, self._offsets[:n], out=self._positions[:n])
+        np.take(x.reshape(-1), positions, out=numbers, mode="clip")
+        numbers *= self.scale
 
-    def decode(self, messages, out):
-        message = fields(messages, self._layout)
-        n = len(messages)
-        positions = np.add(message["indices"], self._offsets[:n], out=self._positions[:n])
+    def restore(self, side, numbers, out):
+        positions = self._coordinates_of(side)
+        positions += self._offsets[: len(side)]
         out[...] = 0
-        out.reshape(-1)[positions] = message["values"]
+        out.reshape(-1)[positions] = numbers
 
-    def decode_sum(self, messages, weights, out):
-        message = fields(messages, self._layout)
-        n = len(messages)
-        positions, values = self._positions[:n], self._values[:n]
-        positions[...], values[...] = message["indices"], message["values"]
-        values *= weights[:, np.newaxis]
+    def restore_sum(self, side, numbers, weights, out):
+        positions = self._coordinates_of(side)
+        numbers *= weights[:, np.newaxis]
         out[:] = 0
-        np.add.at(out, positions.reshape(-1), values.reshape(-1))
+        np.add.at(out, positions.reshape(-1), numbers.reshape(-1))
+
+    def _coordinates_of(self, side):
+        n = len(side)
+        self._indices.unpack(side, self._sent[:n])
+        positions = self._positions[:n]
+        positions[...] = self._sent[:n]
+        if n and (positions[:, -1].max() >= self.d or not (np.diff(positions, axis=1) > 0).all()):
+            raise MessageError(
+                f"{self.name}: indices are below d = {self.d} and increase; these do not"
+            )
+        return positions
 
 
 @compressors.register("topk")
@@ -72,14 +79,18 @@ class TopK(Sparsifier):
     """
 
     def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, k: int, wire: Wire = "float32"):
-        super().__init__(block, dtype, k=k, wire=wire)
+        super().__init__(block, k)
         self.alpha = k / self.d
+        self.travel_as_numbers(dtype, wire)
 
     def prepare(self, local, total):
         super().prepare(local, total)
         self._magnitudes = np.empty((local, self.d), self.dtype)
         self._ordered = np.empty_like(self._magnitudes)
         self._mask = np.empty((local, self.d), bool)
+
+    def worst_choice(self):
+        return np.ones(self.d)
 
     def select(self, x, generators):
         n = len(x)
@@ -119,15 +130,20 @@ class RandK(Sparsifier):
         scale: Literal["contractive", "unbiased"] = "contractive",
         wire: Wire = "float32",
     ):
-        super().__init__(block, dtype, k=k, wire=wire)
+        super().__init__(block, k)
         if scale == "unbiased":
-            self.scale, self.omega = self.d / k, self.d / k - 1
+            self.scale = self.d / k
+            self.promise_unbiased(self.d / k - 1)
         else:
             self.alpha = k / self.d
+        self.travel_as_numbers(dtype, wire)
 
     def prepare(self, local, total):
         super().prepare(local, total)
         self._coordinates = np.empty((local, self.k), np.int64)
+
+    def worst_choice(self):
+        return np.arange(1.0, self.d + 1)
 
     def select(self, x, generators):
         rows = self._coordinates[: len(x)]

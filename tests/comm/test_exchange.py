@@ -41,7 +41,7 @@ def lockstep(compressor, x, round):
     from mpi_lowrank.randomness import SHARED, Purpose, Stream
 
     own, mean = np.zeros(x.shape), np.zeros(D)
-    phases = compressor.reduce(x, own, mean, Stream(0, Purpose.COMPRESS, SHARED).at(round))
+    phases = compressor.reduce(x, own, mean, Stream(0, Purpose.COMPRESS, SHARED).at(round), ())
     rows = next(phases)
     try:
         while True:

@@ -94,12 +94,14 @@ def test_zero_compresses_to_zero(name, options):
 
 
 @pytest.mark.parametrize("wire", ["float32", "float64"])
-@pytest.mark.parametrize(("d", "index_bytes"), [(1, 1), (112, 1), (256, 1), (257, 2), (65537, 4)])
-def test_sparse_messages_cost_k_values_and_k_smallest_indices(d, index_bytes, wire):
+@pytest.mark.parametrize(
+    ("d", "index_bits"), [(1, 0), (7, 3), (112, 7), (256, 8), (257, 9), (65537, 17)]
+)
+def test_sparse_messages_cost_k_values_and_k_indices_without_gaps(d, index_bits, wire):
     k = min(d, 7)
     for name in ("topk", "randk"):
         compressor = make(name, {"k": k, "wire": wire}, d=d)
-        assert compressor.nbytes == k * (np.dtype(wire).itemsize + index_bytes)
+        assert compressor.nbytes == k * np.dtype(wire).itemsize + -(-k * index_bits // 8)
 
 
 @pytest.mark.parametrize("wire", ["float32", "float64"])

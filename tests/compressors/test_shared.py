@@ -30,7 +30,7 @@ def make(name, options, local=4, block=(M, C), wire="float64"):
 def drive(compressor, x, round=0):
     """(own, mean, floats sent by a worker), all workers in one process."""
     own, mean = np.full(x.shape, np.nan), np.full(x.shape[1], np.nan)
-    phases = compressor.reduce(x, own, mean, Stream(0, Purpose.COMPRESS, SHARED).at(round))
+    phases = compressor.reduce(x, own, mean, Stream(0, Purpose.COMPRESS, SHARED).at(round), ())
     rows, sent = next(phases), 0
     while True:
         sent += rows.shape[1]

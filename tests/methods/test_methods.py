@@ -39,7 +39,7 @@ class OneProcess:
         compressor.decode_sum(messages, active / len(x), self.mean)
 
     def _reduce(self, x, compressor):
-        phases = compressor.reduce(x, self.own, self.mean, self._shared.at(self.round))
+        phases = compressor.reduce(x, self.own, self.mean, self._shared.at(self.round), ())
         rows = next(phases)
         try:
             while True:

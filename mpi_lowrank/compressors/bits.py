@@ -1,0 +1,77 @@
+"""Unsigned numbers of a few bits each, packed without gaps."""
+
+import numpy as np
+
+from mpi_lowrank.compressors.base import MessageError
+
+_GATHER = np.uint64(0x0102040810204080)
+"""Multiplied by eight bytes of 0 or 1, it leaves their bits in the top byte, the first lowest."""
+
+_SPREAD = np.unpackbits(
+    np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1, bitorder="little"
+).view(np.uint64)[:, 0]
+"""The eight bits of a byte as eight bytes of 0 or 1."""
+
+
+def bits_for(values: int) -> int:
+    """ceil(log2 values): the bits that tell so many values apart."""
+    return (values - 1).bit_length()
+
+
+class BitFields:
+    """`count` numbers of `width` bits in ceil(count width / 8) bytes a row.
+
+    Layout: the low bytes of all numbers, one plane of `count` bytes for each whole byte of the
+    width; then the bits that are left, one plane behind the other, packed eight to a byte.
+    """
+
+    def __init__(self, count: int, width: int):
+        self.count, self.width = count, width
+        self.nbytes = -(-count * width // 8)
+        self.dtype = np.min_scalar_type((1 << width) - 1)
+        self._whole, self._rest = divmod(width, 8)
+
+    def prepare(self, rows: int) -> None:
+        """Allocate for up to `rows` rows a call."""
+        bits = 8 * -(-self.count * self._rest // 8)
+        self._planes = np.zeros((rows, bits), np.uint8)
+        self._words = np.empty((rows, bits // 8), np.uint64)
+        self._shifted = np.empty((rows, self.count), self.dtype)
+
+    def pack(self, values: np.ndarray, out: np.ndarray) -> None:
+        """Write values (rows, count), below 2^width, into out (rows, nbytes)."""
+        n, count = values.shape
+        for byte in range(self._whole):
+            plane = out[:, byte * count : (byte + 1) * count]
+            np.right_shift(values, 8 * byte, out=plane, casting="unsafe")
+        if not self._rest:
+            return
+        planes, words = self._planes[:n], self._words[:n]
+        for bit in range(self._rest):
+            shift = 8 * self._whole + bit
+            shifted = np.right_shift(values, shift, out=self._shifted[:n], casting="unsafe")
+            place = planes[:, bit * count : (bit + 1) * count]
+            np.bitwise_and(shifted, 1, out=place, casting="unsafe")
+        np.multiply(planes.view(np.uint64), _GATHER, out=words)
+        np.right_shift(words, 56, out=words)
+        out[:, self._whole * count :] = words
+
+    def unpack(self, packed: np.ndarray, values: np.ndarray) -> None:
+        """Read packed (rows, nbytes) into values (rows, count), of a type that holds them."""
+        n, count = values.shape
+        if packed.shape[1] != self.nbytes:
+            raise MessageError(f"{count} fields take {self.nbytes} bytes; got {packed.shape[1]}")
+        values[...] = 0
+        for byte in reversed(range(self._whole)):
+            np.left_shift(values, 8, out=values)
+            values |= packed[:, byte * count : (byte + 1) * count]
+        if not self._rest:
+            return
+        words = self._words[:n]
+        np.take(_SPREAD, packed[:, self._whole * count :], out=words, mode="clip")
+        planes = words.view(np.uint8)
+        for bit in range(self._rest):
+            shifted = self._shifted[:n]
+            shifted[...] = planes[:, bit * count : (bit + 1) * count]
+            np.left_shift(shifted, 8 * self._whole + bit, out=shifted)
+            values |= shifted
