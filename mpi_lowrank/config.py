@@ -304,9 +304,9 @@ def read_spec(text: str) -> Choice:
         pairs = [pair.partition("=") for pair in options.split(",") if pair]
         table = {option: _read_value(value) for option, _, value in pairs}
         try:
-            choice = _choice(compressors, {"name": name.strip(), **table}, "")
+            choice = _choice(compressors, {"name": name.strip(), **table}, "compressor")
         except _KeyProblem as problem:
-            raise UserError(f"{text}: {str(problem).lstrip('.')}") from problem
+            raise UserError(f"{text}: {problem}") from problem
         then = Choice(choice.name, choice.options, then)
     return then
 

@@ -1,0 +1,443 @@
+"""Compressors that round numbers, relative to a norm, to a few levels: QSGD, dithering, ternary."""
+
+from math import inf, sqrt
+from typing import Literal
+
+import numpy as np
+
+from mpi_lowrank.compressors import compressors, elias
+from mpi_lowrank.compressors.base import LENGTH, Compressor, MessageError, Wire
+from mpi_lowrank.compressors.bits import BitFields, bits_for
+from mpi_lowrank.compressors.rounding import Rounding
+from mpi_lowrank.compressors.trits import Trits
+from mpi_lowrank.errors import OptionError
+
+Norm = Literal["l2", "linf"]
+"""What the numbers of a bucket are divided by."""
+
+
+class Dithering(Compressor):
+    """x_i to |x| sign(x_i) a_j, with levels 0 = a_0 < ... < a_s = 1 around |x_i| / |x|.
+
+    `norm`: |x|, of each bucket of `bucket` numbers by itself (0: of all), sent in the type `wire`
+    and rounded up to it. `rounding`: see Rounding.
+
+    Wire: the norms, then 1 + ceil(log2(s + 1)) bits a number. Subclasses know omega and alpha.
+    """
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        levels: np.ndarray,
+        norm: Norm,
+        bucket: int,
+        rounding: Rounding,
+        wire: str,
+    ):
+        self.d, self.dtype, self.wire = int(np.prod(block)), np.dtype(dtype), np.dtype(wire)
+        if bucket < 0:
+            raise OptionError("bucket", bucket, "an integer from 1, or 0 for one of all d numbers")
+        self.levels, self.norm, self.rounding = levels, norm, rounding
+        self.s = len(levels) - 1
+        self.bucket = min(bucket or self.d, self.d)
+        self.buckets = -(-self.d // self.bucket)
+        self.random = rounding != "nearest"
+        self._header = self.buckets * self.wire.itemsize
+        self._codes = self._coding()
+        self.nbytes = self._header + self._codes.nbytes
+        self.published_bits = 8 * self._header + self.d * (1 + bits_for(self.s + 1))
+        self._shrink = 1.0
+        if rounding == "nearest":
+            alpha = self._nearest_alpha(self.bucket)
+            self.alpha = alpha if alpha > 0 else None
+            return
+        omega = self._omega(self.bucket)
+        if rounding == "unbiased":
+            self.promise_unbiased(omega)
+        else:
+            self.alpha = self._shrink = 1 / (1 + omega)
+
+    def _coding(self):
+        """What packs a sign and a level a number."""
+        return BitFields(self.d, 1 + bits_for(self.s + 1))
+
+    def _omega(self, d: int) -> float:
+        """The variance constant of a bucket of d numbers."""
+        raise NotImplementedError
+
+    def _nearest_alpha(self, d: int) -> float:
+        """The contraction of rounding to the nearest level; none if not above 0."""
+        raise NotImplementedError
+
+    def prepare(self, local, total):
+        padded = self.buckets * self.bucket
+        self._magnitude = np.zeros((local, self.buckets, self.bucket), self.dtype)
+        self._norms = np.zeros((local, self.buckets, 1), self.dtype)
+        self._part, self._draws = (np.empty((local, padded), self.dtype) for _ in range(2))
+        self._at, self._up = np.empty((local, padded), np.intp), np.empty((local, padded), bool)
+        self._flat = np.empty((local, self.d), self._codes.dtype)
+        self._read = np.empty((total, padded), self._codes.dtype)
+        self._values = np.zeros((total, padded), self.dtype)
+        self._scales = np.empty((total, self.buckets), self.wire)
+        self._codes.prepare(total)
+        self._table = np.append(self.levels, inf).astype(self.dtype)
+        self._decoded = self._decoding_table()
+
+    def _decoding_table(self):
+        """What each code stands for, NaN if nothing."""
+        half = 1 << bits_for(self.s + 1)
+        table = np.full((2, half), np.nan, self.dtype)
+        table[0, : self.s + 1] = self.levels * self._shrink
+        table[1] = -table[0]
+        table[1, 0] = 0
+        return table.reshape(-1)
+
+    def expected_error(self, x):
+        if self.rounding == "nearest":
+            return None
+        padded = np.zeros((len(x), self.buckets * self.bucket))
+        padded[:, : self.d] = np.abs(x)
+        magnitude = padded.reshape(len(x), self.buckets, self.bucket)
+        norms = self._norm_of(magnitude)
+        y = magnitude / np.where(norms > 0, norms, 1)
+        at = np.clip(np.searchsorted(self.levels, y, side="right") - 1, 0, self.s - 1)
+        spread = (y - self.levels[at]) * (self.levels[at + 1] - y) * norms**2
+        return (self._shrink**2 * spread + (1 - self._shrink) ** 2 * magnitude**2).sum(axis=(1, 2))
+
+    def _norm_of(self, magnitude):
+        """The norm of each bucket, (rows, buckets, 1)."""
+        largest = magnitude.max(axis=2, keepdims=True)
+        if self.norm == "linf":
+            return largest
+        # Squares of numbers up to 1: they overflow and vanish for no x.
+        scaled = magnitude / np.where(largest > 0, largest, 1)
+        return largest * np.sqrt(np.einsum("wbi,wbi->wb", scaled, scaled))[:, :, np.newaxis]
+
+    def encode(self, x, messages, generators):
+        levels, norms = self._quantise(x, generators)
+        self._write(x, levels, norms, messages)
+
+    def _quantise(self, x, generators):
+        """The level of each number, (workers, d), and the norms in the wire's type."""
+        n = len(x)
+        magnitude, part, at = self._magnitude[:n], self._part[:n], self._at[:n]
+        np.abs(x, out=magnitude.reshape(n, -1)[:, : self.d])
+        norms = self._wire_norms(magnitude, part.reshape(magnitude.shape))
+        divisor = self._norms[:n]
+        divisor[...] = norms[:, :, np.newaxis]
+        divisor[divisor == 0] = 1
+        y = magnitude.reshape(n, -1)
+        np.divide(magnitude, divisor, out=magnitude)
+        np.minimum(y, 1, out=y)
+        self._locate(y, at, part)
+        up = self._up[:n]
+        if self.random:
+            for row, generator in zip(self._draws[:n], generators, strict=True):
+                generator.random(out=row[: self.d], dtype=self.dtype.type)
+            np.less(self._draws[:n], part, out=up)
+        else:
+            np.greater_equal(part, 0.5, out=up)
+        at += up
+        return at[:, : self.d], norms
+
+    def _wire_norms(self, magnitude, scratch):
+        """The buckets' norms (workers, buckets), rounded up to the wire's type."""
+        largest = magnitude.max(axis=2, keepdims=True)
+        exact = largest
+        if self.norm == "l2":
+            np.divide(magnitude, np.where(largest > 0, largest, 1), out=scratch)
+            squares = np.einsum("wbi,wbi->wb", scratch, scratch)[:, :, np.newaxis]
+            exact = largest * np.sqrt(squares)
+        norms = exact[:, :, 0].astype(self.wire)
+        short = norms < exact[:, :, 0]
+        norms[short] = np.nextafter(norms[short], self.wire.type(inf))
+        return norms
+
+    def _locate(self, y, at, part):
+        """The level below or at each y in [0, 1], at most s - 1, and the way to the next.
+
+        y may be overwritten.
+        """
+        raise NotImplementedError
+
+    def _write(self, x, levels, norms, messages):
+        messages[:, : self._header].view(self.wire)[...] = norms
+        codes, at = self._flat[: len(x)], self._at[: len(x), : self.d]
+        np.copyto(codes, levels, casting="unsafe")
+        np.left_shift(np.signbit(x), bits_for(self.s + 1), out=at, dtype=np.intp)
+        np.bitwise_or(codes, at, out=codes, casting="unsafe")
+        self._codes.pack(codes, messages[:, self._header :])
+
+    def decode(self, messages, out):
+        n = len(messages)
+        read = self._read[:n, : self.d]
+        scales = self._read_norms(messages[:, : self._header])
+        self._codes.unpack(messages[:, self._header :], read)
+        self._scaled(read, scales, out)
+
+    def _read_norms(self, header):
+        scales = self._scales[: len(header)]
+        scales[...] = header.view(self.wire)
+        if not (np.isfinite(scales).all() and (scales >= 0).all()):
+            raise MessageError(f"{self.name}: a norm is finite and not negative; got {scales}")
+        return scales
+
+    def _scaled(self, codes, scales, out):
+        """The codes' numbers (workers, d) times their buckets' norms."""
+        n, values = len(out), self._values[: len(out)]
+        np.take(self._decoded, codes, out=out, mode="clip")
+        if np.isnan(np.add.reduce(out, axis=None)):
+            raise MessageError(f"{self.name}: a level above s = {self.s}")
+        if self.buckets == 1:
+            out *= scales
+            return
+        values[:, : self.d] = out
+        values.reshape(n, self.buckets, -1)[...] *= scales[:, :, np.newaxis]
+        out[...] = values[:, : self.d]
+
+
+class _Uniform(Dithering):
+    """The levels 0, 1/s, 2/s, ..., 1."""
+
+    def _locate(self, y, at, part):
+        np.multiply(y, self.s, out=part)
+        np.copyto(at, part, casting="unsafe")
+        np.minimum(at, self.s - 1, out=at)
+        np.subtract(part, at, out=part)
+
+    def _omega(self, d):
+        if self.norm == "linf":
+            return (sqrt(1 + (d - 1) / self.s**2) - 1) / 2
+        return sqrt(d) / self.s - 1 if self.s <= sqrt(d) / 2 else d / (4 * self.s**2)
+
+    def _nearest_alpha(self, d):
+        if self.norm == "linf":
+            return 4 * self.s**2 / (4 * self.s**2 + d - 1)
+        return 1 - d / (4 * self.s**2)
+
+    def worst_case(self):
+        if self.rounding == "nearest" and self.norm == "l2":
+            return None
+        x = np.ones(self.bucket)
+        if self.norm == "linf":
+            rest = self.s + sqrt(self.s**2 + self.bucket - 1)
+            x[1:] = 0.5 / self.s * (1 - 1e-9) if self.rounding == "nearest" else 1 / rest
+        elif self.s > sqrt(self.bucket) / 2:
+            return None
+        whole = np.zeros(self.d)
+        whole[: self.bucket] = x
+        return whole
+
+
+@compressors.register("qsgd")
+class QSGD(_Uniform):
+    """Levels j/s, j = 0 ... s = `levels` (Alistarh et al. 2017).
+
+    l2: omega = sqrt(d)/s - 1 up to s = sqrt(d)/2, where flat vectors attain it, else d/(4 s^2).
+    linf: omega = (sqrt(1 + (d - 1)/s^2) - 1)/2, attained at (1, t, ..., t), t = 1/(s + sqrt(s^2 +
+    d - 1)). Nearest: alpha = 4 s^2/(4 s^2 + d - 1) (linf), 1 - d/(4 s^2) (l2). d is the bucket's.
+
+    `coding`: "fixed" takes 1 + ceil(log2(s + 1)) = ceil(log2(2 s + 1)) bits a number. "elias" sends
+    the numbers whose level is not 0: how many (4 bytes), the Elias omega codes of the gaps between
+    them, their signs, the codes of their levels; behind 4 bytes for the message's length.
+    """
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        levels: int = 4,
+        norm: Norm = "l2",
+        bucket: int = 0,
+        coding: Literal["fixed", "elias"] = "fixed",
+        rounding: Rounding = "unbiased",
+        wire: Wire = "float32",
+    ):
+        if not 1 <= levels <= 2**15:
+            raise OptionError("levels", levels, "an integer from 1 to 32768")
+        table = np.arange(levels + 1) / levels
+        super().__init__(block, dtype, table, norm, bucket, rounding, wire)
+        self.variable = coding == "elias"
+        if self.variable:
+            # The longest stream has every number at level s: a gap of 1 takes one bit.
+            longest = self.d * (2 + int(elias.omega_lengths(np.array([levels]))[0]))
+            self.nbytes = 2 * LENGTH.itemsize + self._header + -(-longest // 8)
+            support = levels * (levels + sqrt(self.d))
+            per = 3 + 1.5 * np.log2(2 * (levels**2 + self.d) / support)
+            self.published_bits = float(per * support + 32)  # theorem 3.2
+
+    def _write(self, x, levels, norms, messages):
+        if not self.variable:
+            super()._write(x, levels, norms, messages)
+            return
+        for row, message, its_levels, its_norms in zip(x, messages, levels, norms, strict=True):
+            self._write_stream(row, message, its_levels, its_norms)
+
+    def _write_stream(self, x, message, levels, norms):
+        start, size = LENGTH.itemsize, LENGTH.itemsize
+        places = np.flatnonzero(levels)
+        streams = elias.encode(np.diff(places, prepend=-1))
+        streams += [np.signbit(x[places]).astype(np.uint8), *elias.encode(levels[places])]
+        packed = np.packbits(np.concatenate(streams))
+        begin = start + self._header + size
+        end = begin + len(packed)
+        message[:start].view(LENGTH)[0] = end
+        message[start : start + self._header].view(self.wire)[:] = norms
+        message[start + self._header : begin].view(LENGTH)[0] = len(places)
+        message[begin:end] = packed
+
+    def decode(self, messages, out):
+        if not self.variable:
+            super().decode(messages, out)
+            return
+        start = LENGTH.itemsize
+        scales = self._read_norms(messages[:, start : start + self._header])
+        codes = self._read[: len(messages), : self.d]
+        codes[...] = 0
+        for row, message in zip(codes, messages, strict=True):
+            self._read_stream(message, row)
+        self._scaled(codes, scales, out)
+
+    def _read_stream(self, message, codes):
+        begin = 2 * LENGTH.itemsize + self._header
+        length = int(message[: LENGTH.itemsize].view(LENGTH)[0])
+        count = int(message[begin - LENGTH.itemsize : begin].view(LENGTH)[0])
+        if length < begin or count > self.d:
+            raise MessageError(f"{self.name}: {length} bytes, {count} of {self.d} numbers")
+        reader = elias.BitReader(np.unpackbits(message[begin:length]))
+        places = np.cumsum(reader.omega(count, self.d)) - 1
+        signs = reader.take(count)
+        levels = reader.omega(count, self.s)
+        if count and places[-1] >= self.d:
+            raise MessageError(f"{self.name}: a coordinate above d = {self.d}")
+        if len(reader.bits) - reader.at >= 8:
+            raise MessageError(f"{self.name}: the stream ends before its message")
+        codes[places] = levels | signs.astype(np.int64) << bits_for(self.s + 1)
+
+
+@compressors.register("ternary")
+class Ternary(_Uniform):
+    """sign(x_i) |x| with probability |x_i| / |x|, else 0: five of them to a byte.
+
+    l2: omega = sqrt(d) - 1, at flat vectors (QSGD with one level). linf: omega = (sqrt(d) - 1)/2,
+    at (1, t, ..., t), t = 1/(1 + sqrt(d)) (TernGrad, Wen et al. 2017). Wire: the norms and
+    ceil(d/5) bytes.
+    """
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        norm: Norm = "linf",
+        bucket: int = 0,
+        rounding: Rounding = "unbiased",
+        wire: Wire = "float32",
+    ):
+        super().__init__(block, dtype, np.array([0.0, 1.0]), norm, bucket, rounding, wire)
+
+    def _coding(self):
+        return Trits(self.d)
+
+    def _decoding_table(self):
+        return np.array([0, self._shrink, -self._shrink], self.dtype)
+
+    def _write(self, x, levels, norms, messages):
+        messages[:, : self._header].view(self.wire)[...] = norms
+        codes = self._flat[: len(x)]
+        np.copyto(codes, levels, casting="unsafe")
+        codes <<= np.signbit(x)
+        self._codes.pack(codes, messages[:, self._header :])
+
+
+@compressors.register("exponential_dithering")
+class ExponentialDithering(Dithering):
+    """Levels 0, b^(1 - s), ..., 1/b, 1 with b = `base`, s = `levels` (Horvath et al. 2019).
+
+    omega = (b - 1)^2/(4 b) + t min(1, t), t = sqrt(d) b^(1 - s), for either norm: the rounding
+    between neighbours, and below the lowest level. b = 2 is natural dithering.
+    """
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        base: float = 2.0,
+        levels: int = 4,
+        norm: Norm = "l2",
+        bucket: int = 0,
+        rounding: Rounding = "unbiased",
+        wire: Wire = "float32",
+    ):
+        if not 1.01 <= base <= 1000:
+            raise OptionError("base", base, "a number from 1.01 to 1000")
+        if levels < 1 or base ** (1.0 - levels) < 1e-30:
+            raise OptionError("levels", levels, "an integer from 1 while base^(1-levels) >= 1e-30")
+        self.base = base
+        table = np.append(0, base ** np.arange(1.0 - levels, 1))
+        super().__init__(block, dtype, table, norm, bucket, rounding, wire)
+
+    def _locate(self, y, at, part):
+        low = self._draws[: len(y)]
+        np.maximum(y, self._table[1], out=part)
+        np.log(part, out=part)
+        part /= np.log(self.base)
+        part += self.s
+        np.copyto(at, part, casting="unsafe")  # 1 at the lowest level, s at 1; or one off
+        np.clip(at, 1, self.s, out=at)
+        for step in (0, 1):
+            np.add(at, step, out=at)
+            np.take(self._table, at, out=low, mode="clip")
+            np.subtract(at, np.greater(low, y, out=self._up[: len(y)]), out=at, dtype=np.intp)
+        np.minimum(at, self.s - 1, out=at)
+        np.take(self._table, at, out=low, mode="clip")
+        np.subtract(y, low, out=part)
+        np.add(at, 1, out=at)
+        np.take(self._table, at, out=y, mode="clip")
+        np.subtract(y, low, out=low)
+        np.subtract(at, 1, out=at)
+        np.divide(part, low, out=part)
+
+    def _omega(self, d):
+        t = sqrt(d) * self.base ** (1 - self.s)
+        return (self.base - 1) ** 2 / (4 * self.base) + t * min(1, t)
+
+    def _nearest_alpha(self, d):
+        """Numbers below half the lowest level are lost, the others off by (b - 1)/(b + 1)."""
+        lowest = self.base ** (1 - self.s) / 2
+        relative = ((self.base - 1) / (self.base + 1)) ** 2
+        if self.norm == "l2":
+            return 1 - relative - d * lowest**2
+        midway = (1 + 1 / self.base) / 2
+        lost, rounded = (d - 1) * lowest**2, (d - 1) * midway**2
+        return 1 - max(lost / (1 + lost), relative * rounded / (1 + rounded))
+
+
+@compressors.register("natural_dithering")
+class NaturalDithering(ExponentialDithering):
+    """Exponential dithering to powers of two: omega = 1/8 + t min(1, t), t = sqrt(d) 2^(1 - s)."""
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        levels: int = 4,
+        norm: Norm = "l2",
+        bucket: int = 0,
+        rounding: Rounding = "unbiased",
+        wire: Wire = "float32",
+    ):
+        super().__init__(
+            block,
+            dtype,
+            base=2.0,
+            levels=levels,
+            norm=norm,
+            bucket=bucket,
+            rounding=rounding,
+            wire=wire,
+        )

@@ -1,0 +1,260 @@
+"""Compressors that round every number to a grid of levels: natural, exponential, general."""
+
+from typing import Literal
+
+import numpy as np
+
+from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors.base import Compressor, MessageError, Wire
+from mpi_lowrank.compressors.bits import BitFields, bits_for
+from mpi_lowrank.errors import OptionError
+
+Rounding = Literal["unbiased", "contractive", "nearest"]
+"""unbiased: to one of the two levels around a number, with mean the number. contractive: the same,
+scaled by 1 / (1 + omega). nearest: to the nearer level, nothing drawn."""
+
+
+class GridRounding(Compressor):
+    """x_i to sign(x_i) a_j, a_j <= |x_i| <= a_{j+1} neighbours on a grid that no scale is sent for.
+
+    With rho the largest ratio of neighbours: unbiased, omega = (rho - 1)^2 / (4 rho), attained at
+    the harmonic mean of two levels; contractive, alpha = 1 / (1 + omega); nearest, the same alpha,
+    attained midway (Beznosikov et al. 2020; Horvath et al. 2019).
+
+    Wire: 1 + ceil(log2(levels + 1)) bits a number, for its sign, zero and the levels within the
+    normal range of the type `wire`. Below that range numbers become 0, above it they are refused.
+    """
+
+    homogeneous = False
+
+    def __init__(
+        self, block: tuple[int, ...], dtype: np.dtype, levels: np.ndarray, rounding: Rounding
+    ):
+        self.d, self.dtype, self.rounding = int(np.prod(block)), np.dtype(dtype), rounding
+        self.levels, self.wire = levels, levels.dtype
+        self.random = rounding != "nearest"
+        self._bits = bits_for(len(levels) + 1)
+        self._codes = BitFields(self.d, 1 + self._bits)
+        self.nbytes = self._codes.nbytes
+        self.published_bits = self.d * self._codes.width
+        exact = levels.astype(np.float64)
+        ratios = exact[1:] / exact[:-1]
+        widest = np.flatnonzero(ratios > (1 - 1e-6) * ratios.max())
+        self._widest = int(widest[np.abs(np.log(exact[widest])).argmin()])  # the one about 1
+        rho = float(ratios.max())
+        self._shrink, omega = 1.0, (rho - 1) ** 2 / (4 * rho)
+        if rounding == "unbiased":
+            self.promise_unbiased(omega)
+        else:
+            self.alpha = 1 / (1 + omega)
+            self._shrink = self.alpha if rounding == "contractive" else 1.0
+
+    def prepare(self, local, total):
+        shape = local, self.d
+        self._magnitude, self._low, self._part, self._draws = (
+            np.empty(shape, self.dtype) for _ in range(4)
+        )
+        self._at, self._up, self._negative = (
+            np.empty(shape, kind) for kind in (np.intp, bool, bool)
+        )
+        self._packed = np.empty((total, self.d), self._codes.dtype)
+        self._codes.prepare(total)
+        with np.errstate(over="ignore", under="ignore"):  # levels that no x of this type reaches
+            levels = self.levels.astype(self.dtype)
+        self._table = np.append(levels, np.inf).astype(self.dtype)
+        # A code is a sign and a level, 0 for none; those that stand for nothing are NaN.
+        self._decoded = np.full((2, 1 << self._bits), np.nan, self.dtype)
+        self._decoded[0, : len(levels) + 1] = np.append(0, levels) * self._shrink
+        self._decoded[1] = -self._decoded[0]
+        self._decoded[1, 0] = 0
+
+    def worst_case(self):
+        low, high = self.levels[self._widest : self._widest + 2].astype(np.float64)
+        at = (low + high) / 2 if self.rounding == "nearest" else 2 * low * high / (low + high)
+        return np.full(self.d, at)
+
+    def expected_error(self, x):
+        magnitude = np.abs(x).astype(np.float64)
+        table = np.concatenate([[0], self.levels.astype(np.float64), [np.inf]])
+        at = np.searchsorted(table, magnitude, side="right") - 1
+        low, high = table[at], table[at + 1]
+        zero = at == 0
+        if self.rounding == "nearest":
+            error = np.minimum(magnitude - low, high - magnitude) ** 2
+        else:
+            spread = (magnitude - low) * (high - magnitude)
+            error = self._shrink**2 * spread + (1 - self._shrink) ** 2 * magnitude**2
+        return np.where(zero, magnitude**2, error).sum(axis=1)
+
+    def encode(self, x, messages, generators):
+        n = len(x)
+        magnitude = np.abs(x, out=self._magnitude[:n])
+        if n and magnitude.max() > self.levels[-1]:
+            raise FloatingPointError(f"{self.name}: the largest level is {self.levels[-1]:g}")
+        at, part, up = self._at[:n], self._part[:n], self._up[:n]
+        self._locate(magnitude, at, part)
+        if self.random:
+            draws = self._draws[:n]
+            for row, generator in zip(draws, generators, strict=True):
+                generator.random(out=row, dtype=self.dtype.type)
+            np.less(draws, part, out=up)
+        else:
+            np.greater_equal(part, 0.5, out=up)
+        at += up
+        at += 1
+        np.multiply(at, np.greater_equal(magnitude, self.levels[0], out=up), out=at)
+        codes = self._packed[:n]
+        np.copyto(codes, at, casting="unsafe")
+        np.signbit(x, out=self._negative[:n])
+        np.left_shift(self._negative[:n], self._bits, out=at, dtype=np.intp)
+        np.bitwise_or(codes, at, out=codes, casting="unsafe")
+        self._codes.pack(codes, messages)
+
+    def _locate(self, magnitude, at, part):
+        """The level below or at each magnitude, and the way from there to the next, in [0, 1)."""
+        table, low, n = self._table, self._low[: len(magnitude)], len(magnitude)
+        self._guess(magnitude, at)
+        np.clip(at, 0, len(self.levels) - 1, out=at)
+        for _ in range(self._slack):
+            np.take(table, at, out=low, mode="clip")
+            np.greater(low, magnitude, out=self._up[:n])
+            np.subtract(at, self._up[:n], out=at, dtype=np.intp)
+            np.maximum(at, 0, out=at)
+        for _ in range(self._slack):
+            np.add(at, 1, out=at)
+            np.take(table, at, out=low, mode="clip")
+            np.greater(low, magnitude, out=self._up[:n])
+            np.subtract(at, self._up[:n], out=at, dtype=np.intp)
+        np.take(table, at, out=low, mode="clip")
+        np.subtract(magnitude, low, out=part)
+        np.add(at, 1, out=at)
+        np.take(table, at, out=self._draws[:n], mode="clip")
+        np.subtract(at, 1, out=at)
+        np.subtract(self._draws[:n], low, out=low)
+        np.divide(part, low, out=part)
+
+    _slack = 1
+    """By how many levels `_guess` may be wrong."""
+
+    def _guess(self, magnitude, at):
+        """About the level below each magnitude."""
+        raise NotImplementedError
+
+    def decode(self, messages, out):
+        codes = self._packed[: len(messages)]
+        self._codes.unpack(messages, codes)
+        np.take(self._decoded.reshape(-1), codes, out=out, mode="clip")
+        if np.isnan(np.add.reduce(out, axis=None)):
+            raise MessageError(f"{self.name}: a code above that of the {len(self.levels)}th level")
+
+
+def _limits(wire: str) -> tuple[float, float]:
+    """The smallest and the largest power of two in the normal range of a type."""
+    info = np.finfo(wire)
+    return float(info.smallest_normal), 2.0 ** (info.maxexp - 1)
+
+
+@compressors.register("natural")
+class Natural(GridRounding):
+    """Rounds to powers of two: sign and exponent remain. omega = 1/8 (Horvath et al. 2019).
+
+    Wire: 9 bits a number (`wire` = "float32"), or 12 ("float64").
+    """
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        rounding: Rounding = "unbiased",
+        wire: Wire = "float32",
+    ):
+        info = np.finfo(wire)
+        exponents = np.arange(info.minexp, info.maxexp)
+        super().__init__(block, dtype, np.ldexp(np.ones(1, wire), exponents), rounding)
+        self._lowest = info.minexp
+
+    def prepare(self, local, total):
+        super().prepare(local, total)
+        self._exponents = np.empty((local, self.d), np.int32)
+
+    def _locate(self, magnitude, at, part):
+        exponents = self._exponents[: len(magnitude)]
+        np.frexp(magnitude, part, exponents)  # magnitude = part 2^exponents, part in [1/2, 1)
+        part *= 2
+        part -= 1
+        np.subtract(exponents, self._lowest + 1, out=at)
+
+
+class _Periodic(GridRounding):
+    """Levels step_k base^j for all j, the steps from 1 to below the base."""
+
+    def __init__(self, block, dtype, base, steps, rounding, wire):
+        smallest, largest = _limits(wire)
+        first, last = np.floor(np.log([smallest, largest]) / np.log(base))
+        periods = np.arange(first, last + 1)
+        exact = (float(base) ** periods[:, np.newaxis] * np.array(steps)).reshape(-1)
+        levels = exact[(exact >= smallest) & (exact <= largest)]
+        self._period, self._slack = len(steps), len(steps) + 1
+        self._log_base, self._log_lowest = np.log(base), np.log(levels[0])
+        super().__init__(block, dtype, levels.astype(wire), rounding)
+
+    def _guess(self, magnitude, at):
+        logs = self._low[: len(magnitude)]
+        np.maximum(magnitude, self._table[0], out=logs)
+        np.log(logs, out=logs)
+        logs -= self._log_lowest
+        logs *= self._period / self._log_base
+        np.copyto(at, logs, casting="unsafe")
+
+
+@compressors.register("exponential_rounding")
+class ExponentialRounding(_Periodic):
+    """Rounds to powers of `base` b: omega = (b - 1)^2 / (4 b), or alpha = 4 b / (b + 1)^2.
+
+    b = 2 is natural compression. Beznosikov et al. 2020, section 2 (unbiased and biased).
+    """
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        base: float = 3.0,
+        rounding: Rounding = "unbiased",
+        wire: Wire = "float32",
+    ):
+        if not 1.01 <= base <= 1000:
+            raise OptionError("base", base, "a number from 1.01 to 1000")
+        super().__init__(block, dtype, base, [1.0], rounding, wire)
+
+
+@compressors.register("grid_rounding")
+class PeriodicRounding(_Periodic):
+    """Rounds to a grid that repeats in every decade of `base`, such as 1, 2, 5, 10, 20, 50, ...
+
+    `steps`: the levels from 1 to below the base, "1,2,5". The constants follow from the largest
+    ratio of neighbours (Beznosikov et al. 2020, general unbiased rounding).
+    """
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        base: float = 10.0,
+        steps: str = "1 2 5",
+        rounding: Rounding = "unbiased",
+        wire: Wire = "float32",
+    ):
+        if not 1.01 <= base <= 1000:
+            raise OptionError("base", base, "a number from 1.01 to 1000")
+        allowed = f'increasing numbers from 1 to below base = {base:g}, such as "1 2 5"'
+        try:
+            levels = [float(step) for step in steps.split()]
+        except ValueError:
+            raise OptionError("steps", steps, allowed) from None
+        bounded = levels and levels[0] == 1 and levels[-1] < base
+        if not bounded or sorted(set(levels)) != levels:
+            raise OptionError("steps", steps, allowed)
+        super().__init__(block, dtype, base, levels, rounding, wire)
