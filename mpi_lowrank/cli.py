@@ -1,9 +1,10 @@
-"""The command line. Only `run` imports MPI; everything else works on a login node without one."""
+"""The command line. Only `run` and `certify --ranks` import MPI; the rest needs none."""
 
 import argparse
 import inspect
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mpi_lowrank
@@ -11,6 +12,9 @@ from mpi_lowrank.errors import UserError
 
 FAILED = 2
 """The exit status of an error that a user can mend."""
+
+BROKEN = 1
+"""The exit status of a certificate with a promise that does not hold."""
 
 INTERRUPTED = 130
 """The exit status of a run that was asked to stop."""
@@ -56,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_reports(commands)
+    _add_certify(commands)
     _add_list(commands)
     _add_data(commands)
     return parser
@@ -117,6 +122,28 @@ def _add_reports(commands) -> None:
     _add_json(show)
 
 
+CERTIFY_EXAMPLE = """\
+example:
+  mpi-lowrank certify                                   # every compressor, a minute or two
+  mpi-lowrank certify topk:k=8 "svd:rank=1,shape=7x16+natural" --verbose
+  mpirun -n 2 mpi-lowrank certify --ranks
+
+SPEC is NAME or NAME:OPTION=VALUE,...; a second compressor behind a + carries the first one's numbers.
+The exit status is 1 if a promise does not hold.
+"""
+
+
+def _add_certify(commands) -> None:
+    text = "Measure what compressors promise: alpha or omega, bytes, draws, what receivers read."
+    parser = _command(commands, "certify", _certify, text, epilog=CERTIFY_EXAMPLE)
+    parser.add_argument("specs", nargs="*", metavar="SPEC", help="default: all of them")
+    parser.add_argument(
+        "--ranks", action="store_true", help="measure over MPI what only several ranks can show"
+    )
+    parser.add_argument("--verbose", action="store_true", help="show every promise on its own line")
+    _add_json(parser)
+
+
 def _add_list(commands) -> None:
     text = "List the compressors, methods, problems and data sets, with their options."
     parser = _command(
@@ -151,6 +178,11 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    return _under_mpi(lambda comm: _run_on(comm, options))
+
+
+def _under_mpi(command: Callable) -> int:
+    """Start MPI and carry out the command on its world; any error ends it on every rank."""
     try:
         from mpi_lowrank.comm import world
     except (ImportError, RuntimeError) as error:
@@ -165,7 +197,7 @@ def _run(options: argparse.Namespace) -> int:
     except world.AgreedError:
         return FAILED
     try:
-        return _run_on(comm, options)
+        return command(comm)
     except world.AgreedError:
         return FAILED
     except BaseException:
@@ -187,6 +219,64 @@ def _run_on(comm, options: argparse.Namespace) -> int:
     if comm.rank == 0:
         print(f"record: {out}" if finished else "interrupted; the record holds what there is")
     return 0 if finished else INTERRUPTED
+
+
+def _certify(options: argparse.Namespace) -> int:
+    if options.ranks:
+        return _under_mpi(lambda comm: _certify_on(comm, options))
+    from mpi_lowrank.certificate import certify
+
+    findings = []
+    for spec, choice in _progress(_certified(options)):
+        findings += certify(choice, spec)
+    return _print_findings(options, findings)
+
+
+def _certify_on(comm, options: argparse.Namespace) -> int:
+    from mpi_lowrank.certificate.ranks import certify_ranks
+    from mpi_lowrank.comm import world
+
+    chosen, findings = world.agree(comm, lambda: _certified(options)), []
+    for spec, choice in _progress(chosen, silent=comm.rank > 0):
+        findings += certify_ranks(comm, choice, spec)
+    if comm.rank == 0:
+        return _print_findings(options, findings)
+    return 0 if all(finding.passed for finding in findings) else BROKEN
+
+
+def _certified(options: argparse.Namespace) -> list:
+    """The specifications to certify, and what each one chooses; all can be made."""
+    from mpi_lowrank.certificate import default_specs
+    from mpi_lowrank.certificate.checks import subject
+    from mpi_lowrank.config import read_spec
+
+    chosen = [(spec, read_spec(spec)) for spec in options.specs or default_specs()]
+    for spec, choice in chosen:
+        subject(choice, spec).make()
+    return chosen
+
+
+def _progress(items: list, silent: bool = False):
+    from tqdm import tqdm
+
+    from mpi_lowrank.progress import terminal
+
+    screen = None if silent else terminal()
+    bar = tqdm(items, unit="spec", leave=False, file=screen, disable=screen is None)
+    for spec, choice in bar:
+        bar.set_description(spec)
+        yield spec, choice
+
+
+def _print_findings(options: argparse.Namespace, findings: list) -> int:
+    from dataclasses import asdict
+
+    from mpi_lowrank.certificate import format_findings
+    from mpi_lowrank.report.numbers import finite
+
+    rows = [{key: finite(value) for key, value in asdict(f).items()} for f in findings]
+    _print(options, rows, lambda _: format_findings(findings, options.verbose))
+    return 0 if all(finding.passed for finding in findings) else BROKEN
 
 
 def _records(paths: list[Path]) -> list:

@@ -31,6 +31,9 @@ class Operator(ABC):
     """
 
     name: str
+    examples: tuple[str, ...] = ("",)
+    """The options, "k=8", with which `mpi-lowrank certify` measures it; compositions "k=8+natural"
+    too. Needed where an option is required."""
     shared = False
     """Whether its coefficients are Allreduced (`SharedCompressor`) or its messages gathered."""
     per_block = False

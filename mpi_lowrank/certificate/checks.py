@@ -1,0 +1,380 @@
+"""A compressor's promises, each one measured."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+from ml_dtypes import finfo
+
+from mpi_lowrank.certificate import drive
+from mpi_lowrank.certificate.inputs import D, inputs
+from mpi_lowrank.choice import Choice
+from mpi_lowrank.components import make_operator
+from mpi_lowrank.compressors.base import LENGTH, MessageError, Operator
+from mpi_lowrank.errors import OptionError
+
+SAMPLES = 1024
+"""Draws an input; of a shared compressor, whose draws are made one by one, a quarter."""
+
+SIGMAS = 4.5
+"""Standard errors by which a measured mean may miss what is promised: one in 150 000 does."""
+
+WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One promise: what was promised, what was measured, on which input it was worst."""
+
+    spec: str
+    promise: str
+    promised: float | str
+    measured: float | str
+    passed: bool
+    bound: float | None = None
+    """Half the width of the confidence interval of `measured`."""
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A compressor under test, made anew whenever it must have no past."""
+
+    spec: str
+    make: drive.Make
+
+    @property
+    def operator(self) -> Operator:
+        return self.make()
+
+    @property
+    def slack(self) -> float:
+        """The relative error that round-off on the wire explains."""
+        return 8 * float(finfo(self.operator.wire).eps)
+
+
+def subject(choice: Choice, spec: str, block: tuple[int, ...] = (D,)) -> Subject:
+    """The chosen compressor for a block, D numbers unless told otherwise.
+
+    Its `make` raises OptionError for impossible options, led by the specification.
+    """
+
+    def make() -> Operator:
+        try:
+            return make_operator(choice, block, "float64", WORKERS)
+        except OptionError as error:
+            raise OptionError(f"{spec}: {error.option}", error.value, error.allowed) from error
+
+    return Subject(spec, make)
+
+
+Check = Callable[[Subject], Iterator[Finding]]
+
+
+def certify(choice: Choice, spec: str) -> list[Finding]:
+    """Measure everything that the compressor promises; raises OptionError for impossible options."""
+    whole, row = subject(choice, spec), subject(choice, spec, (1, 24))
+    checks = _EVERY + (_SHARED if whole.operator.shared else _GATHERED)
+    findings = [finding for check in checks for finding in check(whole)]
+    try:
+        row.make()
+    except OptionError:  # this one cannot be asked of a matrix of one row
+        return findings
+    return findings + [replace(f, where=f"1 x 24 {f.where}") for f in _constants(row, _one_row())]
+
+
+def _one_row() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(3)
+    return {"gaussian": rng.standard_normal(24), "flat": np.ones(24), "one-hot": np.eye(24)[5]}
+
+
+def constants(subject: Subject) -> Iterator[Finding]:
+    """alpha or omega on every input, the mean where it is unbiased, tightness where it is tight."""
+    yield from _constants(subject, inputs(subject.operator))
+
+
+def _constants(subject: Subject, vectors: dict[str, np.ndarray]) -> Iterator[Finding]:
+    operator = subject.operator
+    count = SAMPLES // 4 if operator.shared else SAMPLES
+    drawn = {name: drive.samples(subject.make, x, count) for name, x in vectors.items()}
+    errors = {name: _relative_errors(drawn[name], x) for name, x in vectors.items()}
+    if operator.omega is not None:
+        yield _bounded(subject, "omega", operator.omega, errors)
+        yield _unbiased(subject, drawn, vectors)
+    elif operator.alpha is not None:
+        yield _bounded(subject, "1 - alpha", 1 - operator.alpha, errors)
+    else:
+        yield Finding(subject.spec, "alpha, omega", "none", _worst(errors)[1], True)
+    yield from _closed_form(subject, vectors, errors)
+    if "its worst case" in vectors:
+        yield _tight(subject, errors["its worst case"])
+
+
+def _relative_errors(drawn: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """|C(x) - x|^2 / |x|^2 of each draw; scaled first, so that squares stay in range."""
+    scale = np.abs(x).max()
+    return (((drawn - x) / scale) ** 2).sum(axis=1) / ((x / scale) ** 2).sum()
+
+
+def _worst(errors: dict[str, np.ndarray]) -> tuple[str, float, float]:
+    """The input of the largest mean error, that mean, and its confidence bound."""
+    name = max(errors, key=lambda name: errors[name].mean())
+    return name, float(errors[name].mean()), _bound(errors[name])
+
+
+def _bound(values: np.ndarray) -> float:
+    return SIGMAS * float(values.std()) / sqrt(len(values))
+
+
+def _bounded(subject, promise, promised, errors):
+    """No input's mean error, less its confidence bound, may exceed what is promised."""
+    allowed = (sqrt(max(promised, 0)) + subject.slack) ** 2
+    excess = {n: float(e.mean()) - _bound(e) - allowed for n, e in errors.items()}
+    name = max(excess, key=excess.get)
+    passed = all(np.isfinite(e).all() for e in errors.values()) and excess[name] <= 0
+    shown = _worst(errors)[0] if passed else name
+    mean, bound = float(errors[shown].mean()), _bound(errors[shown])
+    return Finding(subject.spec, promise, promised, mean, passed, bound, shown)
+
+
+def _unbiased(subject, drawn, vectors):
+    """In fixed directions, x among them, the mean error is 0 within its confidence bound."""
+    worst = Finding(subject.spec, "mean error in sigmas", "0", 0.0, True, SIGMAS)
+    for name, x in vectors.items():
+        for error in _projected(drawn[name], x):
+            allowance = subject.slack * np.sqrt(len(x))
+            bias = max(abs(error.mean()) - allowance, 0)
+            spread = error.std() / sqrt(len(error))
+            sigmas = float(bias / spread) if spread > 0 else (0.0 if bias == 0 else np.inf)
+            if sigmas >= worst.measured:
+                passed = sigmas <= SIGMAS + 0.5  # the largest of some two hundred of them
+                worst = Finding(subject.spec, worst.promise, "0", sigmas, passed, worst.bound, name)
+    return worst
+
+
+def _projected(drawn, x):
+    """(C(x) - x) v of each draw, relative to |x| |v|, for x itself and a few dense directions."""
+    rng, scale = np.random.default_rng(11), np.abs(x).max()
+    errors, norm = (drawn - x) / scale, np.linalg.norm(x / scale)
+    signs = rng.choice([-1.0, 1.0], (6, len(x)))
+    for v in (x / scale, np.sign(x), *signs, *(signs * np.abs(x / scale))):
+        length = np.linalg.norm(v)
+        if length > 0:
+            yield errors @ v / (norm * length)
+
+
+def _closed_form(subject, vectors, errors):
+    """The measured errors are those of the formula, where the operator knows one."""
+    operator, gaps = subject.operator, {}
+    for name, x in vectors.items():
+        scale = np.abs(x).max()
+        unit = x / scale if operator.homogeneous else x  # squares of the huge ones overflow
+        expected = operator.expected_error(unit[np.newaxis])
+        if expected is None:
+            return
+        with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+            formula = float(expected[0] / (unit @ unit))
+        if np.isfinite(formula):
+            gap = abs(float(errors[name].mean()) - formula) - _bound(errors[name])
+            gaps[name] = gap, formula
+    name = max(gaps, key=lambda name: gaps[name][0])
+    gap, formula = gaps[name]
+    passed = gap <= subject.slack * (1 + formula)
+    measured, bound = float(errors[name].mean()), _bound(errors[name])
+    yield Finding(subject.spec, "closed form", formula, measured, passed, bound, name)
+
+
+def _tight(subject, errors):
+    """The declared constant is attained, so that no stepsize is wasted."""
+    operator = subject.operator
+    promised = operator.omega if operator.omega is not None else 1 - operator.alpha
+    measured, bound = float(errors.mean()), _bound(errors)
+    passed = measured + bound >= (1 - 1e-4) * promised - subject.slack
+    return Finding(subject.spec, "attained", promised, measured, passed, bound, "its worst case")
+
+
+def homogeneity(subject: Subject) -> Iterator[Finding]:
+    """C(3 x) = 3 C(x) with the same draws, where it is claimed."""
+    operator = subject.operator
+    if not operator.homogeneous:
+        return
+    x = np.random.default_rng(2).standard_normal(D)
+    once, thrice = (drive.samples(subject.make, t * x, 8) for t in (1.0, 3.0))
+    gap = float(np.linalg.norm(thrice - 3 * once) / np.linalg.norm(3 * once))
+    passed = gap <= sqrt(subject.slack)
+    yield Finding(subject.spec, "|C(3x) - 3C(x)|", 0.0, gap, passed)
+
+
+def zero(subject: Subject) -> Iterator[Finding]:
+    """C(0) = 0."""
+    out = drive.samples(subject.make, np.zeros(D), 8)
+    yield Finding(subject.spec, "C(0)", 0.0, float(np.abs(out).max()), not out.any())
+
+
+def _prepared(subject, rows):
+    operator = subject.operator
+    operator.prepare(rows, rows)
+    return operator
+
+
+def _rows(count=WORKERS):
+    rng = np.random.default_rng(4)
+    return rng.standard_normal((count, D)) * 10.0 ** rng.uniform(-2, 2, (count, 1))
+
+
+def message(subject: Subject) -> Iterator[Finding]:
+    """The receiver's numbers follow from the bytes that are counted, and from nothing else."""
+    sender, x = _prepared(subject, WORKERS), _rows()
+    messages = drive.pack(sender, x, round=3)
+    own = drive.unpack(sender, messages, D)
+    receiver = _prepared(subject, WORKERS)
+    drive.begin(receiver, WORKERS, 3, 0, 0)
+    wire, lengths = messages.copy(), [sender.nbytes] * WORKERS
+    if sender.variable:
+        lengths = messages[:, : LENGTH.itemsize].view(LENGTH)[:, 0].tolist()
+        for row, length in zip(wire, lengths, strict=True):
+            row[length:] = 255
+    heard = drive.unpack(receiver, wire, D)
+    same = np.array_equal(own, heard)
+    told = "same bits" if same else "other numbers"
+    yield Finding(subject.spec, "a fresh receiver decodes", "same bits", told, same)
+    longest = "up to " if sender.variable else ""
+    told = f"{longest}{max(lengths)}"
+    passed = max(lengths) <= sender.nbytes and (sender.variable or heard.shape == x.shape)
+    yield Finding(subject.spec, "bytes", f"{longest}{sender.nbytes}", told, passed)
+    yield from _sums(subject, receiver, wire, heard)
+    yield from _truncated(subject, receiver, wire)
+
+
+def _sums(subject, receiver, wire, heard):
+    weights, total = np.array([0.25, 0.5, 0.0, 2.0]), np.full(D, np.nan)
+    receiver.decode_sum(wire, weights, total)
+    expected = weights @ heard
+    gap = float(np.linalg.norm(total - expected) / np.linalg.norm(np.abs(weights) @ np.abs(heard)))
+    yield Finding(subject.spec, "sum of decodes", 0.0, gap, gap <= 1e-12)
+
+
+def _truncated(subject, receiver, wire):
+    try:
+        drive.unpack(receiver, wire[:, :-1], D)
+        told = "nothing"
+    except MessageError:
+        told = "MessageError"
+    passed = told == "MessageError"
+    yield Finding(subject.spec, "a truncated message raises", "MessageError", told, passed)
+
+
+def draws(subject: Subject) -> Iterator[Finding]:
+    """Messages follow from (seed, round, worker) and the row, whatever else went on."""
+    x, operator = _rows(), subject.operator
+    fresh = drive.pack(_prepared(subject, WORKERS), x, round=5, seed=9)
+    used = _prepared(subject, WORKERS)
+    for round in range(3):
+        drive.unpack(used, drive.pack(used, x[::-1].copy(), round=round), D)
+    again = drive.pack(used, x, round=5, seed=9)
+    same = _equal(operator, fresh, again)
+    told = "same bits" if same else "others"
+    yield Finding(
+        subject.spec,
+        "same seed, round, worker",
+        "same bits",
+        told,
+        same,
+        where="after other rounds",
+    )
+    alone = _prepared(subject, 1)
+    one = [drive.pack(alone, x[w : w + 1], round=5, seed=9, first=w)[0] for w in range(WORKERS)]
+    same = _equal(operator, fresh, np.array(one))
+    told = "same bits" if same else "others"
+    yield Finding(subject.spec, "a row alone", "same bits", told, same, where="no rows beside it")
+    yield from _differing(subject, x, fresh)
+
+
+def _equal(operator, left, right):
+    """Whether messages are equal as far as they cross the wire."""
+    if not operator.variable:
+        return np.array_equal(left, right)
+    lengths = left[:, : LENGTH.itemsize].view(LENGTH)[:, 0]
+    pairs = zip(left, right, lengths, strict=True)
+    return all(np.array_equal(a[:length], b[:length]) for a, b, length in pairs)
+
+
+def _differing(subject, x, fresh):
+    """Another round or seed draws anew if anything is drawn, and changes nothing if not."""
+    operator = subject.operator
+    x = np.repeat(x[:1], WORKERS, axis=0)
+    prepared = _prepared(subject, WORKERS)
+    first = drive.pack(prepared, x, round=5, seed=9)
+    others = [
+        drive.pack(_prepared(subject, WORKERS), x, round=round, seed=seed)
+        for round, seed in ((6, 9), (5, 10))
+    ]
+    drawn = operator.random or operator.common
+    same = [_equal(operator, first, other) for other in others]
+    expected = "others" if drawn else "same bits"
+    told = "same bits" if any(same) else "others"
+    if drawn and any(same):  # a few draws in common are no proof: one in many rounds must differ
+        rounds = [drive.pack(prepared, x, round=r, seed=9) for r in range(60, 90)]
+        told = "same bits" if all(_equal(operator, first, m) for m in rounds) else "others"
+    yield Finding(subject.spec, "another round or seed", expected, told, told == expected)
+
+
+def shared_sums(subject: Subject) -> Iterator[Finding]:
+    """The mean of what the workers stand for is what the mean is decoded to."""
+    operator, worst = subject.operator, 0.0
+    operator.prepare(WORKERS)
+    sent = []
+    for round in range(8):
+        own, mean, nbytes = drive.reduce(operator, _rows(), round)
+        sent.append(nbytes)
+        scale = np.linalg.norm(mean) or 1.0
+        worst = max(worst, float(np.linalg.norm(own.mean(axis=0) - mean) / scale))
+    yield Finding(subject.spec, "mean of decodes", 0.0, worst, worst <= 20 * subject.slack)
+    ordinary = float(np.mean(sent[2:]))  # a first round may send the basis whole
+    passed = ordinary == operator.nbytes
+    yield Finding(subject.spec, "bytes", str(operator.nbytes), f"{ordinary:g}", passed)
+
+
+def shared_draws(subject: Subject) -> Iterator[Finding]:
+    """What is drawn follows from (seed, round): two fresh instances, as after a restart, agree."""
+    results = []
+    for _ in range(2):
+        operator = subject.operator
+        operator.prepare(WORKERS)
+        results.append(drive.reduce(operator, _rows(), round=5, seed=9)[1])
+    same = np.array_equal(*results)
+    told = "same bits" if same else "others"
+    yield Finding(subject.spec, "same seed and round", "same bits", told, same)
+
+
+def memory(subject: Subject) -> Iterator[Finding]:
+    """It contracts what is orthogonal to all that it has learned its basis from."""
+    operator = subject.operator
+    if operator.alpha is None or not hasattr(operator, "m"):
+        return
+    errors = np.array([_after_learning(subject, seed) for seed in range(SAMPLES // 8)])
+    promised, mean, bound = 1 - operator.alpha, float(errors.mean()), _bound(errors)
+    passed = mean - bound <= (sqrt(promised) + subject.slack) ** 2
+    where = "orthogonal to the past"
+    yield Finding(subject.spec, "1 - alpha", promised, mean, passed, bound, where)
+
+
+def _after_learning(subject, seed):
+    """The error on a matrix whose rows and columns are orthogonal to those of the rounds before."""
+    operator = subject.operator
+    m, c = operator.m, operator.c
+    past, present = np.zeros((m, c)), np.zeros((m, c))
+    past[: m // 2, : c // 2] = np.random.default_rng(seed).standard_normal((m // 2, c // 2))
+    present[m // 2 :, c // 2 :] = np.random.default_rng(0).standard_normal((m - m // 2, c - c // 2))
+    operator.prepare(1)
+    for round in range(2 + seed % 2):
+        drive.reduce(operator, past.reshape(1, -1)[:, :D], round, seed)
+    x = present.reshape(1, -1)[:, :D]
+    mean = drive.reduce(operator, x, 9, seed)[1]
+    return float(((mean - x[0]) ** 2).sum() / (x**2).sum())
+
+
+_EVERY: tuple[Check, ...] = (constants, homogeneity, zero)
+_GATHERED: tuple[Check, ...] = (message, draws)
+_SHARED: tuple[Check, ...] = (shared_sums, shared_draws, memory)

@@ -1,0 +1,80 @@
+"""What only several ranks can show: everybody reads the same, and as in one process."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from mpi4py import MPI
+
+from mpi_lowrank.certificate import drive
+from mpi_lowrank.certificate.checks import Finding
+from mpi_lowrank.certificate.inputs import D
+from mpi_lowrank.choice import Choice
+from mpi_lowrank.clock import Clock
+from mpi_lowrank.comm.door import Door
+from mpi_lowrank.comm.exchange import Exchange
+from mpi_lowrank.comm.ledger import Ledger
+from mpi_lowrank.comm.placement import Placement
+from mpi_lowrank.components import make_operator
+from mpi_lowrank.validity import check_bytes, check_replicas
+
+ROUNDS = 3
+SEED = 9
+
+ALLOWED = 1e-6
+"""Relative; workers are added in another order and in the wire's precision by an Allreduce."""
+
+
+def certify_ranks(comm: MPI.Intracomm, choice: Choice, spec: str) -> list[Finding]:
+    """Collective: run a few rounds over MPI; the same findings on every rank."""
+    placement = Placement(max(4, comm.size), comm.size, comm.rank)
+    shared = make_operator(choice, (D,), "float64", placement.total).shared
+    topologies = ("allgather",) if shared else ("allgather", "server")
+    return [
+        finding
+        for topology in topologies
+        for finding in _run(comm, placement, choice, spec, topology)
+    ]
+
+
+def _run(comm, placement, choice, spec, topology) -> Iterator[Finding]:
+    operator = make_operator(choice, (D,), "float64", placement.total)
+    door = Door(comm, Ledger(comm.rank))
+    exchange = Exchange(door, placement, Clock(), D, np.float64, topology, seed=SEED)
+    exchange.prepare(operator)
+    alone = make_operator(choice, (D,), "float64", placement.total)
+    alone.prepare(*[placement.total] * (1 if alone.shared else 2))
+    replicas, own_gap, mean_gap = [], 0.0, 0.0
+    for round in range(ROUNDS):
+        x = np.random.default_rng(round).standard_normal((placement.total, D))
+        exchange.round = door.round = round
+        own, mean = exchange(x[placement.workers], operator)
+        replicas += check_replicas(door, mean)
+        expected = _in_one_process(alone, x, round)
+        scale = np.linalg.norm(expected) / np.sqrt(len(expected))
+        own_gap = max(own_gap, np.abs(own - expected[placement.workers]).max() / scale)
+        mean_gap = max(mean_gap, np.abs(mean - expected.mean(axis=0)).max() / scale)
+    where = f"{comm.size} ranks, {topology}"
+    worst = np.zeros(2)
+    door.maximum(np.array([own_gap, mean_gap]), worst, "control")
+    told = "other numbers" if replicas else "same bits"
+    yield Finding(spec, "every rank's mean", "same bits", told, not replicas, where=where)
+    yield _gap(spec, "own, as in one process", worst[0], where)
+    yield _gap(spec, "mean of the decodes", worst[1], where)
+    mine, wrong = np.zeros(1), np.zeros(1)
+    reasons = check_bytes(door, exchange)
+    mine[0] = door.rank == 0 and bool(reasons)  # only the server knows what all have sent
+    door.maximum(mine, wrong, "control")
+    told = "others" if wrong[0] else "the messages'"
+    yield Finding(spec, "bytes in the ledger", "the messages'", told, not wrong[0], where=where)
+
+
+def _gap(spec, promise, gap, where):
+    passed = bool(gap <= ALLOWED)
+    return Finding(spec, promise, 0.0, float(gap), passed, where=where)
+
+
+def _in_one_process(operator, x, round):
+    """What all workers are decoded to, (workers, d)."""
+    if operator.shared:
+        return drive.reduce(operator, x, round, SEED)[0]
+    return drive.unpack(operator, drive.pack(operator, x, round, SEED), D)
