@@ -128,7 +128,7 @@ example:
   mpi-lowrank certify topk:k=8 "svd:rank=1,shape=7x16+natural" --verbose
   mpirun -n 2 mpi-lowrank certify --ranks
 
-SPEC is NAME or NAME:OPTION=VALUE,...; a second compressor behind a + carries the first one's numbers.
+SPEC is NAME or NAME:OPTION=VALUE,...; a second one behind a + carries the first one's numbers.
 The exit status is 1 if a promise does not hold.
 """
 

@@ -73,7 +73,7 @@ Check = Callable[[Subject], Iterator[Finding]]
 
 
 def certify(choice: Choice, spec: str) -> list[Finding]:
-    """Measure everything that the compressor promises; raises OptionError for impossible options."""
+    """Measure all that the compressor promises; raises OptionError for impossible options."""
     whole, row = subject(choice, spec), subject(choice, spec, (1, 24))
     checks = _EVERY + (_SHARED if whole.operator.shared else _GATHERED)
     findings = [finding for check in checks for finding in check(whole)]

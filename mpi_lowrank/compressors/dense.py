@@ -11,6 +11,8 @@ from mpi_lowrank.compressors.wires import AnyWire, wire_dtype
 class Identity(Compressor):
     """All d numbers of every worker, gathered. alpha = 1 up to the wire's rounding."""
 
+    examples = ("", "wire=float64", "wire=float16", "wire=bfloat16")
+
     def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, wire: AnyWire = "float32"):
         self.d, self.wire = int(np.prod(block)), wire_dtype(wire)
         self._layout = np.dtype([("numbers", self.wire, (self.d,))])
@@ -40,6 +42,8 @@ class Identity(Compressor):
 @compressors.register("dense")
 class Dense(SharedCompressor):
     """All d numbers, Allreduced: the baseline that compression has to beat."""
+
+    examples = ("", "wire=float16", "wire=bfloat16")
 
     def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, wire: AnyWire = "float32"):
         self.d, self.wire = int(np.prod(block)), wire_dtype(wire)

@@ -243,6 +243,15 @@ class QSGD(_Uniform):
     them, their signs, the codes of their levels; behind 4 bytes for the message's length.
     """
 
+    examples = (
+        "levels=4",
+        "levels=2,bucket=16",
+        "levels=8,norm=linf",
+        "levels=10,coding=elias",
+        "levels=2,rounding=contractive",
+        "levels=4,norm=linf,rounding=nearest",
+    )
+
     def __init__(
         self,
         block: tuple[int, ...],
@@ -326,6 +335,8 @@ class Ternary(_Uniform):
     ceil(d/5) bytes.
     """
 
+    examples = ("", "norm=l2", "rounding=contractive", "rounding=nearest")
+
     def __init__(
         self,
         block: tuple[int, ...],
@@ -359,6 +370,8 @@ class ExponentialDithering(Dithering):
     omega = (b - 1)^2/(4 b) + t min(1, t), t = sqrt(d) b^(1 - s), for either norm: the rounding
     between neighbours, and below the lowest level. b = 2 is natural dithering.
     """
+
+    examples = ("base=3.0", "base=4.0,levels=6,norm=linf,rounding=nearest")
 
     def __init__(
         self,
@@ -419,6 +432,8 @@ class ExponentialDithering(Dithering):
 @compressors.register("natural_dithering")
 class NaturalDithering(ExponentialDithering):
     """Exponential dithering to powers of two: omega = 1/8 + t min(1, t), t = sqrt(d) 2^(1 - s)."""
+
+    examples = ("levels=4", "levels=8,norm=linf", "levels=4,rounding=contractive")
 
     def __init__(
         self,

@@ -161,6 +161,8 @@ class Natural(GridRounding):
     Wire: 9 bits a number (`wire` = "float32"), or 12 ("float64").
     """
 
+    examples = ("", "rounding=contractive", "rounding=nearest", "wire=float64")
+
     def __init__(
         self,
         block: tuple[int, ...],
@@ -215,6 +217,8 @@ class ExponentialRounding(_Periodic):
     b = 2 is natural compression. Beznosikov et al. 2020, section 2 (unbiased and biased).
     """
 
+    examples = ("base=1.5", "base=3.0,rounding=contractive", "base=4.0,rounding=nearest")
+
     def __init__(
         self,
         block: tuple[int, ...],
@@ -236,6 +240,8 @@ class PeriodicRounding(_Periodic):
     `steps`: the levels from 1 to below the base, "1,2,5". The constants follow from the largest
     ratio of neighbours (Beznosikov et al. 2020, general unbiased rounding).
     """
+
+    examples = ("", "rounding=nearest")
 
     def __init__(
         self,

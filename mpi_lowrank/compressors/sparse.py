@@ -78,6 +78,14 @@ class TopK(Sparsifier):
     alpha = k/d, attained at flat vectors (Stich, Cordonnier, Jaggi 2018).
     """
 
+    examples = (
+        "k=8",
+        "k=8+natural",
+        "k=8+natural_dithering:levels=4",
+        "k=8+exponential_rounding:base=4.0,rounding=nearest",
+        "k=20+randk:k=5+natural",
+    )
+
     def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, k: int, wire: Wire = "float32"):
         super().__init__(block, k)
         self.alpha = k / self.d
@@ -120,6 +128,7 @@ class RandK(Sparsifier):
     """
 
     random = True
+    examples = ("k=8", "k=8,scale=unbiased", "k=8,scale=unbiased+natural")
 
     def __init__(
         self,
