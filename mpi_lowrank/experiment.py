@@ -35,6 +35,7 @@ from mpi_lowrank.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.record.schema import PHASES, PHASES_DTYPE
 from mpi_lowrank.record.writer import RecordWriter
 from mpi_lowrank.validity import (
+    Learning,
     check_bytes,
     check_estimate,
     check_gradient,
@@ -249,6 +250,7 @@ class _CaseRun:
         )
         self.compressor, self.blocks = self._prepared(case.compressor)
         self.method = self._make_method()
+        self.learning = Learning(self.method, self.exchange)
         shards = setup.shards
         rows = shards.train_rows, shards.test_rows
         self.evaluate = Evaluator(problem, self.door, placement.local, placement.total, rows)
@@ -330,9 +332,10 @@ class _CaseRun:
 
     def _round(self, t: int) -> None:
         self.door.round = self.exchange.round = t
-        self.clock.resume()
-        self.method.round(t)
-        self.clock.pause()
+        with self.learning.watching(t):
+            self.clock.resume()
+            self.method.round(t)
+            self.clock.pause()
 
     def _row(self, done: int) -> Measures:
         """Evaluate and record the model after `done` rounds, outside the method's clock."""
@@ -412,6 +415,7 @@ class _CaseRun:
         total, rounds = self.setup.placement.total, self.exchange.round + 1
         reasons = check_bytes(self.door, self.exchange) + check_replicas(self.door, self.method.x)
         if status != "diverged":
+            reasons += self.learning.check(self.door, self._scale)
             reasons += check_estimate(self.door, self.method, total, rounds, self._scale)
         return reasons
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +72,43 @@ def check_estimate(door: Door, method: Method, total: int, rounds: int, scale: f
     if error <= allowed:
         return []
     return [f"g is not mean g_i: |g - mean g_i| = {error:.1e}, round-off allows {allowed:.1e}"]
+
+
+class Learning:
+    """Whether each g_i moves by what worker i sends, and by nothing else, in the first rounds.
+
+    That is what makes receivers' g_i those of the workers; a g that all workers share in place of
+    their own passes every other check and stalls on heterogeneous data.
+    """
+
+    ROUNDS = 5
+
+    def __init__(self, method: Method, exchange: Exchange):
+        self._method, self._exchange = method, exchange
+        self._gap = 0.0
+
+    @contextmanager
+    def watching(self, t: int) -> Iterator[None]:
+        """Compare the g_i before and after the block, which carries out round t."""
+        before = self._method.estimate_error() if t < self.ROUNDS else None
+        before = before and before[0].copy()
+        yield
+        heard = self._exchange.heard() if before is not None else None
+        if heard is not None:
+            moved = self._method.estimate_error()[0] - before
+            self._gap = max(self._gap, float(np.linalg.norm(moved - heard, axis=1).max()))
+
+    def check(self, door: Door, scale: float) -> list[str]:
+        """Collective: a reason if any g_i moved otherwise."""
+        worst, eps = np.zeros(1), np.finfo(self._method.x.dtype).eps
+        door.maximum(np.array([self._gap]), worst, "control")
+        allowed = 10 * eps * self.ROUNDS * scale
+        if worst[0] <= allowed:
+            return []
+        return [
+            f"g_i does not move by what worker i sends: off by {worst[0]:.1e}, "
+            f"round-off allows {allowed:.1e}"
+        ]
 
 
 def check_bytes(door: Door, exchange: Exchange) -> list[str]:

@@ -81,7 +81,8 @@ def certify(choice: Choice, spec: str) -> list[Finding]:
         row.make()
     except OptionError:  # this one cannot be asked of a matrix of one row
         return findings
-    return findings + [replace(f, where=f"1 x 24 {f.where}") for f in _constants(row, _one_row())]
+    measured = _constants(row, _one_row())
+    return findings + [replace(f, promise=f"{f.promise} at 1 x 24") for f in measured]
 
 
 def _one_row() -> dict[str, np.ndarray]:
@@ -236,9 +237,7 @@ def message(subject: Subject) -> Iterator[Finding]:
         for row, length in zip(wire, lengths, strict=True):
             row[length:] = 255
     heard = drive.unpack(receiver, wire, D)
-    same = np.array_equal(own, heard)
-    told = "same bits" if same else "other numbers"
-    yield Finding(subject.spec, "a fresh receiver decodes", "same bits", told, same)
+    yield _alike(subject, "a fresh receiver decodes", np.array_equal(own, heard))
     longest = "up to " if sender.variable else ""
     told = f"{longest}{max(lengths)}"
     passed = max(lengths) <= sender.nbytes and (sender.variable or heard.shape == x.shape)
@@ -274,21 +273,16 @@ def draws(subject: Subject) -> Iterator[Finding]:
         drive.unpack(used, drive.pack(used, x[::-1].copy(), round=round), D)
     again = drive.pack(used, x, round=5, seed=9)
     same = _equal(operator, fresh, again)
-    told = "same bits" if same else "others"
-    yield Finding(
-        subject.spec,
-        "same seed, round, worker",
-        "same bits",
-        told,
-        same,
-        where="after other rounds",
-    )
+    yield _alike(subject, "same seed, round, worker", same, "after other rounds")
     alone = _prepared(subject, 1)
     one = [drive.pack(alone, x[w : w + 1], round=5, seed=9, first=w)[0] for w in range(WORKERS)]
-    same = _equal(operator, fresh, np.array(one))
+    yield _alike(subject, "a row alone", _equal(operator, fresh, np.array(one)), "no neighbours")
+    yield from _differing(subject, x)
+
+
+def _alike(subject, promise, same, where=""):
     told = "same bits" if same else "others"
-    yield Finding(subject.spec, "a row alone", "same bits", told, same, where="no rows beside it")
-    yield from _differing(subject, x, fresh)
+    return Finding(subject.spec, promise, "same bits", told, same, where=where)
 
 
 def _equal(operator, left, right):
@@ -300,24 +294,20 @@ def _equal(operator, left, right):
     return all(np.array_equal(a[:length], b[:length]) for a, b, length in pairs)
 
 
-def _differing(subject, x, fresh):
-    """Another round or seed draws anew if anything is drawn, and changes nothing if not."""
-    operator = subject.operator
-    x = np.repeat(x[:1], WORKERS, axis=0)
-    prepared = _prepared(subject, WORKERS)
-    first = drive.pack(prepared, x, round=5, seed=9)
-    others = [
-        drive.pack(_prepared(subject, WORKERS), x, round=round, seed=seed)
-        for round, seed in ((6, 9), (5, 10))
-    ]
-    drawn = operator.random or operator.common
-    same = [_equal(operator, first, other) for other in others]
-    expected = "others" if drawn else "same bits"
-    told = "same bits" if any(same) else "others"
-    if drawn and any(same):  # a few draws in common are no proof: one in many rounds must differ
-        rounds = [drive.pack(prepared, x, round=r, seed=9) for r in range(60, 90)]
-        told = "same bits" if all(_equal(operator, first, m) for m in rounds) else "others"
-    yield Finding(subject.spec, "another round or seed", expected, told, told == expected)
+def _differing(subject, x):
+    """Other rounds and seeds draw anew if anything is drawn, and change nothing if not."""
+    operator = _prepared(subject, WORKERS)
+    first = drive.pack(operator, x, round=5, seed=9)
+    expected = "others" if operator.random or operator.common else "same bits"
+    for where, keys in (
+        ("another round", [{"round": 6 + r, "seed": 9} for r in range(30)]),
+        ("another seed", [{"round": 5, "seed": 10 + s} for s in range(30)]),
+    ):
+        # A coin may fall twice alike: of thirty draws one must differ.
+        others = [drive.pack(operator, x, **key) for key in keys]
+        same = all(_equal(operator, first, other) for other in others)
+        told = "same bits" if same else "others"
+        yield Finding(subject.spec, where, expected, told, told == expected)
 
 
 def shared_sums(subject: Subject) -> Iterator[Finding]:
@@ -343,9 +333,7 @@ def shared_draws(subject: Subject) -> Iterator[Finding]:
         operator = subject.operator
         operator.prepare(WORKERS)
         results.append(drive.reduce(operator, _rows(), round=5, seed=9)[1])
-    same = np.array_equal(*results)
-    told = "same bits" if same else "others"
-    yield Finding(subject.spec, "same seed and round", "same bits", told, same)
+    yield _alike(subject, "same seed and round", np.array_equal(*results))
 
 
 def memory(subject: Subject) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ def format_findings(findings: list[Finding], verbose: bool = False) -> str:
 
 
 def _has_constant(finding: Finding) -> bool:
-    return finding.promise in ("1 - alpha", "omega", "alpha, omega", "bytes")
+    return finding.promise.split(" at ")[0] in ("1 - alpha", "omega", "alpha, omega", "bytes")
 
 
 def _finding_line(finding: Finding, spec: str) -> str:

@@ -59,6 +59,7 @@ class Exchange:
         """What all ranks together should have handed to MPI as uplink: the ledger must agree."""
         self.unsendable = False
         """Whether this rank had a vector that was not finite or did not fit the wire's type."""
+        self._last: _Gathered | _Reduced | None = None
         self._channels: dict[Operator, _Gathered | _Reduced] = {}
         self._broadcasts: dict[Compressor, _Broadcast] = {}
 
@@ -90,7 +91,15 @@ class Exchange:
         than on rank 0 it is not to be read.
         """
         self.clock.lap("update")
-        return self._channels[compressor].exchange(x, weights, active, own, share)
+        self._last = self._channels[compressor]
+        return self._last.exchange(x, weights, active, own, share)
+
+    def heard(self) -> np.ndarray | None:
+        """What the others have made of the local workers' last messages, (local workers, d).
+
+        None if the last exchange was a reduction, which has no messages.
+        """
+        return self._last.heard() if self._last else None
 
     def broadcast(self, x: np.ndarray, compressor: Compressor) -> np.ndarray:
         """What rank 0's x (d,) is decoded to by everybody, rank 0 included, (d,)."""
@@ -112,6 +121,7 @@ class _Gathered:
         self.own = np.zeros((placement.local, exchange.d), exchange.dtype)
         self.mean = np.zeros(exchange.d, exchange.dtype)
         self.uniform = np.full(n, 1 / n, exchange.dtype)
+        self.spoke = np.ones(placement.local, bool)
         self.draws = _Draws(exchange, compressor)
         compressor.prepare(placement.local, n)
         if compressor.variable:
@@ -132,13 +142,15 @@ class _Gathered:
             self.compressor.begin(self.draws.common(), self.placement.workers)
         self._pack(x)
         sent, counts = self.sent, self.placement.counts
+        self.spoke[:] = True if active is None else active[self.placement.workers]
         if active is not None:
             sent, counts, weights = self._speaking(active, weights)
         self.clock.lap("compress")
         speakers, handed = self._transfer(sent, counts, "uplink")
         self.clock.lap("exchange")
         if own:
-            self._decode_own(active)
+            self.compressor.decode(self.sent, self.own)
+            self.own[~self.spoke] = 0
         if self.receives:
             self.compressor.decode_sum(speakers, weights, self.mean)
         self.clock.lap("decode")
@@ -147,6 +159,12 @@ class _Gathered:
             self.clock.lap("exchange")
         self._account(handed, share)
         return (self.own if own else None), self.mean
+
+    def heard(self):
+        out = np.zeros_like(self.own)
+        self.compressor.decode(self.sent, out)
+        out[~self.spoke] = 0
+        return out
 
     def _pack(self, x):
         """Encode x, or zeros if it cannot be sent: the others wait, and learn of it later."""
@@ -171,11 +189,6 @@ class _Gathered:
         sizes = [count * nbytes for count in counts]
         self.move(sent, speakers.reshape(-1) if self.receives else None, sizes, purpose)
         return speakers, sum(sizes)
-
-    def _decode_own(self, active):
-        self.compressor.decode(self.sent, self.own)
-        if active is not None:
-            self.own[~active[self.placement.workers]] = 0
 
     def _account(self, handed, share):
         exchange, n = self.seam, self.placement.total
@@ -285,6 +298,9 @@ class _Reduced:
             self.own[shares[:, 0] == 0] = 0
         self.seam.clock.lap("decode")
         return wanted, self.mean
+
+    def heard(self):
+        return None
 
     def _shares(self, weights, active):
         """What the local workers' vectors are multiplied by; None if all count alike."""
