@@ -227,8 +227,8 @@ def _certify(options: argparse.Namespace) -> int:
     from mpi_lowrank.certificate import certify
 
     findings = []
-    for spec, choice in _progress(_certified(options)):
-        findings += certify(choice, spec)
+    for spec, make in _progress(_certified(options)):
+        findings += certify(spec, make)
     return _print_findings(options, findings)
 
 
@@ -237,22 +237,23 @@ def _certify_on(comm, options: argparse.Namespace) -> int:
     from mpi_lowrank.comm import world
 
     chosen, findings = world.agree(comm, lambda: _certified(options)), []
-    for spec, choice in _progress(chosen, silent=comm.rank > 0):
-        findings += certify_ranks(comm, choice, spec)
+    for spec, make in _progress(chosen, silent=comm.rank > 0):
+        findings += certify_ranks(comm, spec, make)
     if comm.rank == 0:
         return _print_findings(options, findings)
     return 0 if all(finding.passed for finding in findings) else BROKEN
 
 
 def _certified(options: argparse.Namespace) -> list:
-    """The specifications to certify, and what each one chooses; all can be made."""
-    from mpi_lowrank.certificate import default_specs
-    from mpi_lowrank.certificate.checks import subject
+    """The specifications to certify, and what makes each one; all can be made."""
+    from mpi_lowrank.certificate import default_specs, maker
+    from mpi_lowrank.certificate.inputs import D
     from mpi_lowrank.config import read_spec
 
-    chosen = [(spec, read_spec(spec)) for spec in options.specs or default_specs()]
-    for spec, choice in chosen:
-        subject(choice, spec).make()
+    specs = options.specs or default_specs()
+    chosen = [(spec, maker(read_spec(spec), spec)) for spec in specs]
+    for _, make in chosen:
+        make((D,), 1)
     return chosen
 
 
@@ -263,9 +264,9 @@ def _progress(items: list, silent: bool = False):
 
     screen = None if silent else terminal()
     bar = tqdm(items, unit="spec", leave=False, file=screen, disable=screen is None)
-    for spec, choice in bar:
+    for spec, make in bar:
         bar.set_description(spec)
-        yield spec, choice
+        yield spec, make
 
 
 def _print_findings(options: argparse.Namespace, findings: list) -> int:

@@ -35,7 +35,7 @@ from mpi_lowrank.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.record.schema import PHASES, PHASES_DTYPE
 from mpi_lowrank.record.writer import RecordWriter
 from mpi_lowrank.validity import (
-    Learning,
+    FirstRounds,
     check_bytes,
     check_estimate,
     check_gradient,
@@ -250,7 +250,7 @@ class _CaseRun:
         )
         self.compressor, self.blocks = self._prepared(case.compressor)
         self.method = self._make_method()
-        self.learning = Learning(self.method, self.exchange)
+        self.first_rounds = FirstRounds(self.method, self.exchange)
         shards = setup.shards
         rows = shards.train_rows, shards.test_rows
         self.evaluate = Evaluator(problem, self.door, placement.local, placement.total, rows)
@@ -332,7 +332,7 @@ class _CaseRun:
 
     def _round(self, t: int) -> None:
         self.door.round = self.exchange.round = t
-        with self.learning.watching(t):
+        with self.first_rounds.watching(t):
             self.clock.resume()
             self.method.round(t)
             self.clock.pause()
@@ -415,7 +415,7 @@ class _CaseRun:
         total, rounds = self.setup.placement.total, self.exchange.round + 1
         reasons = check_bytes(self.door, self.exchange) + check_replicas(self.door, self.method.x)
         if status != "diverged":
-            reasons += self.learning.check(self.door, self._scale)
+            reasons += self.first_rounds.check(self.door, self._scale)
             reasons += check_estimate(self.door, self.method, total, rounds, self._scale)
         return reasons
 

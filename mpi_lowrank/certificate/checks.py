@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import sqrt
 
 import numpy as np
@@ -54,34 +55,35 @@ class Subject:
         return 8 * float(finfo(self.operator.wire).eps)
 
 
-def subject(choice: Choice, spec: str, block: tuple[int, ...] = (D,)) -> Subject:
-    """The chosen compressor for a block, D numbers unless told otherwise.
+MakeBlock = Callable[[tuple[int, ...], int], Operator]
+"""Makes the compressor for a block of that shape and so many workers, or raises OptionError."""
 
-    Its `make` raises OptionError for impossible options, led by the specification.
-    """
 
-    def make() -> Operator:
+def maker(choice: Choice, spec: str) -> MakeBlock:
+    """Makes the chosen compressor; an impossible option names the specification."""
+
+    def make(block: tuple[int, ...], workers: int) -> Operator:
         try:
-            return make_operator(choice, block, "float64", WORKERS)
+            return make_operator(choice, block, "float64", workers)
         except OptionError as error:
             raise OptionError(f"{spec}: {error.option}", error.value, error.allowed) from error
 
-    return Subject(spec, make)
+    return make
 
 
 Check = Callable[[Subject], Iterator[Finding]]
 
 
-def certify(choice: Choice, spec: str) -> list[Finding]:
-    """Measure all that the compressor promises; raises OptionError for impossible options."""
-    whole, row = subject(choice, spec), subject(choice, spec, (1, 24))
+def certify(spec: str, make: MakeBlock) -> list[Finding]:
+    """Measure all that the compressor of `make`, called `spec` in the findings, promises."""
+    whole, row = (Subject(spec, partial(make, block, WORKERS)) for block in ((D,), (1, 24)))
     checks = _EVERY + (_SHARED if whole.operator.shared else _GATHERED)
     findings = [finding for check in checks for finding in check(whole)]
     try:
         row.make()
     except OptionError:  # this one cannot be asked of a matrix of one row
         return findings
-    measured = _constants(row, _one_row())
+    measured = list(_constants(row, _one_row()))
     return findings + [replace(f, promise=f"{f.promise} at 1 x 24") for f in measured]
 
 
@@ -107,8 +109,9 @@ def _constants(subject: Subject, vectors: dict[str, np.ndarray]) -> Iterator[Fin
         yield _bounded(subject, "1 - alpha", 1 - operator.alpha, errors)
     else:
         yield Finding(subject.spec, "alpha, omega", "none", _worst(errors)[1], True)
+        return
     yield from _closed_form(subject, vectors, errors)
-    if "its worst case" in vectors:
+    if "its worst case" in errors:
         yield _tight(subject, errors["its worst case"])
 
 
@@ -250,7 +253,8 @@ def _sums(subject, receiver, wire, heard):
     weights, total = np.array([0.25, 0.5, 0.0, 2.0]), np.full(D, np.nan)
     receiver.decode_sum(wire, weights, total)
     expected = weights @ heard
-    gap = float(np.linalg.norm(total - expected) / np.linalg.norm(np.abs(weights) @ np.abs(heard)))
+    scale = np.linalg.norm(np.abs(weights) @ np.abs(heard)) or 1.0
+    gap = float(np.linalg.norm(total - expected) / scale)
     yield Finding(subject.spec, "sum of decodes", 0.0, gap, gap <= 1e-12)
 
 

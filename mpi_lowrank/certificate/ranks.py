@@ -6,15 +6,13 @@ import numpy as np
 from mpi4py import MPI
 
 from mpi_lowrank.certificate import drive
-from mpi_lowrank.certificate.checks import Finding
+from mpi_lowrank.certificate.checks import Finding, MakeBlock
 from mpi_lowrank.certificate.inputs import D
-from mpi_lowrank.choice import Choice
 from mpi_lowrank.clock import Clock
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.comm.ledger import Ledger
 from mpi_lowrank.comm.placement import Placement
-from mpi_lowrank.components import make_operator
 from mpi_lowrank.validity import check_bytes, check_replicas
 
 ROUNDS = 3
@@ -24,24 +22,24 @@ ALLOWED = 1e-6
 """Relative; workers are added in another order and in the wire's precision by an Allreduce."""
 
 
-def certify_ranks(comm: MPI.Intracomm, choice: Choice, spec: str) -> list[Finding]:
+def certify_ranks(comm: MPI.Intracomm, spec: str, make: MakeBlock) -> list[Finding]:
     """Collective: run a few rounds over MPI; the same findings on every rank."""
     placement = Placement(max(4, comm.size), comm.size, comm.rank)
-    shared = make_operator(choice, (D,), "float64", placement.total).shared
+    shared = make((D,), placement.total).shared
     topologies = ("allgather",) if shared else ("allgather", "server")
     return [
         finding
         for topology in topologies
-        for finding in _run(comm, placement, choice, spec, topology)
+        for finding in _run(comm, placement, spec, make, topology)
     ]
 
 
-def _run(comm, placement, choice, spec, topology) -> Iterator[Finding]:
-    operator = make_operator(choice, (D,), "float64", placement.total)
+def _run(comm, placement, spec, make, topology) -> Iterator[Finding]:
+    operator = make((D,), placement.total)
     door = Door(comm, Ledger(comm.rank))
     exchange = Exchange(door, placement, Clock(), D, np.float64, topology, seed=SEED)
     exchange.prepare(operator)
-    alone = make_operator(choice, (D,), "float64", placement.total)
+    alone = make((D,), placement.total)
     alone.prepare(*[placement.total] * (1 if alone.shared else 2))
     replicas, own_gap, mean_gap = [], 0.0, 0.0
     for round in range(ROUNDS):

@@ -30,7 +30,7 @@ class Operator(ABC):
     `OptionError`. `mpi-lowrank certify` measures every promise made here.
     """
 
-    name: str
+    name = "unregistered"
     examples: tuple[str, ...] = ("",)
     """The options, "k=8", with which `mpi-lowrank certify` measures it; compositions "k=8+natural"
     too. Needed where an option is required."""
