@@ -242,6 +242,29 @@ def test_a_compressor_without_contraction_has_no_theory_stepsize():
         methods["EF21"].theory_stepsize(CONSTANTS, compressor)
 
 
+def test_dcgd_s_stepsize_with_an_unbiased_compressor_rests_on_omega():
+    own = make_compressor(("randk", {"k": 2, "scale": "unbiased"}), 3, 12)  # omega = 5
+    step = methods["DCGD"].theory_stepsize(CONSTANTS, own)
+    assert step == pytest.approx(1 / ((1 + 2 * 5 / 3) * 34.5))
+    shared = make_compressor(("sketch", {"rank": 2, "scale": "unbiased"}), 3, 12)  # c = 4
+    step = methods["DCGD"].theory_stepsize(CONSTANTS, shared)
+    assert step == pytest.approx(6 / 103 / 2)
+
+
+def test_dcgd_reaches_the_minimum_with_a_shared_unbiased_sketch_and_stalls_with_own_draws():
+    hessians, shifts = heterogeneous()
+    best = minimiser(hessians, shifts)
+    L_i = np.linalg.eigvalsh(hessians)[:, -1]
+    constants = Constants(float(np.linalg.eigvalsh(hessians.mean(axis=0))[-1]), L_i)
+    error = {}
+    for name, options in (("sketch", {"rank": 2}), ("randk", {"k": 6})):
+        spec = (name, options | {"scale": "unbiased"})
+        step = methods["DCGD"].theory_stepsize(constants, make_compressor(spec, 5, 12))
+        error[name] = np.linalg.norm(run(make("DCGD", spec, step, hessians, shifts), 4000) - best)
+    # The shared sketch compresses the mean gradient, which vanishes; own draws do not cancel.
+    assert error["sketch"] < 1e-9 < 1e-3 < error["randk"]
+
+
 def test_partial_participation_of_everybody_is_ef21_to_the_bit():
     hessians, shifts = heterogeneous()
     spec = ("topk", {"k": 2})
