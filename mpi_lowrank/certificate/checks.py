@@ -174,10 +174,10 @@ def _closed_form(subject, vectors, errors):
     for name, x in vectors.items():
         scale = np.abs(x).max()
         unit = x / scale if operator.homogeneous else x  # squares of the huge ones overflow
-        expected = operator.expected_error(unit[np.newaxis])
-        if expected is None:
-            return
-        with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
+            expected = operator.expected_error(unit[np.newaxis])
+            if expected is None:
+                return
             formula = float(expected[0] / (unit @ unit))
         if np.isfinite(formula):
             gap = abs(float(errors[name].mean()) - formula) - _bound(errors[name])
