@@ -36,6 +36,8 @@ class Operator(ABC):
     too. Needed where an option is required."""
     shared = False
     """Whether its coefficients are Allreduced (`SharedCompressor`) or its messages gathered."""
+    linear = False
+    """Whether the mean of the decoded vectors depends on the mean of the vectors alone."""
     per_block = False
     """Whether it compresses each block of the model by its own shape, or all as one vector."""
     nbytes: int
@@ -313,13 +315,13 @@ all workers, (k,) in the state's dtype; any number of times. `Largest` asks for 
 
 
 class SharedCompressor(Operator):
-    """A compressor that is linear once its basis is common, so that its coefficients are summed.
+    """A compressor whose coefficients are summed: linear once its basis is common, as a rule.
 
     It never sees MPI: `reduce` yields what is to be averaged over workers and is sent the average
     back.
     """
 
-    shared = True
+    shared = linear = True
 
     def prepare(self, local: int) -> None:
         """Allocate what `reduce` needs for `local` workers, and forget the past."""

@@ -56,6 +56,7 @@ def _combine(target: Operator, parts: list[Operator]) -> None:
     target.published_bits = sum(part.published_bits for part in parts)
     target.random = any(part.random for part in parts)
     target.common = any(part.common for part in parts)
+    target.linear = all(part.linear for part in parts)
     target.homogeneous = all(part.homogeneous for part in parts)
     target.wire = max((part.wire for part in parts), key=lambda wire: finfo(wire).eps)
     alphas, omegas = [part.alpha for part in parts], [part.omega for part in parts]

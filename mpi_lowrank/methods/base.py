@@ -81,12 +81,12 @@ def xi(alpha: float) -> float:
     return (1 + sqrt(1 - alpha)) / alpha - 1
 
 
-def ef21_stepsize(constants: Constants, alpha: float, shared: bool) -> float:
+def ef21_stepsize(constants: Constants, alpha: float, linear: bool) -> float:
     """1 / (L + L_tilde xi(alpha)), theorem 1 of the EF21 paper.
 
-    A shared compressor sees only the mean of the workers' vectors: L takes L_tilde's place.
+    A linear compressor sees only the mean of the workers' vectors: L takes L_tilde's place.
     """
-    return 1 / (constants.L + (constants.L if shared else constants.L_tilde) * xi(alpha))
+    return 1 / (constants.L + (constants.L if linear else constants.L_tilde) * xi(alpha))
 
 
 class Method(ABC):
@@ -123,7 +123,7 @@ class Method(ABC):
                 f"compressor {compressor.name}: has no contraction constant alpha, on which the "
                 "theory's stepsize rests; set stepsize, a number or one such as '8/L', instead"
             )
-        return ef21_stepsize(constants, compressor.alpha, compressor.shared)
+        return ef21_stepsize(constants, compressor.alpha, compressor.linear)
 
     @classmethod
     def check(cls, **options) -> None:

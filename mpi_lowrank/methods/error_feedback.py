@@ -35,7 +35,7 @@ class EF21(Method):
     """c_i = C(grad f_i(x) - g_i); g_i += c_i; g += mean c_i; x -= gamma g.
 
     Richtarik, Sokolov, Fatkhullin 2021, algorithm 2. Round 0 sends g_i^0: whole (`g0 = "dense"`),
-    or compressed, C(grad f_i(x^0)); it is counted either way. What a shared compressor makes of the
+    or compressed, C(grad f_i(x^0)); it is counted either way. What a linear compressor makes of the
     mean depends on the mean alone, so there g stands for all g_i and none is stored.
     """
 
@@ -45,7 +45,7 @@ class EF21(Method):
         workers = len(state.numbers)
         self._estimate = np.zeros_like(self.x)
         self._difference = np.zeros((workers, self.x.size), self.x.dtype)
-        self._stores = not self.compressor.shared
+        self._stores = not self.compressor.linear
         self._estimates = np.zeros_like(self._difference) if self._stores else self._estimate
 
     def round(self, t):
@@ -93,7 +93,7 @@ class PartialParticipation(EF21):
     @classmethod
     def theory_stepsize(cls, constants, compressor, *, probability=0.5, **options):
         super().theory_stepsize(constants, compressor)  # refuses what has no alpha
-        return ef21_stepsize(constants, probability * compressor.alpha, compressor.shared)
+        return ef21_stepsize(constants, probability * compressor.alpha, compressor.linear)
 
 
 @methods.register("EF21-BC")

@@ -24,7 +24,7 @@ class DCGD(Method):
         omega = compressor.omega
         if not omega:
             return super().theory_stepsize(constants, compressor, **options)
-        if compressor.shared:
+        if compressor.linear:
             return 1 / ((1 + omega) * constants.L)
         return 1 / ((1 + 2 * omega / len(constants.L_i)) * float(np.max(constants.L_i)))
 

@@ -43,3 +43,10 @@ def assert_mean(values, expected, sigmas=4.5):
     """The mean of independent values lies within a confidence bound of what is expected."""
     bound = sigmas * values.std() / np.sqrt(len(values)) + 1e-6 * abs(expected)  # of float32
     assert abs(values.mean() - expected) <= bound, (values.mean(), expected, bound)
+
+
+def make_shared(spec, d=28, local=4, workers=4):
+    """A shared compressor, ready for `local` rows."""
+    compressor = make_operator(read_spec(spec), (d,), "float64", workers)
+    compressor.prepare(local)
+    return compressor
