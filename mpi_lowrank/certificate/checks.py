@@ -204,8 +204,8 @@ def homogeneity(subject: Subject) -> Iterator[Finding]:
     if not operator.homogeneous:
         return
     x = np.random.default_rng(2).standard_normal(D)
-    once, thrice = (drive.samples(subject.make, t * x, 8) for t in (1.0, 3.0))
-    gap = float(np.linalg.norm(thrice - 3 * once) / np.linalg.norm(3 * once))
+    once, thrice = (drive.samples(subject.make, t * x, 64) for t in (1.0, 3.0))
+    gap = float(np.linalg.norm(thrice - 3 * once) / (np.linalg.norm(3 * once) or 1.0))
     passed = gap <= sqrt(subject.slack)
     yield Finding(subject.spec, "|C(3x) - 3C(x)|", 0.0, gap, passed)
 

@@ -49,7 +49,7 @@ def _run(comm, placement, spec, make, topology) -> Iterator[Finding]:
         own, mean = exchange(x[placement.workers], operator)
         replicas += check_replicas(door, mean)
         expected = _in_one_process(alone, x, round)
-        scale = np.linalg.norm(expected) / np.sqrt(len(expected))
+        scale = np.linalg.norm(expected) / np.sqrt(len(expected)) or 1.0
         own_gap = max(own_gap, np.abs(own - expected[placement.workers]).max() / scale)
         mean_gap = max(mean_gap, np.abs(mean - expected.mean(axis=0)).max() / scale)
     where = f"{comm.size} ranks, {topology}"

@@ -1,5 +1,7 @@
 """A certificate as a table at most a hundred columns wide."""
 
+from math import isfinite
+
 from mpi_lowrank.certificate.checks import Finding
 from mpi_lowrank.report.numbers import short
 
@@ -44,8 +46,8 @@ def _finding_line(finding: Finding, spec: str) -> str:
 
 
 def _number(value: float | str, digits: int = 4) -> str:
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str) or not isfinite(value):
+        return str(value)
     return f"{value:.1e}" if 0 < abs(value) < 1e-3 else short(value, digits)
 
 

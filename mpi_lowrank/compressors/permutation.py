@@ -1,0 +1,81 @@
+"""Workers that share the coordinates out among them."""
+
+from typing import Literal
+
+import numpy as np
+
+from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors.base import Compressor, MessageError, Wire, fields
+from mpi_lowrank.compressors.bits import bits_for
+
+
+@compressors.register("permk")
+class PermK(Compressor):
+    """Worker i of n sends, times n, the i-th part of a permutation of the coordinates.
+
+    All share the permutation (Szlendak, Tyurin, Richtarik 2021). `scale = "unbiased"`: omega =
+    n - 1, with equality for every x, and the mean of equal vectors is exact. "contractive": the
+    values as they are, alpha = 1/n. Wire: the worker's number in ceil(log2 n) bits, rounded up to
+    bytes, and ceil(d/n) numbers; no indices.
+    """
+
+    common = True
+    examples = ("", "scale=contractive")
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        scale: Literal["unbiased", "contractive"] = "unbiased",
+        wire: Wire = "float32",
+    ):
+        self.d, self.dtype, self.wire = int(np.prod(block)), np.dtype(dtype), np.dtype(wire)
+        self._unbiased = scale == "unbiased"
+        self.join(1)
+
+    def join(self, workers):
+        self.n, self.k = workers, -(-self.d // workers)
+        number = ("worker", "u1", (-(-bits_for(workers) // 8),))
+        self._layout = np.dtype([number, ("values", self.wire, (self.k,))])
+        self.nbytes = self._layout.itemsize
+        self.published_bits = self.k * 8 * self.wire.itemsize
+        if self._unbiased:
+            self.promise_unbiased(workers - 1)
+        else:
+            self.alpha = 1 / workers
+
+    def prepare(self, local, total):
+        self._slots = np.empty((self.n, self.k), np.intp)
+        self._padded = np.zeros((max(local, total), self.d + 1), self.dtype)
+
+    def worst_case(self):
+        return np.arange(1.0, self.d + 1)
+
+    def begin(self, generator, workers):
+        # Slots behind the permutation belong to a coordinate d that is always 0.
+        slots = np.append(np.arange(self.d), np.full(self.n * self.k - self.d, self.d))
+        self._slots[...] = generator.permutation(slots).reshape(self.n, self.k)
+        self._workers = np.asarray(workers)
+
+    def encode(self, x, messages, generators):
+        message, padded = fields(messages, self._layout), self._padded[: len(x)]
+        padded[:, : self.d] = x
+        padded[:, self.d] = 0
+        numbers = self._workers[:, np.newaxis] >> 8 * np.arange(message["worker"].shape[1])
+        message["worker"][...] = numbers & 255
+        values = np.take_along_axis(padded, self._slots[self._workers], axis=1)
+        message["values"][...] = values
+
+    def decode(self, messages, out):
+        message, padded = fields(messages, self._layout), self._padded[: len(messages)]
+        places = 256 ** np.arange(message["worker"].shape[1])
+        workers = (message["worker"] * places).sum(axis=1)
+        if len(workers) and workers.max() >= self.n:
+            raise MessageError(f"{self.name}: worker {workers.max()} of {self.n}")
+        padded[...] = 0
+        values = message["values"].astype(self.dtype)
+        if self._unbiased:
+            values *= self.n
+        np.put_along_axis(padded, self._slots[workers], values, axis=1)
+        out[...] = padded[:, : self.d]

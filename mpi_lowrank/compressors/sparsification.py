@@ -1,0 +1,258 @@
+"""Compressors that keep a random number of coordinates: messages vary in length."""
+
+from typing import Literal
+
+import numpy as np
+
+from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors.base import LENGTH, Compressor, MessageError, Wire, message_lengths
+from mpi_lowrank.compressors.bits import BitFields, bits_for
+from mpi_lowrank.compressors.sparse import Sparsifier
+from mpi_lowrank.errors import OptionError
+
+
+def sampling_probabilities(weights: np.ndarray, budget: float) -> np.ndarray:
+    """p_i = min(1, w_i / tau) with sum p_i = min(budget, non-zero weights), row by row.
+
+    weights (rows, d), not negative. They minimise sum w_i^2 / p_i (Wang et al. 2018, ATOMO;
+    Wangni et al. 2018): what would exceed 1 is set to 1 and the rest of the budget shared out anew.
+    """
+    weights = np.asarray(weights, np.float64)
+    largest = weights.max(axis=1, keepdims=True)
+    w = weights / np.where(largest > 0, largest, 1)
+    ordered = -np.sort(-w, axis=1)
+    # With the j heaviest at 1 the next one has p = (budget - j) w_j / (sum of the others).
+    tails = np.cumsum(ordered[:, ::-1], axis=1)[:, ::-1]
+    left = budget - np.arange(w.shape[1])
+    full = (left * ordered >= tails) & (left > 0) & (ordered > 0)
+    saturated = np.where(full.all(axis=1), w.shape[1], np.argmin(full, axis=1))[:, np.newaxis]
+    rest = np.take_along_axis(np.append(tails, np.zeros((len(w), 1)), axis=1), saturated, axis=1)
+    slope = np.maximum(budget - saturated, 0) / np.where(rest > 0, rest, 1)
+    p = np.minimum(1, slope * w)
+    certain = np.argsort(np.argsort(-w, axis=1, kind="stable"), axis=1) < saturated
+    p[certain & (w > 0)] = 1
+    return p
+
+
+class _Varying(Compressor):
+    """A message is its length, the kept numbers, and their indices of ceil(log2 d) bits each.
+
+    How many were kept follows from the length: another one makes it longer by a whole number.
+    """
+
+    variable = True
+
+    def __init__(self, block: tuple[int, ...], dtype: np.dtype, wire: str):
+        self.d, self.dtype, self.wire = int(np.prod(block)), np.dtype(dtype), np.dtype(wire)
+        self._width = bits_for(self.d)
+        self.nbytes = self.length_of(self.d)
+
+    def length_of(self, kept: int) -> int:
+        """The bytes of a message that keeps so many numbers."""
+        return LENGTH.itemsize + kept * self.wire.itemsize + -(-kept * self._width // 8)
+
+    def prepare(self, local, total):
+        self._draws = np.empty((local, self.d), self.dtype)
+
+    def write(self, message: np.ndarray, values: np.ndarray, indices: np.ndarray) -> None:
+        """Write the message that keeps `values` (k,) at `indices` (k,)."""
+        fields, start = BitFields(len(values), self._width), LENGTH.itemsize
+        fields.prepare(1)
+        end = start + len(values) * self.wire.itemsize
+        message[:start].view(LENGTH)[0] = end + fields.nbytes
+        message[start:end].view(self.wire)[:] = values
+        packed = message[np.newaxis, end : end + fields.nbytes]
+        fields.pack(indices[np.newaxis].astype(fields.dtype), packed)
+
+    def read(self, message: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """The values and the indices of a message of that length."""
+        start, bits = LENGTH.itemsize, 8 * self.wire.itemsize + self._width
+        kept = 8 * (length - LENGTH.itemsize) // bits
+        if self.length_of(kept) != length:
+            raise MessageError(f"{self.name}: no number of coordinates makes {length} bytes")
+        fields, end = BitFields(kept, self._width), start + kept * self.wire.itemsize
+        fields.prepare(1)
+        indices = np.empty((1, kept), fields.dtype)
+        fields.unpack(message[np.newaxis, end:length], indices)
+        indices = indices[0].astype(np.intp)
+        if kept and (indices[-1] >= self.d or not (np.diff(indices) > 0).all()):
+            raise MessageError(f"{self.name}: indices are below d = {self.d} and increase")
+        return message[start:end].view(self.wire), indices
+
+    def decode(self, messages, out):
+        out[...] = 0
+        for row, message, length in zip(out, messages, message_lengths(messages), strict=True):
+            values, indices = self.read(message, int(length))
+            row[indices] = values
+
+    def decode_sum(self, messages, weights, out):
+        out[:] = 0
+        lengths = message_lengths(messages)
+        for message, length, weight in zip(messages, lengths, weights, strict=True):
+            values, indices = self.read(message, int(length))
+            out[indices] += weight * values.astype(self.dtype)
+
+
+@compressors.register("sparsify")
+class RandomSparsification(_Varying):
+    """Coordinate i is kept with probability p_i, independently of the others.
+
+    `probabilities`: "uniform", p_i = k/d, or "optimal", p_i = min(1, |x_i|/tau) with sum k (Wangni
+    et al. 2018). `scale = "unbiased"` sends x_i/p_i: omega = d/k - 1, uniform with equality for
+    every x, optimal at flat ones, since no p of the same sum has a smaller sum x_i^2/p_i. "biased"
+    sends x_i: alpha = k/d, since optimal p_i grow with |x_i|, so that by Chebyshev's inequality
+    sum p_i x_i^2 >= (k/d)|x|^2; where fewer than k coordinates are not 0, all of them are kept.
+
+    Wire: 4 bytes, and a number and an index of ceil(log2 d) bits for each kept coordinate.
+    """
+
+    random = True
+    examples = (
+        "k=8.0",
+        "k=8.0,probabilities=optimal",
+        "k=8.0,scale=biased",
+        "k=8.0,probabilities=optimal,scale=biased",
+    )
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        k: float,
+        probabilities: Literal["uniform", "optimal"] = "uniform",
+        scale: Literal["unbiased", "biased"] = "unbiased",
+        wire: Wire = "float32",
+    ):
+        super().__init__(block, dtype, wire)
+        if not 0 < k <= self.d:
+            raise OptionError("k", k, f"a number above 0, at most d = {self.d}")
+        self.k, self._optimal, self._unbiased = k, probabilities == "optimal", scale == "unbiased"
+        self.published_bits = k * 8 * self.wire.itemsize
+        if self._unbiased:
+            self.promise_unbiased(self.d / k - 1)
+        else:
+            self.alpha = k / self.d
+
+    def worst_case(self):
+        return np.ones(self.d)
+
+    def expected_error(self, x):
+        p = self._probabilities(x)
+        square = x.astype(np.float64) ** 2
+        if not self._unbiased:
+            return ((1 - p) * square).sum(axis=1)
+        return (square * (1 / np.where(p > 0, p, 1) - 1)).sum(axis=1)
+
+    def _probabilities(self, x):
+        if self._optimal:
+            return sampling_probabilities(np.abs(x), self.k)
+        return np.full(x.shape, self.k / self.d)
+
+    def encode(self, x, messages, generators):
+        for row, draws, message, generator in zip(
+            x, self._draws[: len(x)], messages, generators, strict=True
+        ):
+            generator.random(out=draws, dtype=self.dtype.type)
+            p = self._probabilities(row[np.newaxis])[0] if self._optimal else self.k / self.d
+            indices = np.flatnonzero(draws < p)
+            values = row[indices]
+            if self._unbiased:
+                values = values / (p[indices] if self._optimal else p)
+            self.write(message, values, indices)
+
+
+@compressors.register("bernoulli")
+class Bernoulli(Compressor):
+    """The whole vector with probability p, else nothing but the message's length.
+
+    `scale = "unbiased"` divides by p: omega = 1/p - 1; "contractive" does not: alpha = p; both with
+    equality for every x. Wire: 4 bytes, and d numbers with probability p.
+    """
+
+    variable = random = True
+    examples = ("", "p=0.25,scale=contractive")
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        p: float = 0.1,
+        scale: Literal["unbiased", "contractive"] = "unbiased",
+        wire: Wire = "float32",
+    ):
+        self.d, self.dtype, self.wire = int(np.prod(block)), np.dtype(dtype), np.dtype(wire)
+        if not 0 < p <= 1:
+            raise OptionError("p", p, "a number above 0, at most 1")
+        self.p, self._factor = p, self.dtype.type(1 / p if scale == "unbiased" else 1)
+        self.nbytes = LENGTH.itemsize + self.d * self.wire.itemsize
+        self.published_bits = p * 8 * self.d * self.wire.itemsize
+        if scale == "unbiased":
+            self.promise_unbiased(1 / p - 1)
+        else:
+            self.alpha = p
+
+    def worst_case(self):
+        return np.ones(self.d)
+
+    def encode(self, x, messages, generators):
+        start = LENGTH.itemsize
+        for row, message, generator in zip(x, messages, generators, strict=True):
+            sent = generator.random() < self.p
+            message[:start].view(LENGTH)[0] = self.nbytes if sent else start
+            if sent:
+                message[start:].view(self.wire)[:] = row
+
+    def decode(self, messages, out):
+        start = LENGTH.itemsize
+        lengths = message_lengths(messages)
+        sent = lengths == self.nbytes
+        if not (sent | (lengths == start)).all():
+            raise MessageError(f"{self.name}: {start} or {self.nbytes} bytes; got {lengths}")
+        out[...] = 0
+        for at in np.flatnonzero(sent):
+            out[at] = messages[at, start:].view(self.wire)
+        out *= self._factor
+
+
+@compressors.register("adaptive_random")
+class AdaptiveRandom(Sparsifier):
+    """x_i alone, with probability |x_i| / |x|_1 (Beznosikov et al. 2020).
+
+    E|C(x) - x|^2 = |x|^2 - sum |x_i|^3 / |x|_1: alpha = 1/d, attained at flat vectors. Wire: one
+    number and one index.
+    """
+
+    random = True
+
+    def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, wire: Wire = "float32"):
+        super().__init__(block, 1)
+        self.alpha = 1 / self.d
+        self.travel_as_numbers(dtype, wire)
+
+    def prepare(self, local, total):
+        super().prepare(local, total)
+        self._cumulated = np.empty((local, self.d), self.dtype)
+        self._chosen = np.empty((local, 1), np.int64)
+
+    def worst_choice(self):
+        return np.ones(self.d)
+
+    def expected_error(self, x):
+        if any(inner.omega != 0 for inner in self.inner):
+            return None
+        magnitude = np.abs(x).astype(np.float64)
+        total = magnitude.sum(axis=1)
+        cubes = (magnitude**3).sum(axis=1) / np.where(total > 0, total, 1)
+        return (magnitude**2).sum(axis=1) - cubes
+
+    def select(self, x, generators):
+        n = len(x)
+        cumulated = np.abs(x, out=self._cumulated[:n])
+        cumulated /= np.maximum(cumulated.max(axis=1, keepdims=True), np.finfo(self.dtype).tiny)
+        np.cumsum(cumulated, axis=1, out=cumulated)
+        for row, chosen, generator in zip(cumulated, self._chosen[:n], generators, strict=True):
+            # Above what came before and at most what comes with it: a coordinate that is not 0.
+            chosen[0] = np.searchsorted(row, (1 - generator.random()) * row[-1])
+        return np.minimum(self._chosen[:n], self.d - 1)

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+from harness import assert_mean, compress, decode, encode, make, samples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mpi_lowrank.compressors.base import LENGTH, MessageError
+from mpi_lowrank.compressors.sparsification import sampling_probabilities
+from mpi_lowrank.errors import OptionError
+
+RNG = np.random.default_rng(5)
+X = RNG.standard_normal(40) * 10.0 ** RNG.uniform(-2, 1, 40)
+VARYING = [
+    "sparsify:k=6.0",
+    "sparsify:k=6.0,probabilities=optimal",
+    "sparsify:k=6.0,scale=biased",
+    "bernoulli:p=0.3",
+]
+
+
+def lengths(messages):
+    return messages[:, : LENGTH.itemsize].view(LENGTH)[:, 0].astype(int)
+
+
+class TestProbabilities:
+    @settings(max_examples=200, deadline=None)
+    @given(
+        weights=arrays(np.float64, (2, 9), elements=st.floats(0, 1e3).map(lambda w: round(w, 3))),
+        budget=st.floats(0.5, 9),
+    )
+    def test_are_proportional_up_to_one_and_sum_to_the_budget(self, weights, budget):
+        for w, p in zip(weights, sampling_probabilities(weights, budget), strict=True):
+            assert (p >= 0).all() and (p <= 1).all() and not p[w == 0].any()
+            assert p.sum() == pytest.approx(min(budget, np.count_nonzero(w)), rel=1e-9)
+            inside = (p < 1) & (w > 0)
+            ratios = w[inside] / p[inside]
+            if len(ratios):
+                np.testing.assert_allclose(ratios, ratios[0], rtol=1e-6)
+                assert (w[p == 1] >= ratios[0] * (1 - 1e-6)).all()
+
+    def test_minimise_the_second_moment(self):
+        p = sampling_probabilities(np.abs(X)[np.newaxis], 6.0)[0]
+        best = (X**2 / p).sum()
+        for _ in range(200):
+            other = np.clip(p * RNG.uniform(0.5, 1.5, 40), 0, 1)
+            other *= 6 / other.sum()
+            assert other.max() > 1 or (X**2 / other).sum() >= best * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("spec", ["sparsify:k=6.0", VARYING[1], "bernoulli:p=0.3"])
+def test_the_mean_is_x(spec, dtype):
+    drawn = samples(spec, X, 4000, dtype).astype(float)
+    x = X.astype(dtype).astype(float)
+    for direction in (x, np.sign(x), RNG.choice([-1.0, 1.0], 40)):
+        assert_mean(drawn @ direction, x @ direction)
+
+
+@pytest.mark.parametrize(
+    "spec", [*VARYING[:3], "sparsify:k=6.0,probabilities=optimal,scale=biased"]
+)
+def test_the_error_is_the_closed_form_and_below_the_constant(spec):
+    compressor, drawn = make(spec, 40), samples(spec, X, 4000)
+    expected = compressor.expected_error(X[np.newaxis])[0]
+    assert_mean(((drawn - X) ** 2).sum(axis=1), expected)
+    promise = 1 - compressor.alpha if compressor.omega is None else compressor.omega
+    assert expected <= promise * (X @ X) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("wire", ["float32", "float64"])
+@pytest.mark.parametrize("d", [1, 7, 112, 10**6 + 3])
+def test_a_message_is_its_length_and_a_number_and_an_index_a_kept_coordinate(d, wire):
+    size, k = np.dtype(wire).itemsize, min(d, 5)
+    x = np.random.default_rng(0).standard_normal((2, d))
+    compressor = make(f"sparsify:k={k}.0,wire={wire}", d, local=2)
+    messages = encode(compressor, x)
+    kept = np.count_nonzero(decode(compressor, messages, d), axis=1)
+    bits = (d - 1).bit_length()
+    assert lengths(messages).tolist() == [4 + m * size + -(-m * bits // 8) for m in kept]
+    assert compressor.nbytes == 4 + d * size + -(-d * bits // 8)
+    bernoulli = make(f"bernoulli:wire={wire}", d, local=1)
+    assert bernoulli.nbytes == 4 + d * size
+    drawn = {int(lengths(encode(bernoulli, x[:1], round=t))[0]) for t in range(60)}
+    assert drawn == {4, 4 + d * size}
+
+
+def test_kept_values_are_those_of_x_where_they_are_not_scaled():
+    for spec in (VARYING[2], "sparsify:k=6.0,probabilities=optimal,scale=biased"):
+        out = compress(make(spec + ",wire=float64", 40), np.array([X]))[0]
+        kept = out != 0
+        np.testing.assert_array_equal(out[kept], X[kept])
+
+
+def test_with_optimal_probabilities_few_coordinates_are_all_kept():
+    x = np.zeros((4, 40))
+    x[:, [3, 17, 30]] = [1.0, -2.0, 1e-3]
+    for spec in (VARYING[1], "sparsify:k=6.0,probabilities=optimal,scale=biased"):
+        np.testing.assert_array_equal(compress(make(spec + ",wire=float64", 40), x), x)
+
+
+@pytest.mark.parametrize("spec", VARYING)
+def test_lengths_and_indices_that_no_encoder_writes_raise(spec):
+    compressor = make(spec, 40, local=1)
+    message = encode(compressor, X[np.newaxis], round=1)
+    for length in (0, 3, 5, 8, compressor.nbytes + 1):
+        broken = message.copy()
+        broken[0, :4].view(LENGTH)[0] = length
+        with pytest.raises(MessageError):
+            decode(compressor, broken, 40)
+    if "sparsify" in spec:
+        length = lengths(message)[0]
+        message[0, 4 + 4 * ((8 * (length - 4)) // 38) : length] = 255
+        with pytest.raises(MessageError):
+            decode(compressor, message, 40)
+
+
+def test_one_coordinate_is_drawn_in_proportion_to_its_magnitude():
+    x = np.array([0.0, 1.0, -3.0, 0.0, 4.0])
+    drawn = samples("adaptive_random:wire=float64", x, 4000)
+    assert (np.count_nonzero(drawn, axis=1) == 1).all()
+    for i, p in ((1, 1 / 8), (2, 3 / 8), (4, 1 / 2)):
+        hit = drawn[:, i] != 0
+        assert_mean(hit.astype(float), p)
+        np.testing.assert_array_equal(drawn[hit, i], x[i])
+    compressor = make("adaptive_random", 5)
+    expected = (x**2).sum() - (np.abs(x) ** 3).sum() / np.abs(x).sum()
+    assert compressor.expected_error(x[np.newaxis])[0] == pytest.approx(expected)
+    assert_mean(((drawn - x) ** 2).sum(axis=1), expected)
+    assert compressor.nbytes == 4 + 1 and not samples("adaptive_random", 0 * x, 3).any()
+
+
+@pytest.mark.parametrize(
+    ("spec", "option"),
+    [("sparsify:k=0.0", "k"), ("sparsify:k=29.0", "k"), ("bernoulli:p=0.0", "p")],
+)
+def test_impossible_options_name_themselves(spec, option):
+    with pytest.raises(OptionError) as caught:
+        make(spec)
+    assert caught.value.option == option
