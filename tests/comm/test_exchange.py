@@ -136,3 +136,91 @@ def test_bfloat16_sums_are_rounded_like_bfloat16(comm):
     mean = exchange(x, compressor)[1]
     assert abs(mean[0] - 1 / 3) < 1 / 3 * 2.0**-6
     assert mean[0] * LOCAL * comm.size == float(ml_dtypes.bfloat16(mean[0] * LOCAL * comm.size))
+
+
+VARYING = ["sparsify:k=9.0", "qsgd:levels=3,coding=elias", "bernoulli:p=0.5"]
+
+
+def from_spec(comm, spec):
+    from mpi_lowrank.components import make_operator
+    from mpi_lowrank.config import read_spec
+
+    return make_operator(read_spec(spec), (D,), "float64", LOCAL * comm.size)
+
+
+def in_one_process(comm, spec, x, round):
+    """All workers' messages and what they are decoded to."""
+    from mpi_lowrank.certificate import drive
+
+    compressor = from_spec(comm, spec)
+    compressor.prepare(len(x), len(x))
+    messages = drive.pack(compressor, x, round)
+    return messages, drive.unpack(compressor, messages, D)
+
+
+@pytest.mark.parametrize("topology", ["allgather", "server"])
+@pytest.mark.parametrize("spec", VARYING)
+def test_messages_of_varying_length_cost_their_lengths_and_arrive_whole(comm, spec, topology):
+    exchange, x = make_exchange(comm, topology=topology), everybody(comm)
+    compressor = from_spec(comm, spec)
+    exchange.prepare(compressor)
+    n, mine, sent = len(x), exchange.placement.workers, 0
+    active = np.arange(n) % 3 != 1
+    for exchange.round in range(4):
+        messages, decoded = in_one_process(comm, spec, x, exchange.round)
+        speaking = active if exchange.round == 2 else np.ones(n, bool)
+        silence = {"active": active} if exchange.round == 2 else {}
+        own, mean = exchange(x[mine], compressor, **silence)
+        np.testing.assert_array_equal(own, decoded[mine] * speaking[mine][:, None])
+        expected = (decoded * speaking[:, None]).mean(axis=0)
+        np.testing.assert_allclose(mean, expected, rtol=0, atol=1e-12)
+        sent += int(messages[speaking, :4].view("<u4").sum())
+    rows = exchange.door.ledger.rows()
+    handed = np.array([rows["bytes"][rows["purpose"] == b"uplink"].sum()])
+    total = np.zeros(1, handed.dtype)
+    comm.Allreduce(handed, total)
+    assert total[0] == sent
+    if topology == "allgather" or comm.rank == 0:
+        assert exchange.uplink_bytes == pytest.approx(sent / n)
+
+
+def test_a_broadcast_of_varying_length_costs_its_length(comm):
+    spec = "sparsify:k=9.0"
+    exchange, compressor = make_exchange(comm, topology="server"), from_spec(comm, spec)
+    exchange.prepare_broadcast(compressor)
+    x = np.arange(1.0, D + 1) if comm.rank == 0 else np.full(D, np.nan)
+    decoded = exchange.broadcast(x, compressor)
+    (kept,) = np.nonzero(decoded)
+    np.testing.assert_allclose(decoded[kept], (kept + 1) * D / 9, rtol=1e-6)
+    assert exchange.downlink_bytes == 4 + 4 * len(kept) + -(-6 * len(kept) // 8)
+
+
+@pytest.mark.parametrize("reduction", ["mpi", "ordered"])
+def test_a_maximum_and_integers_are_reduced_exactly(comm, reduction):
+    from mpi_lowrank.certificate import drive
+
+    exchange, x = make_exchange(comm, reduction=reduction), everybody(comm)
+    compressor, alone = (from_spec(comm, "shared_qsgd:levels=5") for _ in range(2))
+    exchange.prepare(compressor)
+    alone.prepare(len(x))
+    mine = exchange.placement.workers
+    for exchange.round in range(3):
+        own, mean = exchange(x[mine], compressor)
+        expected, its_mean, nbytes = drive.reduce(alone, x, exchange.round)
+        np.testing.assert_array_equal(own, expected[mine])
+        np.testing.assert_allclose(mean, its_mean, rtol=1e-14, atol=1e-15)
+    assert exchange.uplink_bytes == 3 * nbytes == 3 * compressor.nbytes
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("spec", ["topk:k=3", "natural", "qsgd:coding=elias", "sketch"])
+def test_what_cannot_be_sent_hangs_nobody_and_is_known_where_it_was(comm, spec, value):
+    exchange, x = make_exchange(comm), everybody(comm)
+    compressor = from_spec(comm, spec)
+    exchange.prepare(compressor)
+    last = comm.rank == comm.size - 1
+    x[-1, 5] = value
+    with np.errstate(over="ignore"):  # as in a run
+        mean = exchange(x[exchange.placement.workers], compressor)[1]
+    assert np.isfinite(mean).all()
+    assert exchange.unsendable == (last or (spec == "sketch" and value == 1e300))
