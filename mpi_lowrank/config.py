@@ -268,6 +268,8 @@ def _check(case: Case, where: str) -> None:
 def _choice(registry: Registry, given: object, key: str) -> Choice:
     if registry is compressors and isinstance(given, dict) and "compose" in given:
         return _composed(given, key)
+    if registry is compressors and isinstance(given, str) and set(given) & set(":+"):
+        return _read(given, key)
     table = {"name": given} if isinstance(given, str) else given
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise _KeyProblem(key, given, 'a name, or a table such as {name = "...", ...}')
@@ -290,23 +292,24 @@ def _composed(table: dict, key: str) -> Choice:
     if len(table) > 1 or not isinstance(stages, list) or len(stages) < 2:
         allowed = 'two stages or more and nothing else: {compose = ["topk:k=8", "natural"]}'
         raise _KeyProblem(key, table, allowed)
-    try:
-        return read_spec("+".join(stages))
-    except UserError as error:
-        raise _KeyProblem(f"{key}.compose", stages, str(error)) from error
+    return _read("+".join(stages), f"{key}.compose")
 
 
 def read_spec(text: str) -> Choice:
     """A compressor in one line: "topk:k=8,wire=float64", "svd:rank=1,shape=7x16+natural"."""
+    try:
+        return _read(text, "compressor")
+    except _KeyProblem as problem:
+        raise UserError(f"{text}: {problem}") from problem
+
+
+def _read(text: str, key: str) -> Choice:
     then = None
     for stage in reversed(text.split("+")):
         name, _, options = stage.partition(":")
         pairs = [pair.partition("=") for pair in options.split(",") if pair]
         table = {option: _read_value(value) for option, _, value in pairs}
-        try:
-            choice = _choice(compressors, {"name": name.strip(), **table}, "compressor")
-        except _KeyProblem as problem:
-            raise UserError(f"{text}: {problem}") from problem
+        choice = _choice(compressors, {"name": name.strip(), **table}, key)
         then = Choice(choice.name, choice.options, then)
     return then
 

@@ -152,8 +152,11 @@ class _Run:
             anything = Constants(1.0, np.ones(case.workers or self.comm.size))
             method.theory_stepsize(anything, compressor, **options)
         downlink = options.get("downlink")
-        if downlink is not None:
-            make_compressor(downlink, case.dtype, blocks, 1)
+        if downlink is None:
+            return
+        if make_compressor(downlink, case.dtype, blocks, 1)[0].shared:
+            allowed = "one that has messages: a server broadcasts, nothing is reduced"
+            raise OptionError("downlink", str(downlink), allowed)
 
     def _dataset(self, case: Case) -> Dataset | None:
         name = case.data.name or problems[case.problem.name].default_data

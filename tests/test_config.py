@@ -44,6 +44,46 @@ def test_a_pair_is_one_shape_and_a_list_of_shapes_a_sweep(load):
     ]
 
 
+COMPOSED = "EF21 topk(k=8)+natural 1x"
+
+
+def test_a_composition_is_one_value_and_a_list_of_them_a_sweep(load):
+    case = '[[cases]]\nmethod = "EF21"\ncompressor = %s'
+    one = load(case % '{compose = ["topk:k=8", "natural"]}')
+    assert labels(one) == [COMPOSED]
+    choice = one.cases[0].compressor
+    assert (choice.name, choice.options, choice.then.name) == ("topk", {"k": 8}, "natural")
+    swept = load(
+        case % '{compose = [["topk:k=8", "natural"], ["svd:rank=1,shape=7x16", "ternary"]]}'
+    )
+    assert labels(swept) == [COMPOSED, "EF21 svd(rank=1,shape=7x16)+ternary 1x"]
+
+
+def test_a_compressor_may_be_written_in_one_line(load):
+    case = '[[cases]]\nmethod = "EF21"\ncompressor = %s'
+    assert labels(load(case % '["topk:k=8+natural", "natural"]')) == [COMPOSED, "EF21 natural 1x"]
+    three = config.read_spec("topk:k=20 + randk:k=5,scale=unbiased + natural")
+    assert str(three) == "topk(k=20)+randk(k=5,scale=unbiased)+natural"
+
+
+@pytest.mark.parametrize(
+    ("compressor", "words"),
+    [
+        ('{compose = ["topk:k=8"]}', ["cases[0].compressor", "two stages or more"]),
+        ('{compose = ["topk:k=8", "natural"], k = 2}', ["two stages or more"]),
+        ('{compose = ["topk:k=8", "nature"]}', ["cases[0].compressor.compose = nature", "natural"]),
+        ('{compose = ["topk", "natural"]}', ["cases[0].compressor.compose.k", "an integer"]),
+        ('"topk:k=two"', ["cases[0].compressor.k = two", "an integer"]),
+        ('"topk:size=2"', ["cases[0].compressor.size = 2", "k"]),
+    ],
+)
+def test_a_mistake_in_a_composition_names_its_stage(load, compressor, words):
+    with pytest.raises(UserError) as caught:
+        load(f'[[cases]]\nmethod = "EF21"\ncompressor = {compressor}')
+    for word in words:
+        assert word in str(caught.value), str(caught.value)
+
+
 def test_a_case_s_stepsize_replaces_the_shared_multiple(load):
     experiment = load('multiple = 4\n[[cases]]\nmethod = "GD"\nstepsize = 0.5')
     assert (experiment.cases[0].stepsize, experiment.cases[0].multiple) == (0.5, None)
