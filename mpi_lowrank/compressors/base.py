@@ -146,7 +146,14 @@ class Compressor(Operator):
 
 def finite(x: np.ndarray) -> bool:
     """Whether every number of x is finite; one pass unless a sum overflows."""
-    return bool(np.isfinite(np.add.reduce(x, axis=None)) or np.isfinite(x).all())
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isfinite(np.add.reduce(x, axis=None)) or np.isfinite(x).all())
+
+
+def refuse(name: str, numbers: np.ndarray) -> None:
+    """Raise MessageError for numbers out of a message that are not finite: none are ever sent."""
+    if not finite(numbers):
+        raise MessageError(f"{name}: a number in the message is not finite")
 
 
 def message_lengths(messages: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, SharedCompressor, fields
+from mpi_lowrank.compressors.base import Compressor, SharedCompressor, fields, refuse
 from mpi_lowrank.compressors.wires import AnyWire, wire_dtype
 
 
@@ -29,6 +29,7 @@ class Identity(Compressor):
 
     def decode(self, messages, out):
         out[...] = fields(messages, self._layout)["numbers"]
+        refuse(self.name, out)
 
     def decode_sum(self, messages, weights, out):
         out[:] = 0
@@ -37,6 +38,7 @@ class Identity(Compressor):
             self._row[...] = message
             self._row *= weight
             out += self._row
+        refuse(self.name, out)
 
 
 @compressors.register("dense")

@@ -111,7 +111,7 @@ class PowerSGD(SharedFactors):
         self.basis, self.refresh = basis, refresh
         self.fresh = {"warm": fresh_columns, "fresh": rank, "svd": 0}[basis]
         self.alpha = self.fresh / self.q if self.fresh else None
-        self.nbytes = self.wire.itemsize * (rank * (self.m + self.c))
+        self.nbytes = self.wire.itemsize * rank * (self.m + self.c)
         self.published_bits = 8 * self.nbytes
 
     def prepare(self, local):
@@ -180,7 +180,7 @@ class Alternating(SharedFactors):
         _check_fresh(fresh_columns, rank)
         self.fresh = fresh_columns
         self.alpha = fresh_columns / max(self.m, self.c) if fresh_columns else None
-        self.nbytes = self.wire.itemsize * (rank * (self.m + self.c) // 2)
+        self.nbytes = self.wire.itemsize * rank * (self.m + self.c) // 2
         self.published_bits = 8 * self.nbytes
 
     def prepare(self, local):
@@ -240,7 +240,7 @@ class Sketch(SharedFactors):
             self.promise_unbiased(self.zeta - 1)
         else:
             self.alpha, self._scale = 1 / self.zeta, 1 / self.zeta
-        self.nbytes = self.wire.itemsize * (rank * self.m)
+        self.nbytes = self.wire.itemsize * rank * self.m
         self.published_bits = 8 * self.nbytes
 
     def reduce(self, x, own, mean, generator, generators):
