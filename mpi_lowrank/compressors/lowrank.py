@@ -1,6 +1,5 @@
-"""Compressors that send a matrix as two factors: truncated and randomized SVD."""
+"""What compressors of matrices share; truncated and randomized SVD, Gaussian range finding."""
 
-from abc import abstractmethod
 from math import isqrt
 from typing import Literal
 
@@ -36,39 +35,77 @@ def matrix_shape(block: tuple[int, ...], shape: Shape) -> tuple[int, int]:
     return rows, -(-d // rows)
 
 
-class Factors(Carrier):
-    """A message holds the r columns of P (m x r) and the r rows of Q (r x c); it stands for P Q.
+class Matrices(Carrier):
+    """A vector seen as an m x c matrix X, of which a message holds r directions of q = min(m, c).
 
-    Zeros that padded the matrix are cut off again. Wire: r (m + c) numbers. The mean of n messages
-    is one product with the factors side by side. Subclasses choose P and Q.
+    Zeros that padded the matrix are cut off again. Subclasses choose what is sent of X.
     """
 
     per_block = True
 
-    def __init__(self, block: tuple[int, ...], rank: int, shape: Shape):
+    def __init__(self, block: tuple[int, ...], rank: int, shape: Shape, option: str = "rank"):
         self.m, self.c = matrix_shape(block, shape)
         self.d, self.rank, self.q = int(np.prod(block)), rank, min(self.m, self.c)
         self.padded = self.m * self.c > self.d
         if not 1 <= rank <= self.q:
-            raise OptionError("rank", rank, f"an integer from 1 to min(m, c) = {self.q}")
-        self.groups = ((self.m, rank), (self.c, rank))
+            raise OptionError(option, rank, f"an integer from 1 to min(m, c) = {self.q}")
 
     def prepare(self, local, total):
         super().prepare(local, total)
-        m, c = self.m, self.c
         if self.padded:
-            self._padded = np.zeros((local, m, c), self.dtype)
-            self._decoded = np.empty((total, m, c), self.dtype)
-        self._mean = np.empty((m, c), self.dtype)
-
-    @abstractmethod
-    def factor(self, matrices: np.ndarray, generators) -> tuple[np.ndarray, np.ndarray]:
-        """P (workers, m, r) and Q (workers, r, c) for the matrices (workers, m, c)."""
+            self._padded = np.zeros((local, self.m, self.c), self.dtype)
+            self._decoded = np.empty((total, self.m, self.c), self.dtype)
 
     def worst_choice(self):
         """A flat spectrum: no matrix of rank r is nearer than 1 - r/q (theory of truncation)."""
         flat = np.eye(self.m, self.c).reshape(-1)
         return None if self.padded else flat
+
+    def expected_error(self, x):
+        """`spectral_error`, as long as no zeros pad X and the numbers travel as they are."""
+        if self.padded or any(inner.omega != 0 for inner in self.inner):
+            return None
+        matrices = np.asarray(x, np.float64).reshape(-1, self.m, self.c)
+        return self.spectral_error(np.linalg.svd(matrices, compute_uv=False))
+
+    def spectral_error(self, values: np.ndarray) -> np.ndarray | None:
+        """E|C(X) - X|^2 for singular values (workers, q), where they alone tell it."""
+        return None
+
+    def _matrices(self, x):
+        if not self.padded:
+            return x.reshape(-1, self.m, self.c)
+        self._padded[: len(x)].reshape(len(x), -1)[:, : self.d] = x
+        return self._padded[: len(x)]
+
+    def _decoded_in(self, out):
+        """Where to write the matrices that stand for the rows of `out`; then comes `_cut`."""
+        return self._decoded[: len(out)] if self.padded else out.reshape(-1, self.m, self.c)
+
+    def _cut(self, out):
+        """Write the decoded matrices, less what padded them, into the rows of `out`."""
+        if self.padded:
+            out[...] = self._decoded[: len(out)].reshape(len(out), -1)[:, : self.d]
+
+
+class Factors(Matrices):
+    """A message holds the r columns of P (m x r) and the r rows of Q (r x c); it stands for P Q.
+
+    Wire: r (m + c) numbers. The mean of n messages is one product with the factors side by side.
+    Subclasses choose P and Q.
+    """
+
+    def __init__(self, block: tuple[int, ...], rank: int, shape: Shape, option: str = "rank"):
+        super().__init__(block, rank, shape, option)
+        self.groups = ((self.m, rank), (self.c, rank))
+
+    def prepare(self, local, total):
+        super().prepare(local, total)
+        self._mean = np.empty((self.m, self.c), self.dtype)
+
+    def factor(self, matrices: np.ndarray, generators) -> tuple[np.ndarray, np.ndarray]:
+        """P (workers, m, r) and Q (workers, r, c) for the matrices (workers, m, c)."""
+        raise NotImplementedError
 
     def choose(self, x, side, numbers, generators):
         left, right = self._factors_in(numbers)
@@ -81,20 +118,10 @@ class Factors(Carrier):
         left = numbers[:, :columns].reshape(n, self.rank, self.m)
         return left, numbers[:, columns:].reshape(n, self.rank, self.c)
 
-    def _matrices(self, x):
-        if not self.padded:
-            return x.reshape(-1, self.m, self.c)
-        self._padded[: len(x)].reshape(len(x), -1)[:, : self.d] = x
-        return self._padded[: len(x)]
-
     def restore(self, side, numbers, out):
         left, right = self._factors_in(numbers)
-        n, transposed = len(out), left.transpose(0, 2, 1)
-        if not self.padded:
-            np.matmul(transposed, right, out=out.reshape(n, self.m, self.c))
-            return
-        decoded = np.matmul(transposed, right, out=self._decoded[:n])
-        out[...] = decoded.reshape(n, -1)[:, : self.d]
+        np.matmul(left.transpose(0, 2, 1), right, out=self._decoded_in(out))
+        self._cut(out)
 
     def restore_sum(self, side, numbers, weights, out):
         left, right = self._factors_in(numbers)
@@ -125,18 +152,62 @@ class TruncatedSVD(Factors):
         r = self.rank
         return u[:, :, :r], s[:, :r, np.newaxis] * vt[:, :r]
 
+    def spectral_error(self, values):
+        return (values[:, self.rank :] ** 2).sum(axis=1)
 
-@compressors.register("rsvd")
-class RandomizedSVD(Factors):
-    """Randomized SVD, truncated to rank r (Halko, Martinsson, Tropp 2011, sections 4 and 5).
 
-    `oversampling`: columns beyond r in the Gaussian test matrix; more => closer to the best rank r.
+class RandomRange(Factors):
+    """Q Q^T X with Q = orth(X Omega), Omega c x l Gaussian: the range finder and what follows it.
+
     `power_iterations`: each one multiplies by X X^T, orthonormalised at each half step, without
     which singular values below the square root of the machine's precision are lost.
-    alpha = r / min(m, c) in expectation; the error never exceeds |X|.
     """
 
     random = True
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        rank: int,
+        columns: int,
+        power_iterations: int,
+        shape: Shape,
+        option: str = "rank",
+    ):
+        super().__init__(block, rank, shape, option)
+        if power_iterations < 0:
+            raise OptionError("power_iterations", power_iterations, "an integer from 0")
+        self.columns = min(columns, self.q)
+        self.power_iterations = power_iterations
+
+    def prepare(self, local, total):
+        super().prepare(local, total)
+        m, c, columns = self.m, self.c, self.columns
+        self._test = np.empty((local, c, columns), self.dtype)
+        self._range = np.empty((local, m, columns), self.dtype)
+        self._rows = np.empty((local, columns, c), self.dtype)
+
+    def project(self, matrices, generators):
+        """Q (workers, m, l), its columns orthonormal, and Q^T X (workers, l, c)."""
+        n = len(matrices)
+        for test, generator in zip(self._test[:n], generators, strict=True):
+            generator.standard_normal(out=test, dtype=self.dtype.type)
+        basis = np.linalg.qr(np.matmul(matrices, self._test[:n], out=self._range[:n])).Q
+        transposed = matrices.transpose(0, 2, 1)
+        for _ in range(self.power_iterations):
+            corange = np.linalg.qr(np.matmul(transposed, basis, out=self._test[:n])).Q
+            basis = np.linalg.qr(np.matmul(matrices, corange, out=self._range[:n])).Q
+        return basis, np.matmul(basis.transpose(0, 2, 1), matrices, out=self._rows[:n])
+
+
+@compressors.register("rsvd")
+class RandomizedSVD(RandomRange):
+    """Randomized SVD, truncated to rank r (Halko, Martinsson, Tropp 2011, sections 4 and 5).
+
+    `oversampling`: columns beyond r in the Gaussian test matrix; more => closer to the best rank r.
+    `power_iterations`: see RandomRange.
+    alpha = r / min(m, c) in expectation; the error never exceeds |X|.
+    """
 
     def __init__(
         self,
@@ -149,36 +220,18 @@ class RandomizedSVD(Factors):
         shape: Shape = "auto",
         wire: Wire = "float32",
     ):
-        super().__init__(block, rank, shape)
-        for option, value in (
-            ("oversampling", oversampling),
-            ("power_iterations", power_iterations),
-        ):
-            if value < 0:
-                raise OptionError(option, value, "an integer from 0")
-        self.columns = min(rank + oversampling, self.m, self.c)
-        self.power_iterations = power_iterations
+        if oversampling < 0:
+            raise OptionError("oversampling", oversampling, "an integer from 0")
+        super().__init__(block, rank, rank + oversampling, power_iterations, shape)
         self.alpha = rank / self.q
         self.travel_as_numbers(dtype, wire)
 
     def prepare(self, local, total):
         super().prepare(local, total)
-        m, c, columns = self.m, self.c, self.columns
-        self._test = np.empty((local, c, columns), self.dtype)
-        self._range = np.empty((local, m, columns), self.dtype)
-        self._rows = np.empty((local, columns, c), self.dtype)
-        self._rotated = np.empty((local, m, self.rank), self.dtype)
+        self._rotated = np.empty((local, self.m, self.rank), self.dtype)
 
     def factor(self, matrices, generators):
-        n = len(matrices)
-        for test, generator in zip(self._test[:n], generators, strict=True):
-            generator.standard_normal(out=test, dtype=self.dtype.type)
-        basis = np.linalg.qr(np.matmul(matrices, self._test[:n], out=self._range[:n])).Q
-        transposed = matrices.transpose(0, 2, 1)
-        for _ in range(self.power_iterations):
-            corange = np.linalg.qr(np.matmul(transposed, basis, out=self._test[:n])).Q
-            basis = np.linalg.qr(np.matmul(matrices, corange, out=self._range[:n])).Q
-        rows = np.matmul(basis.transpose(0, 2, 1), matrices, out=self._rows[:n])
+        basis, rows = self.project(matrices, generators)
         u, s, vt = np.linalg.svd(rows, full_matrices=False)
-        left = np.matmul(basis, u[:, :, : self.rank], out=self._rotated[:n])
+        left = np.matmul(basis, u[:, :, : self.rank], out=self._rotated[: len(matrices)])
         return left, s[:, : self.rank, np.newaxis] * vt[:, : self.rank]

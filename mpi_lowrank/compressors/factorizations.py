@@ -1,0 +1,488 @@
+"""Factorisations of a worker's matrix: range finder, pivoted QR, sampled and adaptive spectra."""
+
+from math import ceil
+from typing import Literal
+
+import numpy as np
+
+from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors.base import LENGTH, Carrier, MessageError, Wire, message_lengths
+from mpi_lowrank.compressors.bits import BitFields, bits_for
+from mpi_lowrank.compressors.lowrank import Factors, Matrices, RandomRange, Shape, matrix_shape
+from mpi_lowrank.errors import OptionError
+
+
+@compressors.register("rangefinder")
+class RangeFinder(RandomRange):
+    """Q Q^T X with all l = `columns` columns of the range finder, nothing truncated.
+
+    alpha = l / min(m, c) in expectation, attained at flat spectra: E Q Q^T, seen in the left
+    singular basis, is a diagonal of trace l that does not fall where singular values do not, so
+    that it keeps l / min(m, c) of |X|^2 or more (Chebyshev's sum inequality). The error never
+    exceeds |X|. Halko, Martinsson, Tropp 2011, section 4. Wire: l (m + c) numbers.
+    """
+
+    examples = ("columns=2", "columns=2,power_iterations=1", "columns=3,shape=7x16+natural")
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        columns: int = 1,
+        power_iterations: int = 0,
+        shape: Shape = "auto",
+        wire: Wire = "float32",
+    ):
+        super().__init__(block, columns, columns, power_iterations, shape, "columns")
+        self.alpha = columns / self.q
+        self.travel_as_numbers(dtype, wire)
+
+    def factor(self, matrices, generators):
+        return self.project(matrices, generators)
+
+
+class PivotedColumns:
+    """Greedy pivoted Gram-Schmidt on the shorter side of m x c matrices: rows if m < c.
+
+    Of the q = min(m, c) columns (or rows), r times the one of largest residual is made orthogonal
+    once more to those before, normalised, and taken out of all. One down at round-off counts as 0.
+    The largest residual holds 1/(q - k) of what k steps have left or more, so that r of them leave
+    the product of 1 - 1/(q - k), (q - r)/q, at most.
+    """
+
+    def __init__(self, m: int, c: int, rank: int, dtype: np.dtype):
+        self.by_rows, self.rank, self.dtype = m < c, rank, dtype
+        self.q, self.length = min(m, c), max(m, c)
+        self._least = self.length * float(np.finfo(dtype).eps)
+
+    def prepare(self, rows: int) -> None:
+        """Allocate for up to `rows` matrices a call."""
+        q, length = self.q, self.length
+        self._residual = np.empty((rows, q, length), self.dtype)
+        self._projection = np.empty((rows, q, length), self.dtype)
+        self._basis = np.empty((rows, self.rank, length), self.dtype)
+        self._pivots = np.empty((rows, self.rank), np.intp)
+        self._taken = np.empty((rows, q), bool)
+
+    def vectors(self, matrices: np.ndarray) -> np.ndarray:
+        """The q columns, or rows, (workers, q, length), a view."""
+        return matrices if self.by_rows else matrices.transpose(0, 2, 1)
+
+    def __call__(self, matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The r directions (workers, r, length), zero beyond the rank, and which ones they are of,
+        (workers, r), all different."""
+        n = len(matrices)
+        residual, basis, pivots = self._residual[:n], self._basis[:n], self._pivots[:n]
+        taken, each = self._taken[:n], np.arange(n)
+        largest = np.maximum(matrices.max(axis=(1, 2)), -matrices.min(axis=(1, 2)))
+        largest[largest == 0] = 1
+        np.divide(self.vectors(matrices), largest[:, np.newaxis, np.newaxis], out=residual)
+        taken[...] = False
+        for k in range(self.rank):
+            squares = np.einsum("wij,wij->wi", residual, residual)
+            squares[taken] = -1
+            pivots[:, k] = squares.argmax(axis=1)
+            found = residual[each, pivots[:, k]]
+            again = np.matmul(basis[:, :k], found[:, :, np.newaxis])
+            found -= np.matmul(again.transpose(0, 2, 1), basis[:, :k])[:, 0]
+            lengths = np.sqrt(np.einsum("wj,wj->w", found, found))
+            if k == 0:
+                least = self._least * lengths
+            absent = lengths <= least
+            found /= np.where(absent, 1, lengths)[:, np.newaxis]
+            found[absent] = 0
+            basis[:, k] = found
+            taken[each, pivots[:, k]] = True
+            along = np.matmul(residual, found[:, :, np.newaxis])
+            residual -= np.matmul(along, found[:, np.newaxis], out=self._projection[:n])
+            residual[each, pivots[:, k]] = 0
+        return basis, pivots
+
+
+@compressors.register("pivoted_qr")
+class PivotedQR(Factors):
+    """The projection on r columns (rows, if m < c) that column-pivoted QR chooses: Q_r Q_r^T X.
+
+    alpha = r / min(m, c), attained at flat spectra (see PivotedColumns); by the longer side it
+    would be r / max(m, c), which one heavy column orthogonal to c - 1 light ones attains.
+    Wire: r (m + c) numbers, zeros beyond the rank. Businger, Golub 1965.
+    """
+
+    examples = ("rank=2", "rank=3,shape=16x7+natural")
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        rank: int = 1,
+        shape: Shape = "auto",
+        wire: Wire = "float32",
+    ):
+        super().__init__(block, rank, shape)
+        self.alpha = rank / self.q
+        self._columns = PivotedColumns(self.m, self.c, rank, np.dtype(dtype))
+        self.travel_as_numbers(dtype, wire)
+
+    def prepare(self, local, total):
+        super().prepare(local, total)
+        self._columns.prepare(local)
+
+    def factor(self, matrices, generators):
+        basis, _ = self._columns(matrices)
+        transposed = basis.transpose(0, 2, 1)
+        if self._columns.by_rows:
+            return np.matmul(matrices, transposed), basis
+        return transposed, np.matmul(basis, matrices)
+
+
+@compressors.register("interpolative")
+class Interpolative(Matrices):
+    """r columns of X itself (rows, if m < c) and what the others are of them: X_J [I, T].
+
+    J are the pivots of `pivoted_qr`, T = X_J^+ X_rest, so that X_J T is the same projection with
+    the same error: alpha = r / min(m, c), attained at flat spectra. Columns beyond the rank have
+    coefficients of zero. Chosen columns may be nearly parallel, so that independent errors of
+    the factors would not multiply: nothing lossy is composed with it.
+
+    Wire, with q = min(m, c) and l = max(m, c): r indices of ceil(log2 q) bits, increasing, in
+    ceil(r ceil(log2 q) / 8) bytes; r l + r (q - r) numbers. Cheng, Gimbutas, Martinsson, Rokhlin
+    2005.
+    """
+
+    projects = False
+    examples = ("rank=2", "rank=3,shape=16x7", "rank=2+identity:wire=float64")
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        rank: int = 1,
+        shape: Shape = "auto",
+        wire: Wire = "float32",
+    ):
+        super().__init__(block, rank, shape)
+        self.alpha = rank / self.q
+        self._columns = PivotedColumns(self.m, self.c, rank, np.dtype(dtype))
+        self._indices = BitFields(rank, bits_for(self.q))
+        self.side_nbytes = self._indices.nbytes
+        self.groups = ((self._columns.length, rank), (self.q - rank, rank))[: 1 + (rank < self.q)]
+        self.travel_as_numbers(dtype, wire)
+
+    def prepare(self, local, total):
+        super().prepare(local, total)
+        self._columns.prepare(local)
+        self._indices.prepare(total)
+        self._sent = np.empty((total, self.rank), self._indices.dtype)
+        self._others = np.empty((total, self.q), bool)
+        self._all = np.empty((total, self.q, self.rank), self.dtype)
+
+    def choose(self, x, side, numbers, generators):
+        matrices, sent = self._matrices(x), self._sent[: len(x)]
+        basis, pivots = self._columns(matrices)
+        vectors = self._columns.vectors(matrices)
+        order = np.argsort(pivots, axis=1)
+        chosen = np.take_along_axis(pivots, order, axis=1)
+        sent[...] = chosen
+        self._indices.pack(sent, side)
+        columns, coefficients = self._parts_in(numbers)
+        columns[...] = vectors[np.arange(len(x))[:, np.newaxis], chosen]
+        solved = self._solve(basis, vectors, pivots, self._rest(chosen))
+        coefficients[...] = np.take_along_axis(solved, order[:, :, np.newaxis], axis=1)
+
+    def _solve(self, basis, vectors, pivots, rest):
+        """T, its rows in the order of the pivots; one without a direction of its own has zeros."""
+        within = np.matmul(basis, vectors.transpose(0, 2, 1))
+        system = np.triu(np.take_along_axis(within, pivots[:, np.newaxis], axis=2))
+        np.einsum("wkk->wk", system)[~basis.any(axis=2)] = 1
+        return np.linalg.solve(system, np.take_along_axis(within, rest[:, np.newaxis], axis=2))
+
+    def _parts_in(self, numbers):
+        """The columns X_J (workers, r, l) and T (workers, r, q - r), views."""
+        n, held = len(numbers), self.rank * self._columns.length
+        columns = numbers[:, :held].reshape(n, self.rank, -1)
+        return columns, numbers[:, held:].reshape(n, self.rank, self.q - self.rank)
+
+    def _rest(self, chosen):
+        """The columns that are not chosen, (workers, q - r), increasing."""
+        others = self._others[: len(chosen)]
+        others[...] = True
+        np.put_along_axis(others, chosen, False, axis=1)
+        return np.nonzero(others)[1].reshape(len(chosen), self.q - self.rank)
+
+    def restore(self, side, numbers, out):
+        columns, coefficients = self._parts_in(numbers)
+        chosen, each = self._chosen_in(side), np.arange(len(out))[:, np.newaxis]
+        combined = self._all[: len(out)]  # the transpose of [I, T], its columns in X's order
+        combined[...] = 0
+        combined[each, chosen, np.arange(self.rank)] = 1
+        combined[each, self._rest(chosen)] = coefficients.transpose(0, 2, 1)
+        factors = combined, columns
+        if not self._columns.by_rows:
+            factors = columns.transpose(0, 2, 1), combined.transpose(0, 2, 1)
+        np.matmul(*factors, out=self._decoded_in(out))
+        self._cut(out)
+
+    def _chosen_in(self, side):
+        n = len(side)
+        self._indices.unpack(side, self._sent[:n])
+        chosen = self._sent[:n].astype(np.intp)
+        if n and (chosen[:, -1].max() >= self.q or not (np.diff(chosen, axis=1) > 0).all()):
+            raise MessageError(
+                f"{self.name}: indices are below q = {self.q} and increase; these do not"
+            )
+        return chosen
+
+
+@compressors.register("spectral")
+class SpectralSampling(Factors):
+    """s = `budget` singular triples drawn with probabilities p_i, each divided by its own.
+
+    p_i = min(1, sigma_i / tau), sum p_i = s, which minimise E|C|^2 = sum sigma_i^2 / p_i (ATOMO,
+    Wang et al. 2018); drawn systematically, so that exactly s are. With q = min(m, c):
+    `scale = "unbiased"` has omega = q/s - 1, that of p_i = s/q, attained at flat spectra;
+    "contractive" is s/q of that: alpha = s/q. Wire: s (m + c) numbers, zeros beyond the rank.
+    """
+
+    random = True
+    examples = (
+        "budget=2",
+        "budget=4,shape=7x16+natural",
+        "budget=2,scale=contractive",
+        "budget=2,scale=contractive,shape=7x16+natural",
+    )
+    # 1 / zeta of an unbiased C is no projection, but composes like one: for every contractive C_1,
+    # E|C_2 C_1 / zeta_2 - x|^2 <= (E|C_1 - x|^2 - |x|^2) / zeta_2 + |x|^2.
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        budget: int = 1,
+        scale: Literal["unbiased", "contractive"] = "unbiased",
+        shape: Shape = "auto",
+        wire: Wire = "float32",
+    ):
+        super().__init__(block, budget, shape, "budget")
+        self.budget, self.scale = budget, 1.0
+        if scale == "unbiased":
+            self.promise_unbiased(self.q / budget - 1)
+        else:
+            self.alpha = self.scale = budget / self.q
+        self.travel_as_numbers(dtype, wire)
+
+    def spectral_error(self, values):
+        scaled = self.scale * np.maximum(values, threshold(values, self.budget)[0])
+        # E|C|^2 - 2 E<C, X> + |X|^2, with <C, X> = scale |X|^2 on average.
+        return (values * (self.scale * scaled + (1 - 2 * self.scale) * values)).sum(axis=1)
+
+    def factor(self, matrices, generators):
+        u, s, vt = np.linalg.svd(matrices, full_matrices=False)
+        values = s.astype(np.float64)
+        tau, certain = threshold(values, self.budget)
+        points = np.array([generator.random() for generator in generators])
+        drawn = systematic(values, certain, self.budget, points)
+        found = np.take_along_axis(values, drawn, axis=1)
+        scaled = np.where(found > 0, self.scale * np.maximum(found, tau), 0).astype(self.dtype)
+        left = np.take_along_axis(u, drawn[:, np.newaxis], axis=2) * (scaled > 0)[:, np.newaxis]
+        right = np.take_along_axis(vt, drawn[:, :, np.newaxis], axis=1)
+        return left, scaled[:, :, np.newaxis] * right
+
+
+def _tails(values):
+    """The sums of values i, i + 1, ..., q - 1 for i = 0, ..., q, (workers, q + 1)."""
+    tails = np.zeros((len(values), values.shape[1] + 1))
+    np.cumsum(values[:, ::-1], axis=1, out=tails[:, -2::-1])
+    return tails
+
+
+def threshold(values: np.ndarray, budget: int) -> tuple[np.ndarray, np.ndarray]:
+    """tau (workers, 1) with sum_i min(1, values_i / tau) = budget; how many reach 1, (workers,).
+
+    The values (workers, q) fall along a row. Those above their share of the budget get 1, the
+    others share what is left of it, until none is above; all get theirs at once here. Where
+    `budget` values or fewer are positive tau is 0.
+    """
+    tails = _tails(values)[:, :budget]
+    left = budget - np.arange(budget)
+    certain = np.argmax(left * values[:, :budget] <= tails, axis=1)
+    rows = np.arange(len(values))
+    return (tails[rows, certain] / left[certain])[:, np.newaxis], certain
+
+
+def systematic(
+    values: np.ndarray, certain: np.ndarray, budget: int, points: np.ndarray
+) -> np.ndarray:
+    """The `budget` different values drawn in each row, (workers, budget), increasing.
+
+    The first `certain` ones are; intervals as long as the probabilities of the others lie one
+    behind the other, and points at distance 1 from each other, the first one in [0, 1), draw the
+    intervals they are in. No round-off makes two of them draw one value, or one of them none.
+    """
+    q, ticks = values.shape[1], np.arange(budget + 1)
+    order = ticks[:-1]
+    tails, drawn = _tails(values), np.empty((len(values), budget), np.intp)
+    for row, tail, sure, point in zip(drawn, tails, certain, points, strict=True):
+        rest = tail[sure] if tail[sure] > 0 else 1
+        ends = (budget - sure) * (1 - tail[sure + 1 :] / rest)
+        below = np.nextafter(ticks[1 : budget - sure + 1], 0)
+        steps = np.minimum(point + ticks[: budget - sure], below)
+        row[:sure] = order[:sure]
+        row[sure:] = sure + np.searchsorted(ends, steps, side="right")
+    drawn[...] = np.maximum.accumulate(drawn - order, axis=1) + order
+    return np.minimum(drawn, order + q - budget, out=drawn)
+
+
+@compressors.register("adaptive")
+class AdaptiveSVD(Factors):
+    """The truncated SVD of the least rank r that leaves epsilon |X|^2 or less.
+
+    alpha = max(1 - epsilon, 1/q), q = min(m, c), attained where the first singular value leaves
+    epsilon |X|^2 to the others; r <= ceil((1 - epsilon) q), and 0 for X = 0.
+
+    Wire: 4 bytes for the length of the message, r (m + c) numbers. Where these would not be fewer
+    than the m c of X, X itself is sent instead: its q rows (columns, if c < m), each one as the
+    composition says, like the other vectors. So the length tells r: it is that of q rows or
+    columns if X is whole, and less if it is factors.
+    """
+
+    variable = True
+    side_nbytes = LENGTH.itemsize
+    examples = ("epsilon=0.3", "epsilon=0.01", "epsilon=0.5,shape=7x16+natural")
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        epsilon: float = 0.1,
+        shape: Shape = "auto",
+        wire: Wire = "float32",
+    ):
+        if not 0 < epsilon < 1:
+            raise OptionError("epsilon", epsilon, "a number between 0 and 1")
+        super().__init__(block, min(matrix_shape(block, shape)), shape)
+        self.epsilon = epsilon
+        self.highest = max(ceil((1 - epsilon) * self.q - 1e-9), 1)
+        self.alpha = max(1 - epsilon, 1 / self.q)
+        self.travel_as_numbers(dtype, wire)
+
+    def carry(self, make):
+        super().carry(make)
+        longer = self.inner[self.c >= self.m]
+        self._pair, self._whole = sum(part.nbytes for part in self.inner), self.q * longer.nbytes
+        self.nbytes = self.side_nbytes + min(self.highest * self._pair, self._whole)
+        pair = sum(part.published_bits for part in self.inner)
+        self.published_bits = min(self.highest * pair, self.q * longer.published_bits)
+
+    def worst_choice(self):
+        if self.padded or self._pair >= self._whole:
+            return None
+        values = np.ones(self.q)
+        if self.epsilon <= 1 - 1 / self.q:
+            left = self.epsilon * (1 - 1e-6)
+            values[0], values[1:] = 1 - left, left / (self.q - 1)
+        x = np.eye(self.m, self.c)
+        np.fill_diagonal(x, np.sqrt(values))
+        return x.reshape(-1)
+
+    def spectral_error(self, values):
+        ranks = self._ranks(values)
+        squares = _tails(values**2)[np.arange(len(values)), ranks]
+        return np.where(self._bodies(ranks) == self._whole, 0, squares)
+
+    def _ranks(self, values):
+        """The least r of each row of singular values, (workers,)."""
+        largest = values[:, :1]
+        relative = values / np.where(largest > 0, largest, 1)
+        tails = _tails(relative.astype(np.float64) ** 2)
+        return np.minimum(np.argmax(tails <= self.epsilon * tails[:, :1], axis=1), self.highest)
+
+    def _bodies(self, ranks):
+        """The bytes behind the length."""
+        return np.minimum(ranks * self._pair, self._whole)
+
+    def _counts(self, side):
+        """How many vectors of either group the messages hold, (workers, 2)."""
+        bodies = side.view(LENGTH)[:, 0].astype(np.intp) - self.side_nbytes
+        whole = bodies == self._whole
+        possible = (bodies >= 0) & (bodies <= self.nbytes - self.side_nbytes)
+        if not (possible & (whole | (bodies % self._pair == 0))).all():
+            raise MessageError(f"{self.name}: no matrix has a message of such a length")
+        counts = np.repeat(bodies[:, np.newaxis] // self._pair, 2, axis=1)
+        counts[whole] = (0, self.q) if self.c >= self.m else (self.q, 0)
+        return counts
+
+    def choose(self, x, side, numbers, generators):
+        matrices = self._matrices(x)
+        left, right = self._factors_in(numbers)
+        u, s, vt = np.linalg.svd(matrices, full_matrices=False)
+        bodies = self._bodies(self._ranks(s))
+        side.view(LENGTH)[:, 0] = bodies + self.side_nbytes
+        left[...] = u.transpose(0, 2, 1)
+        np.multiply(s[:, :, np.newaxis], vt, out=right)
+        whole = bodies == self._whole
+        if self.c >= self.m:
+            right[whole] = matrices[whole]
+        else:
+            left[whole] = matrices[whole].transpose(0, 2, 1)
+
+    def restore(self, side, numbers, out):
+        left, right = self._factors_in(numbers)
+        counts, decoded = self._counts(side), self._decoded_in(out)
+        for p, q, (columns, rows), matrix in zip(left, right, counts, decoded, strict=True):
+            if columns == rows:
+                np.matmul(p[:columns].T, q[:rows], out=matrix)
+            else:
+                matrix[...] = q if rows else p.T
+        if self._shrink != 1:
+            decoded *= self._shrink
+        self._cut(out)
+
+    restore_sum = Carrier.restore_sum
+
+    def encode(self, x, messages, generators):
+        numbers = self._numbers[: len(x)]
+        self.choose(x, messages[:, : self.side_nbytes], numbers, generators)
+        for part, counts, stack, packed, places in self._stacks(messages, numbers):
+            for vectors, place, _ in places:
+                stack[place] = vectors
+            pairs = zip(generators, counts, strict=True) if part.random else ()
+            part.encode(stack, packed, [g for g, count in pairs for _ in range(count)])
+            for _, place, message in places:
+                message[:] = packed[place].reshape(-1)
+
+    def _carried(self, messages):
+        message_lengths(messages)
+        numbers = self._numbers[: len(messages)]
+        for part, _, stack, packed, places in self._stacks(messages, numbers):
+            for _, place, message in places:
+                packed[place] = message.reshape(-1, part.nbytes)
+            part.decode(packed, stack)
+            for vectors, place, _ in places:
+                vectors[...] = stack[place]
+        return numbers
+
+    def _stacks(self, messages, numbers):
+        """Of either group that is sent: its compressor, how many vectors the messages hold, room
+        for all of them and for their messages; and a message its vectors, their place in that room
+        and their bytes."""
+        n, at = len(messages), np.full(len(messages), self.side_nbytes)
+        counts = self._counts(messages[:, : self.side_nbytes])
+        for (part, held, _, stack, packed), sent in zip(self._parts, counts.T, strict=True):
+            length, total, bounds = stack.shape[2], int(sent.sum()), at + sent * part.nbytes
+            ends = np.cumsum(sent)
+            vectors = numbers[:, held].reshape(n, self.q, length)
+            places = [
+                (own[:count], slice(end - count, end), message[start:bound])
+                for own, count, end, message, start, bound in zip(
+                    vectors, sent, ends, messages, at, bounds, strict=True
+                )
+            ]
+            stacks = stack.reshape(-1, length)[:total], packed.reshape(-1, part.nbytes)[:total]
+            if total:
+                yield part, sent, *stacks, places
+            at = bounds
