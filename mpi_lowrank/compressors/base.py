@@ -232,16 +232,16 @@ class Carrier(Compressor):
         self.wire = max((part.wire for part in self.inner), key=lambda wire: finfo(wire).eps)
 
     def prepare(self, local, total):
-        numbers = sum(length * count for length, count in self.groups)
-        self._numbers = np.empty((total, numbers), self.dtype)
+        sizes = [length * count for length, count in self.groups]
+        self._numbers = np.empty((total, sum(sizes)), self.dtype)
         self._parts, first, at = [], 0, self.side_nbytes
-        for part, (length, count) in zip(self.inner, self.groups, strict=True):
+        for part, (length, count), size in zip(self.inner, self.groups, sizes, strict=True):
             part.prepare(local * count, total * count)
-            held = slice(first, first + length * count)
-            place = slice(at, at + part.nbytes * count)
-            vectors = np.empty((total, count, length), self.dtype)
+            held, place = slice(first, first + size), slice(at, at + part.nbytes * count)
+            alone = len(sizes) == 1
+            vectors = self._numbers if alone else np.empty((total, size), self.dtype)
             rows = np.empty((total, count, part.nbytes), np.uint8)
-            self._parts.append((part, held, place, vectors, rows))
+            self._parts.append((part, held, place, vectors.reshape(total, count, length), rows))
             first, at = held.stop, place.stop
 
     def worst_choice(self) -> np.ndarray | None:
@@ -282,11 +282,14 @@ class Carrier(Compressor):
         numbers = self._numbers[:n]
         self.choose(x, messages[:, : self.side_nbytes], numbers, generators)
         for part, held, place, vectors, rows in self._parts:
-            vectors[:n] = numbers[:, held].reshape(vectors[:n].shape)
-            each = [g for g in generators for _ in range(vectors.shape[1])] if part.random else ()
-            packed = rows[:n].reshape(-1, part.nbytes)
+            count = vectors.shape[1]
+            if len(self._parts) > 1:  # else they are the numbers themselves
+                vectors[:n] = numbers[:, held].reshape(vectors[:n].shape)
+            each = [g for g in generators for _ in range(count)] if part.random else ()
+            packed = messages[:, place] if count == 1 else rows[:n].reshape(-1, part.nbytes)
             part.encode(vectors[:n].reshape(len(packed), -1), packed, each)
-            messages[:, place] = rows[:n].reshape(n, -1)
+            if count != 1:
+                messages[:, place] = rows[:n].reshape(n, -1)
 
     def decode(self, messages, out):
         self.restore(messages[:, : self.side_nbytes], self._carried(messages), out)
@@ -300,10 +303,13 @@ class Carrier(Compressor):
         n = len(messages)
         numbers = self._numbers[:n]
         for part, held, place, vectors, rows in self._parts:
-            rows[:n] = messages[:, place].reshape(rows[:n].shape)
-            unpacked = vectors[:n].reshape(-1, vectors.shape[2])
-            part.decode(rows[:n].reshape(len(unpacked), -1), unpacked)
-            numbers[:, held] = vectors[:n].reshape(n, -1)
+            packed, unpacked = messages[:, place], vectors[:n].reshape(-1, vectors.shape[2])
+            if vectors.shape[1] != 1:
+                rows[:n] = packed.reshape(rows[:n].shape)
+                packed = rows[:n].reshape(len(unpacked), -1)
+            part.decode(packed, unpacked)
+            if len(self._parts) > 1:
+                numbers[:, held] = vectors[:n].reshape(n, -1)
         if self._shrink != 1:
             numbers[:, self._parts[-1][1]] *= self._shrink
         return numbers

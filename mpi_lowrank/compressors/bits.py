@@ -34,9 +34,13 @@ class BitFields:
     def prepare(self, rows: int) -> None:
         """Allocate for up to `rows` rows a call."""
         bits = 8 * -(-self.count * self._rest // 8)
-        self._planes = np.zeros((rows, bits), np.uint8)
-        self._words = np.empty((rows, bits // 8), np.uint64)
-        self._shifted = np.empty((rows, self.count), self.dtype)
+        self._words = np.zeros((rows, bits // 8), np.uint64)
+        planes = self._words.view(np.uint8)[:, : self.count * self._rest]
+        self._planes = planes.reshape(rows, self._rest, self.count)
+        self._shifted = np.empty(self._planes.shape, self.dtype)
+        self._byte = np.empty((rows, self.count if self._whole else 0), self.dtype)
+        shifts = np.arange(8 * self._whole, self.width, dtype=self.dtype)
+        self._shifts = shifts[:, np.newaxis]
 
     def pack(self, values: np.ndarray, out: np.ndarray) -> None:
         """Write values (rows, count), below 2^width, into out (rows, nbytes)."""
@@ -47,12 +51,10 @@ class BitFields:
         if not self._rest:
             return
         planes, words = self._planes[:n], self._words[:n]
-        for bit in range(self._rest):
-            shift = 8 * self._whole + bit
-            shifted = np.right_shift(values, shift, out=self._shifted[:n], casting="unsafe")
-            place = planes[:, bit * count : (bit + 1) * count]
-            np.bitwise_and(shifted, 1, out=place, casting="unsafe")
-        np.multiply(planes.view(np.uint64), _GATHER, out=words)
+        shifted = np.right_shift(values[:, np.newaxis], self._shifts, out=self._shifted[:n])
+        np.bitwise_and(shifted, 1, out=planes, casting="unsafe")
+        words.view(np.uint8)[:, self._rest * count :] = 0
+        np.multiply(words, _GATHER, out=words)
         np.right_shift(words, 56, out=words)
         out[:, self._whole * count :] = words
 
@@ -61,17 +63,13 @@ class BitFields:
         n, count = values.shape
         if packed.shape[1] != self.nbytes:
             raise MessageError(f"{count} fields take {self.nbytes} bytes; got {packed.shape[1]}")
-        values[...] = 0
-        for byte in reversed(range(self._whole)):
-            np.left_shift(values, 8, out=values)
-            values |= packed[:, byte * count : (byte + 1) * count]
-        if not self._rest:
-            return
-        words = self._words[:n]
-        np.take(_SPREAD, packed[:, self._whole * count :], out=words, mode="clip")
-        planes = words.view(np.uint8)
-        for bit in range(self._rest):
-            shifted = self._shifted[:n]
-            shifted[...] = planes[:, bit * count : (bit + 1) * count]
-            np.left_shift(shifted, 8 * self._whole + bit, out=shifted)
-            values |= shifted
+        if self._rest:
+            np.take(_SPREAD, packed[:, self._whole * count :], out=self._words[:n], mode="clip")
+            shifted = np.left_shift(self._planes[:n], self._shifts, out=self._shifted[:n])
+            np.bitwise_or.reduce(shifted, axis=1, out=values)
+        else:
+            values[...] = 0
+        for byte in range(self._whole):
+            plane = packed[:, byte * count : (byte + 1) * count]
+            shifted = np.left_shift(plane, 8 * byte, out=self._byte[:n], dtype=self.dtype)
+            np.bitwise_or(values, shifted, out=values)
