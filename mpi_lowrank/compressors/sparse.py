@@ -64,7 +64,8 @@ class Sparsifier(Carrier):
         self._indices.unpack(side, self._sent[:n])
         positions = self._positions[:n]
         positions[...] = self._sent[:n]
-        if n and (positions[:, -1].max() >= self.d or not (np.diff(positions, axis=1) > 0).all()):
+        falling = (positions[:, 1:] <= positions[:, :-1]).any()
+        if n and (falling or positions[:, -1].max() >= self.d):
             raise MessageError(
                 f"{self.name}: indices are below d = {self.d} and increase; these do not"
             )
