@@ -69,15 +69,19 @@ class PivotedColumns:
         """The q columns, or rows, (workers, q, length), a view."""
         return matrices if self.by_rows else matrices.transpose(0, 2, 1)
 
+    def scaled(self, matrices: np.ndarray) -> np.ndarray:
+        """The vectors over the largest number of their matrix, in scratch of the next call."""
+        largest = np.maximum(matrices.max(axis=(1, 2)), -matrices.min(axis=(1, 2)))
+        largest[largest == 0] = 1
+        residual = self._residual[: len(matrices)]
+        return np.divide(self.vectors(matrices), largest[:, np.newaxis, np.newaxis], out=residual)
+
     def __call__(self, matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The r directions (workers, r, length), zero beyond the rank, and which ones they are of,
         (workers, r), all different."""
         n = len(matrices)
-        residual, basis, pivots = self._residual[:n], self._basis[:n], self._pivots[:n]
+        residual, basis, pivots = self.scaled(matrices), self._basis[:n], self._pivots[:n]
         taken, each = self._taken[:n], np.arange(n)
-        largest = np.maximum(matrices.max(axis=(1, 2)), -matrices.min(axis=(1, 2)))
-        largest[largest == 0] = 1
-        np.divide(self.vectors(matrices), largest[:, np.newaxis, np.newaxis], out=residual)
         taken[...] = False
         for k in range(self.rank):
             squares = np.einsum("wij,wij->wi", residual, residual)
@@ -189,7 +193,8 @@ class Interpolative(Matrices):
         self._indices.pack(sent, side)
         columns, coefficients = self._parts_in(numbers)
         columns[...] = vectors[np.arange(len(x))[:, np.newaxis], chosen]
-        solved = self._solve(basis, vectors, pivots, self._rest(chosen))
+        scaled = self._columns.scaled(matrices)  # T is the same, and no denormal number in it
+        solved = self._solve(basis, scaled, pivots, self._rest(chosen))
         coefficients[...] = np.take_along_axis(solved, order[:, :, np.newaxis], axis=1)
 
     def _solve(self, basis, vectors, pivots, rest):
