@@ -4,6 +4,7 @@ import argparse
 import inspect
 import json
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -352,13 +353,20 @@ def _format_list(listed: dict[str, list[dict]]) -> str:
     lines = []
     for kind, components in listed.items():
         lines += [kind] if len(listed) > 1 else []
+        width = max(12, *(len(component["name"]) + 2 for component in components))
         for component in components:
-            name, summary = component["name"], component.get("summary")
-            lines.append(f"  {name:<12}{summary or _data_line(component)}")
-            for option, told in component.get("options", {}).items():
-                default = "required" if told["default"] is None else f"default {told['default']}"
-                lines.append(f"  {'':<12}  {option} = {told['allowed']} ({default})")
+            told = component.get("summary") or _data_line(component)
+            lines += _wrapped(f"  {component['name']:<{width}}", told, width + 2)
+            for option, its in component.get("options", {}).items():
+                default = "required" if its["default"] is None else f"default {its['default']}"
+                text = f"{option} = {its['allowed']} ({default})"
+                lines += _wrapped(" " * (width + 4), text, width + 6)
     return "\n".join(lines)
+
+
+def _wrapped(lead: str, text: str, indent: int) -> list[str]:
+    """The text behind its lead, in lines of at most a hundred columns."""
+    return textwrap.wrap(lead + text, 100, subsequent_indent=" " * indent, drop_whitespace=True)
 
 
 def _data_line(entry: dict) -> str:
