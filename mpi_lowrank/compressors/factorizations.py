@@ -325,20 +325,19 @@ def systematic(
 
     The first `certain` ones are; intervals as long as the probabilities of the others lie one
     behind the other, and points at distance 1 from each other, the first one in [0, 1), draw the
-    intervals they are in. No round-off makes two of them draw one value, or one of them none.
+    intervals they are in. No round-off makes two of them draw one value, or one of them none, or a
+    value of 0 while a positive one is left.
     """
-    q, ticks = values.shape[1], np.arange(budget + 1)
-    order = ticks[:-1]
+    order = np.arange(budget)
     tails, drawn = _tails(values), np.empty((len(values), budget), np.intp)
     for row, tail, sure, point in zip(drawn, tails, certain, points, strict=True):
         rest = tail[sure] if tail[sure] > 0 else 1
         ends = (budget - sure) * (1 - tail[sure + 1 :] / rest)
-        below = np.nextafter(ticks[1 : budget - sure + 1], 0)
-        steps = np.minimum(point + ticks[: budget - sure], below)
         row[:sure] = order[:sure]
-        row[sure:] = sure + np.searchsorted(ends, steps, side="right")
+        row[sure:] = sure + np.searchsorted(ends, point + order[: budget - sure], side="right")
+    spare = np.maximum(np.count_nonzero(values, axis=1) - budget, 0)
     drawn[...] = np.maximum.accumulate(drawn - order, axis=1) + order
-    return np.minimum(drawn, order + q - budget, out=drawn)
+    return np.minimum(drawn, order + spare[:, np.newaxis], out=drawn)
 
 
 @compressors.register("adaptive")

@@ -1,4 +1,4 @@
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -429,8 +429,16 @@ class TestSpectral:
                 assert its_tau == 0 or positive == budget
                 assert set(range(positive)) <= set(chosen)
             else:
-                assert np.minimum(1, row / its_tau).sum() == pytest.approx(budget)
+                assert (np.minimum(row, its_tau) / its_tau).sum() == pytest.approx(budget)
                 assert (row[chosen] > 0).all()
+
+    @pytest.mark.parametrize("point", [0.0, 1 - 2**-53])
+    def test_equal_triples_as_many_as_the_budget_are_all_drawn(self, point):
+        for rank, first in product(range(1, 40), (1 / 3, 1.0, 1e9)):
+            values = np.r_[first, np.full(rank - 1, 1 / 3), 0, 0][np.newaxis]
+            _, certain = factorizations.threshold(values, rank)
+            drawn = factorizations.systematic(values, certain, rank, np.array([point]))
+            assert drawn.tolist() == [list(range(rank))]
 
     @pytest.mark.parametrize("shape", SHAPES)
     def test_a_budget_of_the_rank_or_more_is_exact_and_leaves_zeros(self, shape):
@@ -512,6 +520,11 @@ class TestAdaptive:
         assert relative_errors("adaptive:epsilon=0.95", np.eye(8, 14).reshape(-1), (8, 14)) == (
             pytest.approx(7 / 8)
         )
+
+    def test_a_rank_that_leaves_epsilon_exactly_is_enough(self):
+        x = np.diag([2.0, 1, 1, 1, 1]).reshape(1, -1)
+        compressor = make("adaptive:epsilon=0.5", (5, 5), local=1)
+        assert self.lengths(compressor, x) == [4 + 4 * 10]
 
     def test_lengths_that_no_message_has_raise(self):
         compressor = make("adaptive:epsilon=0.3,wire=float64", (8, 14), local=1)
