@@ -184,8 +184,8 @@ class Carrier(Compressor):
 
     groups: tuple[tuple[int, int], ...]
     side_nbytes = 0
-    projects = True
-    """Whether C(x) is orthogonal to x - C(x), on which the composition of alpha rests."""
+    orthonormal = True
+    """Whether all factors but one are orthonormal, so that the variances of the groups multiply."""
 
     def travel_as_numbers(self, dtype: np.dtype, wire: str) -> None:
         """Let the numbers travel in the type `wire`."""
@@ -198,10 +198,10 @@ class Carrier(Compressor):
     def carry(self, make: Callable[[int], Compressor]) -> None:
         """Let each vector of numbers travel as the message of make(its length).
 
-        The constants follow (Horvath et al. 2019, theorem 3 for two unbiased ones; a projection
-        behind an unbiased C_2 is scaled by 1 / zeta_2): with zeta = the product of 1 + omega over
-        the groups, omega = (1 + omega_1) zeta - 1, or alpha = alpha_1 / zeta. A contractive C_2
-        behind the coordinates of a projection gives alpha = alpha_1 alpha_2.
+        The constants follow, with zeta the product of 1 + omega over the groups. For an unbiased
+        C_1 omega = (1 + omega_1) zeta - 1 (Horvath et al. 2019, theorem 3). A contractive C_1 is
+        scaled by 1 / zeta, alpha = alpha_1 / zeta: E|C_2 C_1 / zeta - x|^2 <= (E|C_1 - x|^2 -
+        |x|^2) / zeta + |x|^2. A contractive C_2 behind coordinates of x itself: alpha_1 alpha_2.
         """
         alpha, omega, random = self._own
         self.inner = [make(length) for length, _ in self.groups]
@@ -215,8 +215,8 @@ class Carrier(Compressor):
                 biased[0].name,
                 f"an unbiased compressor behind {self.name}, whose constants it multiplies",
             )
-        if zeta > 1 and omega is None and not self.projects:
-            raise OptionError("compose", self.inner[0].name, f"a contractive one after {self.name}")
+        if zeta > 1 and not self.orthonormal:
+            raise OptionError("compose", self.inner[0].name, f"nothing lossy behind {self.name}")
         self._shrink = 1.0
         if omega is not None:
             self.promise_unbiased((1 + omega) * zeta - 1)

@@ -155,7 +155,7 @@ class Interpolative(Matrices):
     2005.
     """
 
-    projects = False
+    orthonormal = False
     examples = ("rank=2", "rank=3,shape=16x7", "rank=2+identity:wire=float64")
 
     def __init__(

@@ -65,7 +65,7 @@ class DrawnAgain(Factors):
     """Spectral sampling that draws again until `rank` were drawn, and divides by p all the same."""
 
     random = True
-    projects = False
+    orthonormal = False
 
     def __init__(self, block, dtype):
         super().__init__(block, 4, "auto")
