@@ -15,34 +15,61 @@ from mpi_lowrank.compressors.lowrank import Shape, matrix_shape
 from mpi_lowrank.errors import OptionError
 
 
-class SharedFactors(SharedCompressor):
-    """The buffers and the reshaping that the compressors of this file have in common."""
+class SharedMatrices(SharedCompressor):
+    """The reshaping that the compressors of this file have in common: zeros pad x and are cut off.
+
+    What a worker stands for, and the mean of that, are products of two factors.
+    """
 
     per_block = True
     common = True
 
-    def __init__(self, block, dtype, rank, shape, wire):
+    def __init__(self, block, dtype, shape, wire):
         self.m, self.c = matrix_shape(block, shape)
-        self.d, self.rank = int(np.prod(block)), rank
+        self.d, self.q = int(np.prod(block)), min(self.m, self.c)
+        self.padded = self.m * self.c > self.d
         self.dtype, self.wire = np.dtype(dtype), np.dtype(wire)
-        self.q = min(self.m, self.c)
+
+    def prepare(self, local):
+        if self.padded:
+            self._padded = np.zeros((local, self.m, self.c), self.dtype)
+            self._own = np.empty((local, self.m, self.c), self.dtype)
+            self._mean = np.empty((self.m, self.c), self.dtype)
+
+    def _seen(self, x):
+        """x as matrices; a copy only where zeros pad it."""
+        if not self.padded:
+            return x.reshape(-1, self.m, self.c)
+        self._padded.reshape(len(x), -1)[:, : self.d] = x
+        return self._padded
+
+    def _write(self, left, right, mean_left, mean_right, own, mean):
+        """own_i = left_i right_i of the wire's numbers, mean = mean_left mean_right^T."""
+        if own is not None:
+            products = self._own if self.padded else own.reshape(-1, self.m, self.c)
+            np.matmul(left, right, out=products)
+        whole = self._mean if self.padded else mean.reshape(self.m, self.c)
+        np.matmul(mean_left, mean_right.T, out=whole)
+        if self.padded:
+            mean[...] = whole.reshape(-1)[: self.d]
+            if own is not None:
+                own[...] = products.reshape(len(own), -1)[:, : self.d]
+
+
+class SharedFactors(SharedMatrices):
+    """What is reduced are r columns, of X_i R or of X_i^T P."""
+
+    def __init__(self, block, dtype, rank, shape, wire):
+        super().__init__(block, dtype, shape, wire)
+        self.rank = rank
         if not 1 <= rank <= self.q:
             raise OptionError("rank", rank, f"an integer from 1 to min(m, c) = {self.q}")
 
     def prepare(self, local):
+        super().prepare(local)
         m, c, r = self.m, self.c, self.rank
-        if m * c > self.d:
-            self._padded = np.zeros((local, m, c), self.dtype)
-            self._mean = np.empty((m, c), self.dtype)
         self._left, self._right = (np.empty((local, k, r), self.dtype) for k in (m, c))
         self._sent_left, self._sent_right = (np.empty((local, k, r), self.wire) for k in (m, c))
-
-    def _seen(self, x):
-        """x as matrices; a copy only where zeros pad it."""
-        if self.m * self.c == self.d:
-            return x.reshape(-1, self.m, self.c)
-        self._padded.reshape(len(x), -1)[:, : self.d] = x
-        return self._padded
 
     def _times(self, matrices, right):
         """The wire's X_i R, (workers, m r)."""
@@ -53,17 +80,6 @@ class SharedFactors(SharedCompressor):
         """The wire's X_i^T P, (workers, c r)."""
         self._sent_right[...] = np.matmul(matrices.transpose(0, 2, 1), left, out=self._right)
         return self._sent_right.reshape(len(matrices), -1)
-
-    def _write(self, left, right, mean_left, mean_right, own, mean):
-        """own_i = left_i right_i^T of the wire's numbers, mean = mean_left mean_right^T."""
-        whole = self.m * self.c == self.d
-        np.matmul(
-            mean_left, mean_right.T, out=mean.reshape(self.m, self.c) if whole else self._mean
-        )
-        if not whole:
-            mean[...] = self._mean.reshape(-1)[: self.d]
-        if own is not None:
-            own[...] = np.matmul(left, right).reshape(len(own), -1)[:, : self.d]
 
 
 def orthonormal(columns: np.ndarray) -> np.ndarray:
@@ -83,9 +99,10 @@ class PowerSGD(SharedFactors):
     """P = orth(mean X_i Q), Q = mean X_i^T P: two Allreduces (Vogels et al. 2019).
 
     own_i = P P^T X_i and their mean is P P^T mean X_i: only the mean contracts.
-    `basis`: what Q starts a round from. "fresh": all columns Gaussian; alpha = r / min(m, c).
-    "warm": the last Q, its last `fresh_columns` columns Gaussian; alpha is fresh_columns over
-    min(m, c), and none without a fresh column: a stale basis orthogonal to X stays so for ever.
+    `basis`: what Q starts a round from. "fresh": all columns Gaussian; alpha = r / min(m, c),
+    attained at flat spectra. "warm": the last Q, its last `fresh_columns` columns Gaussian; alpha
+    is fresh_columns over min(m, c), and none without a fresh column: a stale basis orthogonal to X
+    stays so for ever.
     "svd": the last Q, but every `refresh` rounds the mean of X_i itself is Allreduced and Q becomes
     its leading right singular vectors.
     """
@@ -120,6 +137,11 @@ class PowerSGD(SharedFactors):
         self._rounds = 0
         if self.basis == "svd":
             self._whole = np.empty((local, self.m * self.c), self.wire)
+
+    def worst_case(self):
+        """A flat spectrum, of which any P keeps r of q; warm bases need a past as well."""
+        sure = self.fresh == self.rank and not self.padded
+        return np.eye(self.m, self.c).reshape(-1) if sure else None
 
     def reduce(self, x, own, mean, generator, generators):
         matrices = self._seen(x)
@@ -210,13 +232,23 @@ class Alternating(SharedFactors):
         return orthonormal(drawn)
 
 
+def _equal_error(operator, x):
+    """E|C(x) - x|^2 of the rows of x where it is the same share of |x|^2 for every x."""
+    if operator.padded:
+        return None
+    share = 1 - operator.alpha if operator.omega is None else operator.omega
+    return share * (x.astype(np.float64) ** 2).sum(axis=1)
+
+
 @compressors.register("sketch")
 class Sketch(SharedFactors):
     """X_i S S^T with a random c x r matrix S, the same for all workers, new every round.
 
     `kind`: "haar", S orthonormal, "gaussian", N(0, 1/r), or "rademacher", +-1/sqrt(r).
-    `scale = "unbiased"` has mean X_i, E|C|^2 <= zeta |X_i|^2 with zeta = c/r (haar, equality),
-    1 + (c + 1)/r or 1 + (c - 1)/r; "contractive" divides that by zeta: alpha = 1/zeta.
+    `scale = "unbiased"` has mean X_i and E|C|^2 = zeta |X_i|^2 for every X_i, as E (S S^T)^2 is
+    zeta I: zeta = c/r (haar), 1 + (c + 1)/r or 1 + (c - 1)/r; off the diagonal signs cancel.
+    "contractive" divides that by zeta: E|C - X_i|^2 = (1 - 1/zeta) |X_i|^2, alpha = 1/zeta.
+    Where zeros pad X_i the errors in their place are cut off, and these are bounds.
     Wire: r m numbers; S costs nothing.
     """
 
@@ -243,6 +275,15 @@ class Sketch(SharedFactors):
         self.nbytes = self.wire.itemsize * rank * self.m
         self.published_bits = 8 * self.nbytes
 
+    def expected_error(self, x):
+        return _equal_error(self, x)
+
+    def worst_case(self):
+        """Any x, as long as it lies in rows that no zeros pad: each row is compressed by itself."""
+        x, whole = np.arange(1.0, self.d + 1), self.d // self.c * self.c
+        x[whole:] = 0
+        return x if whole else None
+
     def reduce(self, x, own, mean, generator, generators):
         matrices, sketch = self._seen(x), self._draw(generator)
         factor = (yield self._times(matrices, sketch)).reshape(self.m, self.rank)
@@ -255,7 +296,79 @@ class Sketch(SharedFactors):
         c, r = self.c, self.rank
         if self.kind == "rademacher":
             return generator.choice(self.dtype.type([-1, 1]), (c, r)) / self.dtype.type(np.sqrt(r))
+        if self.kind == "haar":
+            return _haar(generator, c, r, self.dtype) * self.dtype.type(np.sqrt(c / r))
         drawn = generator.standard_normal((c, r), dtype=self.dtype.type)
-        if self.kind == "gaussian":
-            return drawn / self.dtype.type(np.sqrt(r))
-        return np.linalg.qr(drawn).Q * self.dtype.type(np.sqrt(c / r))
+        return drawn / self.dtype.type(np.sqrt(r))
+
+
+@compressors.register("twosided")
+class TwoSided(SharedMatrices):
+    """A A^T X_i B B^T, A (m x `rows`) and B (c x `columns`) Haar-orthonormal, new every round.
+
+    All workers draw the same A and B; what is reduced is A^T X_i B. With a rows and b columns
+    E|A^T X B|^2 = (a/m) (b/c) |X|^2 for every X, because E A A^T = (a/m) I and E B B^T = (b/c) I.
+    `scale = "contractive"`, an orthogonal projection: alpha = a b / (m c), equality for every X.
+    `scale = "unbiased"`, that times m c / (a b): omega = m c / (a b) - 1, equality for every X.
+    Where zeros pad X the errors in their place are cut off, and these are bounds.
+    Wire: a b numbers; A and B cost nothing.
+    """
+
+    examples = ("rows=3,columns=5", "rows=8,columns=5", "rows=4,columns=7,scale=unbiased")
+
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        rows: int = 1,
+        columns: int = 1,
+        scale: Literal["contractive", "unbiased"] = "contractive",
+        shape: Shape = "auto",
+        wire: Wire = "float32",
+    ):
+        super().__init__(block, dtype, shape, wire)
+        self.rows, self.columns = rows, columns
+        if not 1 <= rows <= self.m:
+            raise OptionError("rows", rows, f"an integer from 1 to m = {self.m}")
+        if not 1 <= columns <= self.c:
+            raise OptionError("columns", columns, f"an integer from 1 to c = {self.c}")
+        kept = rows * columns / (self.m * self.c)
+        if scale == "unbiased":
+            self._scale = 1 / kept
+            self.promise_unbiased(1 / kept - 1)
+        else:
+            self.alpha, self._scale = kept, 1.0
+        self.nbytes = self.wire.itemsize * rows * columns
+        self.published_bits = 8 * self.nbytes
+
+    def prepare(self, local):
+        super().prepare(local)
+        self._half = np.empty((local, self.m, self.columns), self.dtype)
+        self._sketch = np.empty((local, self.rows, self.columns), self.dtype)
+        self._sent = np.empty((local, self.rows * self.columns), self.wire)
+
+    def expected_error(self, x):
+        return _equal_error(self, x)
+
+    def worst_case(self):
+        """Any x, as long as no zeros pad it."""
+        return None if self.padded else np.arange(1.0, self.d + 1)
+
+    def reduce(self, x, own, mean, generator, generators):
+        left = _haar(generator, self.m, self.rows, self.dtype)
+        right = _haar(generator, self.c, self.columns, self.dtype)
+        half = np.matmul(self._seen(x), right, out=self._half)
+        sketch = np.matmul(left.T, half, out=self._sketch)
+        self._sent[...] = sketch.reshape(len(x), -1)
+        core = (yield self._sent).reshape(self.rows, self.columns)
+        left *= self.dtype.type(self._scale)
+        if own is not None:
+            sketch[...] = self._sent.reshape(sketch.shape)
+            half = np.matmul(left, sketch, out=self._half)
+        self._write(half, right.T, left @ core, right, own, mean)
+
+
+def _haar(generator, length, columns, dtype):
+    """Orthonormal columns that span a uniformly distributed subspace."""
+    return np.linalg.qr(generator.standard_normal((length, columns), dtype=dtype.type)).Q
