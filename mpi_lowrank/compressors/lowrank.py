@@ -134,6 +134,15 @@ class Factors(Matrices):
 class TruncatedSVD(Factors):
     """The best approximation of rank r: P = U_r, Q = S_r V_r^T. alpha = r / min(m, c)."""
 
+    examples = (
+        "rank=1",
+        "rank=2,shape=7x16",
+        "rank=1,shape=7x16+natural",
+        "rank=2,shape=7x16+qsgd:levels=4",
+        "rank=1,shape=7x16+natural_dithering:levels=4",
+        "rank=1,shape=7x16+ternary",
+    )
+
     def __init__(
         self,
         block: tuple[int, ...],
@@ -208,6 +217,8 @@ class RandomizedSVD(RandomRange):
     `power_iterations`: see RandomRange.
     alpha = r / min(m, c) in expectation; the error never exceeds |X|.
     """
+
+    examples = ("rank=1", "rank=2,power_iterations=1,shape=7x16", "rank=1,shape=7x16+natural")
 
     def __init__(
         self,
