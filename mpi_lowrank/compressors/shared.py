@@ -108,6 +108,7 @@ class PowerSGD(SharedFactors):
     """
 
     contraction = "mean"
+    examples = ("rank=1", "rank=2,basis=fresh", "rank=3,fresh_columns=2,shape=7x16")
 
     def __init__(
         self,
@@ -251,6 +252,13 @@ class Sketch(SharedFactors):
     Where zeros pad X_i the errors in their place are cut off, and these are bounds.
     Wire: r m numbers; S costs nothing.
     """
+
+    examples = (
+        "rank=1",
+        "rank=2,scale=unbiased",
+        "rank=2,kind=gaussian,scale=unbiased",
+        "rank=2,kind=rademacher,scale=unbiased",
+    )
 
     def __init__(
         self,
