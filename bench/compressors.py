@@ -1,0 +1,545 @@
+"""Relative error against bits a number of every compressor, on four kinds of matrix.
+
+    python bench/compressors.py --plot results/compressors.png
+
+E|C(X) - X|^2 / |X|^2, the mean over matrices and draws, and 8 nbytes / d, for messages that vary in
+length their measured mean. Gaussian: 64 x 64. Power law: sigma_i = 1/i in random bases. Digits and
+mushrooms: X_i = grad f_i(x^{t+1}) - g_i^t, what EF21 compresses, out of two runs that are recorded
+here, one with Top-K and one with SVD; a record holds no vectors, so each run is made again from its
+record, and must have the recorded losses.
+
+All are compared as contractions: unbiased ones without such an option are multiplied by
+1 / (1 + omega), marked "/(1+w)". An Allreduced one meets a single worker's matrix; `alternating`,
+whose basis is the round before's, meets it twice and is judged by the second time. The figure names
+a member of the frontier whose error is 10 % below the last named one's, the table all of them.
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from families import FAMILIES, family, tensor_shape
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from mpi4py import MPI
+from threadpoolctl import threadpool_limits
+
+from mpi_lowrank import config, experiment
+from mpi_lowrank.certificate import default_specs, drive
+from mpi_lowrank.choice import Choice
+from mpi_lowrank.comm.distribute import assign, distribute
+from mpi_lowrank.comm.door import Door
+from mpi_lowrank.comm.ledger import Ledger
+from mpi_lowrank.comm.placement import Placement
+from mpi_lowrank.components import initial, make_compressor, make_operator
+from mpi_lowrank.compressors.base import LENGTH
+from mpi_lowrank.config import Case, read_spec
+from mpi_lowrank.datasets import load
+from mpi_lowrank.errors import OptionError
+from mpi_lowrank.problems import problems
+from mpi_lowrank.record import Record
+from mpi_lowrank.report.style import RC
+
+SWEEPS = {
+    "identity": ("", "wire=float16", "wire=bfloat16"),
+    "dense": ("wire=float16",),
+    # sparse
+    "topk": (
+        "k={k}",
+        "k={k}+natural",
+        "k={k}+natural:rounding=nearest",
+        "k={k}+exponential_rounding:base=4.0,rounding=nearest",
+        "k={k}+natural_dithering:levels=3",
+        "k={k}+natural_dithering:levels=3,norm=linf,rounding=nearest",
+        "k={k}+qsgd:levels=7,norm=linf",
+        "k={k}+qsgd:levels=3,norm=linf,rounding=nearest",
+        "k={k}+scaled_sign",
+        "k={k}+ternary:rounding=nearest",
+    ),
+    "randk": ("k={k}", "k={k}+natural"),
+    "shared_randk": ("k={k}",),
+    "sparsify": ("k={k}.0,scale=biased", "k={k}.0,probabilities=optimal,scale=biased"),
+    "bernoulli": ("p={p},scale=contractive",),
+    "adaptive_random": ("",),
+    "permk": ("scale=contractive",),
+    # rounded
+    "natural": ("rounding=contractive", "rounding=nearest"),
+    "exponential_rounding": (
+        "base={base},rounding=contractive",
+        "base={base},rounding=nearest",
+    ),
+    "grid_rounding": ("rounding=contractive", "rounding=nearest"),
+    "natural_dithering": (
+        "levels={few},rounding=contractive",
+        "levels={few},norm=linf,rounding=contractive",
+        "levels={few},norm=linf,rounding=nearest",
+        "levels={few},norm=linf,bucket=32,rounding=nearest",
+    ),
+    "exponential_dithering": ("base={base},levels=3,norm=linf,rounding=nearest",),
+    "qsgd": (
+        "levels={levels},rounding=contractive",
+        "levels={levels},coding=elias,rounding=contractive",
+        "levels={levels},norm=linf,rounding=contractive",
+        "levels={levels},norm=linf,rounding=nearest",
+        "levels={levels},norm=linf,bucket=32,rounding=nearest",
+        "levels={levels},norm=linf,coding=elias,rounding=nearest",
+    ),
+    "ternary": (
+        "rounding=contractive",
+        "rounding=nearest",
+        "bucket=32,rounding=contractive",
+        "bucket=32,rounding=nearest",
+    ),
+    "scaled_sign": ("",),
+    "shared_qsgd": ("levels={levels}",),
+    # low rank
+    "svd": (
+        "rank={rank}",
+        "rank={rank}+natural",
+        "rank={rank}+natural_dithering:levels=7",
+        "rank={rank}+qsgd:levels=7,norm=linf",
+        "rank={rank}+qsgd:levels=31,norm=linf",
+        "rank={rank}+ternary",
+    ),
+    "rsvd": ("rank={rank}", "rank={rank}+natural"),
+    "rangefinder": ("columns={rank}", "columns={rank}+natural"),
+    "pivoted_qr": ("rank={rank}", "rank={rank}+natural"),
+    "interpolative": ("rank={rank}",),
+    "spectral": ("budget={rank},scale=contractive", "budget={rank},scale=contractive+natural"),
+    "adaptive": ("epsilon={epsilon}", "epsilon={epsilon}+natural"),
+    "powersgd": ("rank={rank},basis=fresh",),
+    "alternating": ("rank={rank}",),
+    "sketch": ("rank={rank}",),
+    "twosided": ("rows={rank},columns={rank}",),
+    "tucker": ("shape={tensor},rank={rank}", "shape={tensor},rank={rank}+natural"),
+    "tensor_train": ("shape={tensor},rank={rank}", "shape={tensor},rank={rank}+natural"),
+    # low rank with coarse factors
+    "kronecker": ("",),
+    "sdd": ("rank={terms}",),
+}
+"""What is measured of each compressor; one without a line here is measured with its examples."""
+
+
+def values(m: int, c: int) -> dict[str, list]:
+    """What the names in SWEEPS stand for, of an m x c matrix."""
+    d, q = m * c, min(m, c)
+    return {
+        "k": sorted({max(1, round(d / 2**j)) for j in range(1, 10)}),
+        "rank": [r for r in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32) if r < q],
+        "terms": [t for t in (1, 2, 4, 8, 16, 32, 64) if t <= 2 * q],
+        "levels": [1, 3, 7, 15, 31, 127],
+        "few": [1, 3, 7, 15],
+        "base": [1.5, 3.0, 4.0, 8.0],
+        "p": [0.03, 0.1, 0.3, 0.7],
+        "epsilon": [0.9, 0.7, 0.5, 0.3, 0.1, 0.03],
+        "tensor": ["x".join(map(str, tensor_shape(m, c)))],
+    }
+
+
+WORKERS = 8
+"""Matrices that are compressed beside each other."""
+DRAWS = 4
+"""Draws a matrix, if anything is drawn."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One compressor on one kind of matrix."""
+
+    kind: str
+    family: str
+    spec: str
+    name: str
+    """The specification without its options."""
+    budget: str
+    """The first of those that count: k=8."""
+    bits: float
+    error: float
+
+
+def specs(m: int, c: int) -> list[str]:
+    """Everything that is measured on an m x c matrix."""
+    known, found = values(m, c), []
+    named = [(spec.partition(":")[0].partition("+")[0], spec) for spec in default_specs()]
+    for name in dict.fromkeys(name for name, _ in named):
+        for template in SWEEPS.get(name, ()):
+            sweep = f"{name}:{template}" if template else name
+            used = [key for key in known if f"{{{key}}}" in sweep]
+            for chosen in product(*(known[key] for key in used)):
+                found.append(sweep.format(**dict(zip(used, chosen, strict=True))))
+        if name not in SWEEPS:
+            found += [spec for of, spec in named if of == name and "shape" not in spec]
+    return found
+
+
+def measure(kind: str, matrices: np.ndarray) -> tuple[list[Point], dict[str, str]]:
+    """The points of one kind, and why others cannot be asked of it; matrices (count, m, c)."""
+    points, refused = [], {}
+    for spec in specs(*matrices.shape[1:]):
+        choice = read_spec(spec)
+        try:
+            operator = make_operator(choice, matrices.shape[1:], "float64", WORKERS)
+        except OptionError as error:
+            refused[spec] = f"{error.option} = {error.value}: allowed is {error.allowed}"
+            continue
+        decoded_into = _reduced if operator.shared else _gathered
+        error, bits = decoded_into(operator, matrices.reshape(len(matrices), -1))
+        mark = " /(1+w)" if operator.omega else ""
+        names = Point(kind, family(choice), spec + mark, short_name(choice), budget(choice), 0, 0)
+        points.append(replace(names, bits=bits, error=error))
+    return points, refused
+
+
+def _gathered(operator, x) -> tuple[float, float]:
+    """(mean relative error, mean bits a number) of a compressor with messages."""
+    operator.prepare(WORKERS, WORKERS)
+    errors, lengths = [], []
+    for round in range(DRAWS if operator.random or operator.common else 1):
+        for batch, rows in enumerate(x.reshape(-1, WORKERS, x.shape[1])):
+            messages = drive.pack(operator, rows, round, seed=batch)
+            decoded = drive.unpack(operator, messages, x.shape[1])
+            errors.append(_relative(operator, decoded, rows))
+            nbytes = np.full(WORKERS, operator.nbytes)
+            if operator.variable:
+                nbytes = messages[:, : LENGTH.itemsize].view(LENGTH)[:, 0]
+            lengths.append(nbytes.mean())
+    return float(np.mean(errors)), float(8 * np.mean(lengths) / x.shape[1])
+
+
+def _reduced(operator, x) -> tuple[float, float]:
+    """The same of one that is Allreduced; each matrix is met by one that remembers nothing."""
+    errors, rounds = [], 2 if operator.name == "alternating" else 1
+    for number, row in enumerate(x):
+        for draw in range(DRAWS):
+            operator.prepare(1)
+            for round in range(rounds):
+                own = drive.reduce(operator, row[np.newaxis], rounds * draw + round, number)[0]
+            errors.append(_relative(operator, own, row[np.newaxis]))
+    return float(np.mean(errors)), 8 * operator.nbytes / x.shape[1]
+
+
+def _relative(operator, decoded, x):
+    """|C(x) - x|^2 / |x|^2 of each row, C made a contraction."""
+    if operator.omega:
+        decoded = decoded / (1 + operator.omega)
+    return ((decoded - x) ** 2).sum(axis=1) / (x**2).sum(axis=1)
+
+
+def gaussian() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((2 * WORKERS, 64, 64))
+
+
+def power_law() -> np.ndarray:
+    """Singular values 1, 1/2, 1/3, ... in random bases."""
+    drawn = np.random.default_rng(1).standard_normal((2, 2 * WORKERS, 64, 64))
+    left, right = np.linalg.qr(drawn).Q
+    return left / np.arange(1, 65) @ right.transpose(0, 2, 1)
+
+
+DIGITS = """
+rounds = 60
+evaluate_every = 10
+workers = 10
+x0 = "zeros"
+stepsize = "1/L"
+data = { name = "digits", order = "by_label" }
+problem = { name = "softmax", lambda = 0.01 }
+cases = [
+    { method = "EF21", compressor = "topk:k=32" },
+    { method = "EF21", compressor = "svd:rank=1" },
+]
+"""
+MUSHROOMS = """
+rounds = 60
+evaluate_every = 10
+workers = 20
+stepsize = "1/L"
+problem = { name = "logistic", regularizer = "nonconvex", lambda = 0.1 }
+cases = [
+    { method = "EF21", compressor = "topk:k=4" },
+    { method = "EF21", compressor = "svd:rank=1" },
+]
+"""
+LOOKED_AT = (1, 5, 20, 50)
+"""The rounds whose differences are taken; round 0 sends g_i^0 whole."""
+
+
+def differences(text: str, shape: tuple[int, int]) -> np.ndarray:
+    """What EF21 compresses in those rounds, (count, *shape), out of runs that are recorded."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, path = Path(folder) / "run.toml", Path(folder) / "run.h5"
+        source.write_text(text)
+        experiment.run(config.load(source), MPI.COMM_SELF, path)
+        record = Record(path)
+        source.write_text(record.attributes["config"])
+        cases = config.load(source).cases
+        found = [_again(case, record.cases[case.label]) for case in cases]
+    rows = np.concatenate(found)
+    return rows[: len(rows) // WORKERS * WORKERS].reshape(-1, *shape)
+
+
+def _again(case: Case, recorded) -> np.ndarray:
+    """EF21 by hand, as recorded; its losses must be the recorded ones."""
+    placement, dataset = Placement(case.workers, 1, 0), load(case.data.name or "mushrooms")
+    rows = assign(dataset, case.data, case.workers, case.seed)
+    door = Door(MPI.COMM_SELF, Ledger(0))
+    shards = distribute(door, placement, dataset, rows, case.seed)
+    problem = problems[case.problem.name](shards, np.dtype(case.dtype), **case.problem.arguments())
+    operator, _ = make_compressor(case.compressor, case.dtype, problem.blocks, case.workers)
+    operator.prepare(case.workers, case.workers)
+    x, step = initial(case, problem), recorded.attributes["stepsize"]
+    estimates, losses = np.zeros((case.workers, problem.d)), np.zeros(case.workers)
+    gradients, taken, found = np.empty_like(estimates), [], {}
+    for t in range(case.rounds + 1):
+        problem.losses(x, losses)
+        found[t] = losses.mean()
+        problem.gradients(x, gradients)
+        news = gradients - estimates
+        if t in LOOKED_AT:
+            taken.append(news.copy())
+        sent = drive.pack(operator, news, t, case.seed) if t else None
+        estimates += drive.unpack(operator, sent, problem.d) if t else np.float32(news)
+        x -= step * estimates.mean(axis=0)
+    again = np.array([found[t] for t in recorded["round"]])
+    if not np.allclose(again, recorded["loss"], rtol=1e-12, atol=0):
+        worst = np.abs(again / recorded["loss"] - 1).max()
+        raise SystemExit(f"{case.label}: the losses made again differ by {worst:.1e} of themselves")
+    return np.concatenate(taken)
+
+
+KINDS = {
+    "gaussian": ("Gaussian, 64 x 64", gaussian),
+    "power": ("singular values 1/i, 64 x 64", power_law),
+    "digits": (
+        "differences, softmax on digits, 64 x 10",
+        lambda: differences(DIGITS, (64, 10)),
+    ),
+    "mushrooms": (
+        "differences, logistic on mushrooms, 7 x 16",
+        lambda: differences(MUSHROOMS, (7, 16)),
+    ),
+}
+"""What is compressed: its title, and what makes the matrices (count, m, c)."""
+
+
+def short_name(choice: Choice) -> str:
+    """topk+natural."""
+    return f"{choice.name}+{short_name(choice.then)}" if choice.then else choice.name
+
+
+def budget(choice: Choice) -> str:
+    """k=8: the first option that is a number, of the last stage that has one in a sweep."""
+    numbers = [f"{o}={v:g}" for o, v in choice.options.items() if isinstance(v, int | float)]
+    return numbers[0] if numbers else ""
+
+
+def frontier(points: list[Point]) -> list[Point]:
+    """Those than which none is better with as few bits, by increasing bits."""
+    kept, least = [], 1.0
+    for point in sorted(points, key=lambda p: (p.bits, p.error)):
+        if point.error < least:
+            kept.append(point)
+            least = point.error
+    return kept
+
+
+NAMED = 0.1
+"""The share by which a member's error is below the last named one's, to be named in the figure."""
+
+
+def runs(line: list[Point]) -> list[list[Point]]:
+    """The frontier's members that are named, cut where another compressor begins."""
+    found: list[list[Point]] = []
+    least = 1.0
+    for point in line:
+        if point.error > (1 - NAMED) * least:
+            continue
+        least = point.error
+        if found and found[-1][0].name == point.name:
+            found[-1].append(point)
+        else:
+            found.append([point])
+    return found
+
+
+def print_frontier(kind: str, points: list[Point], refused: dict[str, str]) -> None:
+    line = frontier(points)
+    print(f"{kind}: {len(points)} measured, {len(refused)} refused, {len(line)} on the frontier")
+    print(f"{'bits a number':>14}{'error':>12}  compressor")
+    for point in line:
+        print(f"{point.bits:>14.4g}{point.error:>12.4g}  {point.spec}")
+    for spec, reason in refused.items():
+        print(f"    refused: {spec}: {reason}"[:100])
+    print()
+
+
+MARKS = {
+    "dense": ("P", "#000000"),
+    "sparse": ("o", "#D55E00"),
+    "rounded": ("s", "#56B4E9"),
+    "low rank": ("^", "#009E73"),
+    "low rank, coarse factors": ("D", "#CC79A7"),
+}
+FLOOR = 1e-4
+"""Smaller errors are not drawn."""
+
+
+def plot(points: list[Point], path: Path) -> None:
+    """A panel a kind: error against bits a number, the frontier as a line."""
+    with rc_context(RC):
+        figure = Figure(figsize=(7.16, 6.2), dpi=200)
+        names = list(dict.fromkeys(point.kind for point in points))
+        panels = figure.subplots(-(-len(names) // 2), 2, sharex=True, sharey=True, squeeze=False)
+        for axes, kind in zip(panels.flat, names, strict=False):
+            _panel(axes, kind, [p for p in points if p.kind == kind and p.error >= FLOOR])
+        for axes in panels[:, 0]:
+            axes.set_ylabel("relative error  E|C(X) - X|² / |X|²")
+        for axes in panels[-1]:
+            axes.set_xlabel("bits a number of X")
+        handles, labels = panels.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="upper center", ncols=6, frameon=False)
+        figure.subplots_adjust(0.08, 0.07, 0.99, 0.92, wspace=0.06, hspace=0.16)
+        for axes, kind in zip(panels.flat, names, strict=False):
+            _name_frontier(axes, [p for p in points if p.kind == kind and p.error >= FLOOR])
+        figure.savefig(path, dpi="figure")
+
+
+def _panel(axes, kind, points):
+    axes.set(xscale="log", yscale="log", xlim=(0.006, 40), ylim=(FLOOR / 2, 1.3), title=kind)
+    for name in FAMILIES:
+        marker, colour = MARKS[name]
+        mine = [p for p in points if p.family == name]
+        at = [p.bits for p in mine], [min(p.error, 1.25) for p in mine]
+        axes.plot(
+            *at, marker, color=colour, label=name, ms=2.6, mew=0.3, mec="0.25", alpha=0.75, zorder=2
+        )
+    line = frontier(points)
+    at = [p.bits for p in line], [p.error for p in line]
+    axes.plot(*at, "-", color="black", lw=1.0, label="frontier", zorder=3)
+
+
+def _name_frontier(axes, points):
+    """Each run's name below the frontier, where nothing is, and a thin line from there to it."""
+    line = frontier(points)
+    curve = axes.transData.transform([(p.bits, p.error) for p in line])
+    named = [(run, _written(axes, _run_name(run))) for run in runs(line)]
+    sized = [
+        (axes.transData.transform([(p.bits, p.error) for p in run]), text.get_window_extent().size)
+        for run, text in named
+    ]
+    for (run, text), found in zip(named, _arrange(axes.bbox, sized, curve), strict=True):
+        if found is None:
+            print(f"no room in the figure for {_run_name(run)}")
+            text.remove()
+            continue
+        corner, leader = found
+        text.set_position(corner)
+        ends = axes.transData.inverted().transform(leader[[0, -1]])
+        axes.plot(*ends.T, color="0.5", lw=0.4, zorder=1.5)
+
+
+def _written(axes, name):
+    style = {"xycoords": "figure pixels", "fontsize": 6, "va": "bottom", "ha": "left"}
+    return axes.annotate(name, (0, 0), **style)
+
+
+def _arrange(room, sized, curve):
+    """A corner and a line for each (anchors, size), or None; in the order that leaves out least."""
+    tried, rng, count = [], np.random.default_rng(0), len(sized)
+    for attempt in range(8):
+        order = np.arange(count)[:: 1 - 2 * attempt] if attempt < 2 else rng.permutation(count)
+        found, boxes, leaders = [None] * len(sized), [], np.empty((0, 2))
+        for number in order:
+            anchors, size = sized[number]
+            found[number] = _place(room, size, anchors, curve, boxes, leaders)
+            if found[number]:
+                corner, leader = found[number]
+                boxes.append((corner - GAP, corner + size + GAP))
+                leaders = np.concatenate([leaders, leader])
+        lengths = [1e6 if f is None else np.ptp(f[1], axis=0).sum() for f in found]
+        tried.append((sum(lengths), found))
+        if attempt > 0 and None not in found:
+            break
+    return min(tried, key=lambda one: one[0])[1]
+
+
+GAP = 5
+"""Pixels between what is written and everything else."""
+
+
+def _place(room, size, anchors, curve, boxes, leaders):
+    """The free lower left corner nearest to any of the anchors, and the line from there to it."""
+    low, high = room.min + 2 * GAP, room.max - size - 2 * GAP
+    axes = (np.arange(a, b, 4.0) for a, b in zip(low, high, strict=True))
+    places = np.stack(np.meshgrid(*axes), -1).reshape(-1, 2)
+    top_right = places + size + GAP
+    # The frontier falls: what has its upper right corner below it lies below it.
+    places = places[_below(top_right, curve)]
+    near = np.stack([_gap(places, size, anchor) for anchor in anchors])
+    for place in np.argsort(near.min(axis=0)):
+        corner, anchor = places[place], anchors[near[:, place].argmin()]
+        box = corner - GAP, corner + size + GAP
+        if any((box[0] < other[1]).all() and (other[0] < box[1]).all() for other in boxes):
+            continue
+        start = np.clip(anchor, corner, corner + size)
+        leader = start + np.linspace(0, 1, 60)[:, np.newaxis] * (anchor - start)
+        if _inside(leaders, box) or any(_inside(leader, other) for other in boxes):
+            continue
+        if not _below(leader[:-6], curve).all() or _cross(leader[:-6], leaders):
+            continue
+        return corner, leader
+    return None
+
+
+def _below(points, curve):
+    """Which points lie below the falling polyline, beyond its ends below its end's height."""
+    return points[:, 1] < np.interp(points[:, 0], curve[:, 0], curve[:, 1])
+
+
+def _inside(points, box):
+    return bool(((points > box[0]) & (points < box[1])).all(axis=1).any())
+
+
+def _cross(leader, leaders):
+    """Whether some point of one is within three pixels of the others."""
+    gaps = leader[:, np.newaxis] - leaders
+    return bool(len(leaders) and (np.abs(gaps).max(axis=2) < 3).any())
+
+
+def _gap(places, size, anchor):
+    """How far each place's box is from the anchor."""
+    return np.linalg.norm(np.clip(anchor, places, places + size) - anchor, axis=1)
+
+
+def _run_name(run: list[Point]) -> str:
+    """Its budget behind it; of several the first and the last one's."""
+    first, last = run[0].budget, run[-1].budget
+    more = "" if first == last else f"...{last.partition('=')[2]}"
+    return f"{run[0].name} {first}{more}".strip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kind", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--plot", type=Path, metavar="FILE")
+    parser.add_argument("--json", action="store_true", help="print every point as JSON")
+    options = parser.parse_args()
+    every = []
+    with threadpool_limits(1, user_api="blas"):
+        for kind, make in (KINDS[name] for name in options.kind):
+            points, refused = measure(kind, make())
+            every += points
+            if not options.json:
+                print_frontier(kind, points, refused)
+    if options.json:
+        print(json.dumps([vars(point) for point in every], indent=1))
+    if options.plot:
+        plot(every, options.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""bench/throughput.py and bench/compressors.py: every compressor is in them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpi_lowrank.compressors import compressors
+
+FOLDER = Path(__file__).parents[2] / "bench"
+
+
+def output(*command):
+    script, *options = command
+    done = subprocess.run(
+        [sys.executable, FOLDER / script, *options], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def names(rows):
+    return {row["spec"].partition(":")[0].partition("+")[0].partition(" ")[0] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def points():
+    """All points on the mushrooms' differences: the run was made again with the recorded losses."""
+    return json.loads(output("compressors.py", "--kind", "mushrooms", "--json"))
+
+
+def test_every_compressor_is_timed():
+    rows = json.loads(output("throughput.py", "--d", "1000", "--seconds", "0", "--json"))
+    assert names(rows) == set(compressors.names())
+    measured = [row for row in rows if "skipped" not in row]
+    assert all(row["encode_gb_s"] > 0 and row["decode_gb_s"] > 0 for row in measured)
+    assert names(measured) == set(compressors.names())
+
+
+def test_the_table_of_times_fits_a_hundred_columns():
+    specs = ["natural", "svd:rank=5000", "topk:k=2+natural_dithering:levels=4"]
+    told = output("throughput.py", "--d", "1000", "--seconds", "0", "--only", *specs)
+    assert max(map(len, told.splitlines())) <= 100
+    assert "skipped: rank = 5000" in told
+
+
+def test_a_message_of_float32_numbers_is_as_long_as_they_are():
+    told = output("throughput.py", "--d", "1000", "--seconds", "0", "--only", "identity", "--json")
+    assert [row["of_float32"] for row in json.loads(told)] == [1.0, 1.0]
+
+
+def test_every_compressor_is_on_the_map(points):
+    assert names(points) == set(compressors.names())
+
+
+def test_top_k_keeps_the_better_the_more_it_keeps(points):
+    kept = [p for p in points if p["name"] == "topk"]
+    errors = [p["error"] for p in sorted(kept, key=lambda p: p["bits"])]
+    assert len(errors) > 4
+    assert np.all(np.diff(errors) < 0)
+
+
+def test_no_contraction_adds_to_the_error(points):
+    assert max(p["error"] for p in points) < 1.02  # of an expectation, a few draws of it
+
+
+def test_bits_are_those_of_the_messages(points):
+    (sign,) = (p for p in points if p["name"] == "scaled_sign")
+    assert sign["bits"] == 8 * (4 + 14) / 112
+    elias = [p for p in points if "elias" in p["spec"]]
+    assert len({p["bits"] for p in elias}) == len(elias)  # measured, not the longest
