@@ -76,7 +76,7 @@ class Dithering(Compressor):
         self._norms = np.zeros((local, self.buckets, 1), self.dtype)
         self._part, self._draws = (np.empty((local, padded), self.dtype) for _ in range(2))
         self._at, self._up = np.empty((local, padded), np.intp), np.empty((local, padded), bool)
-        self._flat = np.empty((local, self.d), self._codes.dtype)
+        self._flat, self._signs = (np.empty((local, self.d), self._codes.dtype) for _ in range(2))
         self._read = np.empty((total, padded), self._codes.dtype)
         self._values = np.zeros((total, padded), self.dtype)
         self._scales = np.empty((total, self.buckets), self.wire)
@@ -163,10 +163,11 @@ class Dithering(Compressor):
 
     def _write(self, x, levels, norms, messages):
         messages[:, : self._header].view(self.wire)[...] = norms
-        codes, at = self._flat[: len(x)], self._at[: len(x), : self.d]
+        codes, signs = self._flat[: len(x)], self._signs[: len(x)]
         np.copyto(codes, levels, casting="unsafe")
-        np.left_shift(np.signbit(x), bits_for(self.s + 1), out=at, dtype=np.intp)
-        np.bitwise_or(codes, at, out=codes, casting="unsafe")
+        negative = np.signbit(x, out=self._up[: len(x), : self.d])
+        np.left_shift(negative, bits_for(self.s + 1), out=signs, dtype=signs.dtype)
+        codes |= signs
         self._codes.pack(codes, messages[:, self._header :])
 
     def decode(self, messages, out):
@@ -359,7 +360,7 @@ class Ternary(_Uniform):
         messages[:, : self._header].view(self.wire)[...] = norms
         codes = self._flat[: len(x)]
         np.copyto(codes, levels, casting="unsafe")
-        codes <<= np.signbit(x)
+        codes <<= np.signbit(x, out=self._up[: len(x), : self.d])
         self._codes.pack(codes, messages[:, self._header :])
 
 

@@ -54,9 +54,8 @@ class GridRounding(Compressor):
         self._magnitude, self._low, self._part, self._draws = (
             np.empty(shape, self.dtype) for _ in range(4)
         )
-        self._at, self._up, self._negative = (
-            np.empty(shape, kind) for kind in (np.intp, bool, bool)
-        )
+        self._at, self._up = np.empty(shape, np.intp), np.empty(shape, bool)
+        self._signs = np.empty(shape, self._codes.dtype)
         self._packed = np.empty((total, self.d), self._codes.dtype)
         self._codes.prepare(total)
         with np.errstate(over="ignore", under="ignore"):  # levels that no x of this type reaches
@@ -103,11 +102,11 @@ class GridRounding(Compressor):
         at += up
         at += 1
         np.multiply(at, np.greater_equal(magnitude, self.levels[0], out=up), out=at)
-        codes = self._packed[:n]
+        codes, signs = self._packed[:n], self._signs[:n]
         np.copyto(codes, at, casting="unsafe")
-        np.signbit(x, out=self._negative[:n])
-        np.left_shift(self._negative[:n], self._bits, out=at, dtype=np.intp)
-        np.bitwise_or(codes, at, out=codes, casting="unsafe")
+        np.signbit(x, out=up)
+        np.left_shift(up, self._bits, out=signs, dtype=signs.dtype)
+        codes |= signs
         self._codes.pack(codes, messages)
 
     def _locate(self, magnitude, at, part):
@@ -197,8 +196,14 @@ class _Periodic(GridRounding):
         periods = np.arange(first, last + 1)
         exact = (float(base) ** periods[:, np.newaxis] * np.array(steps)).reshape(-1)
         levels = exact[(exact >= smallest) & (exact <= largest)]
-        self._period, self._slack = len(steps), len(steps) + 1
+        self._period = len(steps)
         self._log_base, self._log_lowest = np.log(base), np.log(levels[0])
+        # Between two levels the guess grows from the one's to the other's; half a level for its
+        # round-off.
+        guesses = (np.log(levels) - self._log_lowest) * self._period / self._log_base
+        numbers = np.arange(len(levels))
+        low, high = np.floor(guesses - 0.5), np.floor(np.append(guesses[1:], guesses[-1]) + 0.5)
+        self._slack = int(max((numbers - low).max(), (high - numbers).max()))
         super().__init__(block, dtype, levels.astype(wire), rounding)
 
     def _guess(self, magnitude, at):
