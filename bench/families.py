@@ -5,6 +5,7 @@ from math import isqrt
 from mpi_lowrank.choice import Choice
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.discrete import DiscreteFactors
+from mpi_lowrank.compressors.tensors import Tensors
 
 FAMILIES = ("dense", "sparse", "rounded", "low rank", "low rank, coarse factors")
 
@@ -19,7 +20,7 @@ def family(choice: Choice) -> str:
         return "dense"
     if issubclass(kind, DiscreteFactors):
         return "low rank, coarse factors"
-    if kind.per_block:
+    if kind.per_block or issubclass(kind, Tensors):
         coarse = choice.then is not None and choice.then.name not in _DENSE
         return "low rank, coarse factors" if coarse else "low rank"
     if kind.__module__.rpartition(".")[2] in _SPARSE or choice.name == "shared_randk":
