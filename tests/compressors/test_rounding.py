@@ -17,6 +17,7 @@ SPECS = [
     "exponential_rounding:base=4.0,rounding=nearest",
     "grid_rounding",
     "grid_rounding:base=4.0,steps=1 1.5 3",
+    "grid_rounding:base=100.0,steps=1 1.1 1.2 60",
 ]
 RNG = np.random.default_rng(5)
 WIDE = RNG.standard_normal(40) * 10.0 ** RNG.uniform(-4, 4, 40)
