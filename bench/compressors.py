@@ -351,19 +351,15 @@ NAMED = 0.1
 """The share by which a member's error is below the last named one's, to be named in the figure."""
 
 
-def runs(line: list[Point]) -> list[list[Point]]:
-    """The frontier's members that are named, cut where another compressor begins."""
-    found: list[list[Point]] = []
+def named_members(line: list[Point]) -> list[list[Point]]:
+    """The frontier's members that are named, those of one compressor together."""
+    found: dict[str, list[Point]] = {}
     least = 1.0
     for point in line:
-        if point.error > (1 - NAMED) * least:
-            continue
-        least = point.error
-        if found and found[-1][0].name == point.name:
-            found[-1].append(point)
-        else:
-            found.append([point])
-    return found
+        if point.error <= (1 - NAMED) * least:
+            least = point.error
+            found.setdefault(point.name, []).append(point)
+    return list(found.values())
 
 
 def print_frontier(kind: str, points: list[Point], refused: dict[str, str]) -> None:
@@ -423,17 +419,17 @@ def _panel(axes, kind, points):
 
 
 def _name_frontier(axes, points):
-    """Each run's name below the frontier, where nothing is, and a thin line from there to it."""
+    """Each compressor's name below the frontier, where nothing is, and a thin line to it."""
     line = frontier(points)
     curve = axes.transData.transform([(p.bits, p.error) for p in line])
-    named = [(run, _written(axes, _run_name(run))) for run in runs(line)]
+    named = [(own, _written(axes, _name(own))) for own in named_members(line)]
     sized = [
-        (axes.transData.transform([(p.bits, p.error) for p in run]), text.get_window_extent().size)
-        for run, text in named
+        (axes.transData.transform([(p.bits, p.error) for p in own]), text.get_window_extent().size)
+        for own, text in named
     ]
-    for (run, text), found in zip(named, _arrange(axes.bbox, sized, curve), strict=True):
+    for (own, text), found in zip(named, _arrange(axes.bbox, sized, curve), strict=True):
         if found is None:
-            print(f"no room in the figure for {_run_name(run)}")
+            print(f"no room in the figure for {_name(own)}")
             text.remove()
             continue
         corner, leader = found
@@ -515,11 +511,11 @@ def _gap(places, size, anchor):
     return np.linalg.norm(np.clip(anchor, places, places + size) - anchor, axis=1)
 
 
-def _run_name(run: list[Point]) -> str:
-    """Its budget behind it; of several the first and the last one's."""
-    first, last = run[0].budget, run[-1].budget
+def _name(members: list[Point]) -> str:
+    """The compressor with its budget; of several the first and the last one's."""
+    first, last = members[0].budget, members[-1].budget
     more = "" if first == last else f"...{last.partition('=')[2]}"
-    return f"{run[0].name} {first}{more}".strip()
+    return f"{members[0].name} {first}{more}".strip()
 
 
 def main() -> None:
