@@ -8,8 +8,9 @@ square as d allows. Without --only it is every registered compressor with each o
 budgets scaled to d: 1 % of the coordinates (a quarter of them behind another compressor), rank 4.
 GB/s are the state's bytes over the median of the repeats, encode with its check for numbers that
 are not finite. `copies`: how many times a memcpy of the vector, measured between the repeats, goes
-into that time. ns a number, at d/10 and at d: level or falling, unless there is a loop over
-coordinates, or an SVD. Of an Allreduced compressor the last step is taken for the decoding.
+into that time. ns a number, at d/10 and at d: what grows has left the cache, or is an SVD; a Python
+loop over coordinates would take 100 ns and more at any d. Of an Allreduced compressor the last step
+is taken for the decoding.
 """
 
 import argparse
