@@ -1,0 +1,206 @@
+"""How few bytes in how many rounds: the table of `frontier.toml`, and its figure.
+
+    python bench/frontier.py results/frontier.h5 --plot results/frontier.png
+
+Every operator stands at the step of its grid whose median uplink over the seeds is least. The
+figure has a mark an operator, at the best of its shapes, from the record alone.
+"""
+
+import argparse
+import re
+from itertools import product
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from best import BASELINES, best_rows, print_table
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from mpi_lowrank.record import Record
+from mpi_lowrank.report import style
+
+FAMILIES = {
+    "two factors": ("D", style.COLORS[0]),
+    "factors of signs and zeros": ("*", "#000000"),
+    "several factors": ("P", "#A87400"),
+    "factors, Allreduced": ("X", "#666666"),
+    "some coordinates": ("o", style.COLORS[1]),
+    "a few bits of each": ("s", style.COLORS[2]),
+}
+"""A family's marker and colour; its mark is filled where numbers travel as fewer than 32 bits."""
+
+MEMBERS = {
+    "two factors": "svd rsvd rangefinder pivoted_qr interpolative spectral adaptive",
+    "factors of signs and zeros": "kronecker sdd",
+    "several factors": "tucker tensor_train",
+    "factors, Allreduced": "powersgd alternating sketch",
+    "some coordinates": "topk randk shared_randk sparsify adaptive_random permk bernoulli",
+}
+FULL_NUMBERS = re.compile(r"[a-z_]+(\([^)]*\))?$")
+
+
+def family(compressor: str) -> str:
+    """The family of a compressor by the name that its description begins with."""
+    name = re.match("[a-z_]+", compressor)[0]
+    return next((f for f, names in MEMBERS.items() if name in names.split()), "a few bits of each")
+
+
+def short(compressor: str) -> str:
+    """A label without the shape: svd(rank=2,shape=7x16)+natural is "svd 2 + natural"."""
+    plain = _without_shape(compressor)
+    stages = [re.split(r"[(),]", stage) for stage in plain.split("+")]
+    words = ([name, *(option.rpartition("=")[2] for option in rest)] for name, *rest in stages)
+    text = " + ".join(" ".join(filter(None, stage)) for stage in words)
+    return text.replace("_", " ").replace("contractive", "scaled")
+
+
+def best_shapes(rows: list[dict]) -> list[dict]:
+    """Of rows that differ in the shape alone, the one with the least uplink."""
+    best = {}
+    for row in sorted(rows, key=lambda row: row["reached"]["uplink_bytes"]):
+        best.setdefault(_without_shape(row["compressor"]), row)
+    return list(best.values())
+
+
+def _without_shape(compressor):
+    return re.sub(r",?shape=[\dx]+", "", compressor)
+
+
+def draw(rows: list[dict]) -> Figure:
+    """Uplink and total bytes a worker against rounds, one panel above the other."""
+    reached = [row for row in rows if row["reached"]]
+    marks = best_shapes([row for row in reached if row["method"] != "GD"])
+    gd = next((r for r in reached if r["method"] == "GD" and r["compressor"] in BASELINES), None)
+    with matplotlib.rc_context(style.RC):
+        figure = Figure(figsize=(style.TWO_COLUMNS, 8.4), dpi=200, layout="constrained")
+        panels = figure.subplots(2, 1)
+        for axes, cost, title in (
+            (panels[0], "uplink_bytes", "uplink: what a worker sends"),
+            (panels[1], "total_bytes", "uplink + downlink: Allreduced sums return once"),
+        ):
+            _panel(axes, marks, gd, cost)
+            axes.set(title=title, xlabel="rounds to the target", ylabel="KB a worker")
+        place = {"loc": "outside upper center", "ncols": 4, "frameon": False}
+        figure.legend(handles=_legend(), fontsize=style.LABEL_SIZE, **place)
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # what the labels were placed in stays
+        for axes in panels:
+            _place_labels(axes, renderer)
+    return figure
+
+
+def _uplink(row):
+    return row["reached"]["uplink_bytes"]
+
+
+def _panel(axes, marks, gd, cost):
+    axes.set(xscale="log", yscale="log")
+    for row in marks:
+        kind = family(row["compressor"])
+        marker, colour = FAMILIES[kind]
+        whole = kind != "factors of signs and zeros" and kind != "a few bits of each"
+        face = "white" if whole and FULL_NUMBERS.match(row["compressor"]) else colour
+        at = row["reached"]["rounds"], row["reached"][cost] / 1e3
+        size = 60 if marker == "*" else 26
+        axes.scatter(*at, size, face, marker=marker, edgecolors=colour, linewidths=0.9, zorder=3)
+        axes.annotate(short(row["compressor"]), at, color=colour, fontsize=5.8)
+    if gd is not None:
+        line = {"color": "0.35", "linestyle": (0, (4, 2)), "linewidth": 0.9, "zorder": 1}
+        axes.axhline(gd["reached"][cost] / 1e3, **line)
+        axes.axvline(gd["reached"]["rounds"], **line)
+        at = gd["reached"]["rounds"], gd["reached"][cost] / 1e3
+        axes.annotate("GD float32", at, color="0.25", fontsize=5.8)
+    numbers = matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(matplotlib.ticker.LogLocator(10, (1, 2, 5)))
+        axis.set_major_formatter(numbers)
+        axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    axes.margins(0.09, 0.05)
+    for text in axes.texts:
+        text.set_in_layout(False)
+
+
+def _legend():
+    from matplotlib.lines import Line2D
+
+    marks = [
+        Line2D([], [], marker=marker, color=colour, linestyle="", label=name, markersize=5)
+        for name, (marker, colour) in FAMILIES.items()
+    ]
+    hollow = {"marker": "o", "color": "0.3", "markerfacecolor": "white", "linestyle": ""}
+    return [*marks, Line2D([], [], label="hollow: numbers of 32 bits", markersize=5, **hollow)]
+
+
+def _place_labels(axes, renderer):
+    """Put each label beside its mark where it covers no mark and no other label."""
+    to_pixels, frame = axes.transData.transform, axes.get_window_extent(renderer)
+    point = renderer.points_to_pixels(1)
+    taken = [_box(*to_pixels(t.xy), 3.5 * point, 3.5 * point) for t in axes.texts]
+    for text in sorted(axes.texts, key=lambda text: text.xy[1]):
+        extent = text.get_window_extent(renderer)
+        x, y = to_pixels(text.xy)
+        half = extent.width / 2 + point, extent.height / 2
+        chosen = min(
+            (_box(x + dx, y + dy, *half) for dx, dy in _offsets(*half, point)),
+            key=lambda box: _covered(box, taken, frame),
+        )
+        taken.append(chosen)
+        _move(axes, text, chosen, point)
+
+
+def _box(x, y, half_width, half_height):
+    return Bbox.from_extents(x - half_width, y - half_height, x + half_width, y + half_height)
+
+
+def _offsets(half_width, half_height, point):
+    """Middles of a label about its mark, the nearest first."""
+    found = []
+    for step, angle in product(range(7), np.linspace(0, 2 * np.pi, 24, endpoint=False)):
+        gap = (4.5 + 5 * step) * point
+        found.append(
+            (np.cos(angle) * (half_width + gap), np.sin(angle) * (half_height + gap)),
+        )
+    return found
+
+
+def _covered(box, taken, frame):
+    """The area of what is taken that a label would cover; outside the frame is worst."""
+    inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+    shared = (Bbox.intersection(box, other) for other in taken)
+    return sum(s.width * s.height for s in shared if s is not None) + (0 if inside else 1e9)
+
+
+def _move(axes, text, box, point):
+    """Put a label into a box, with a line from its mark if that is not beside it."""
+    to_data = axes.transData.inverted().transform
+    text.set(ha="center", va="center", zorder=2.5)
+    text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.2})
+    text.set_position(to_data(((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)))
+    mark = axes.transData.transform(text.xy)
+    edge = np.clip(mark, box.min, box.max)
+    if np.hypot(*(mark - edge)) > 7 * point:
+        line = np.array([text.xy, to_data(edge)])
+        axes.plot(*line.T, color=text.get_color(), linewidth=0.4, zorder=2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("records", nargs="+", type=Path, metavar="RECORD")
+    parser.add_argument("--target", default="grad_norm_sq=1e-6", metavar="METRIC=VALUE")
+    parser.add_argument("--plot", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    metric, value = options.target.split("=")
+    records = [Record(path) for path in options.records]
+    rows = best_rows(records, (metric, float(value)), "uplink_bytes")
+    rows.sort(key=lambda row: _uplink(row) if row["reached"] else np.inf)
+    print_table(rows)
+    if options.plot:
+        shown = [row for row in rows if "g0=dense" not in row["method"]]
+        draw(shown).savefig(options.plot, dpi=200)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""bench/best.py and bench/frontier.py: the step by the median over seeds, and labels that fit."""
+
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpi_lowrank.record import Record
+
+FOLDER = Path(__file__).parents[2] / "bench"
+TARGET = "grad_norm_sq", 0.1
+CASES = """
+workers = 4
+rounds = 60
+seed = [0, 1, 2]
+stop = { grad_norm_sq = 0.1 }
+stepsize = ["0.02/L", "2/L", "4/L"]
+[[cases]]
+method = "GD"
+compressor = "dense"
+[[cases]]
+method = { name = "EF21", g0 = "compressed" }
+compressor = [
+    { name = "topk", k = 4 },
+    { compose = ["topk:k=4", "natural"] },
+    { name = "kronecker", shape = [7, 16] },
+    { name = "kronecker", shape = [14, 8] },
+    { name = "sdd", rank = 2 },
+]
+"""
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory, mpirun):
+    folder = tmp_path_factory.mktemp("best")
+    (folder / "some.toml").write_text(CASES)
+    program = [sys.executable, "-m", "mpi_lowrank", "run", "some.toml", "--out", "some.h5"]
+    subprocess.run([mpirun, "-n", "1", *program], cwd=folder, check=True, timeout=100)
+    return Record(folder / "some.h5")
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import best
+    import frontier
+
+    return best, frontier
+
+
+def uplinks(record, method, compressor):
+    """The uplink bytes to the target, of each seed at each step; infinite if never reached."""
+    found = {}
+    for case in record.cases.values():
+        given = case.attributes
+        if (given["method"], given["compressor"]) == (method, compressor):
+            met = np.flatnonzero(case["grad_norm_sq"] <= TARGET[1])
+            cost = case["uplink_bytes"][met[0]] if len(met) else np.inf
+            found.setdefault(f"{given['stepsize'] * given['L']:.3g}/L", []).append(cost)
+    return found
+
+
+def test_the_step_of_least_median_uplink_stands_for_a_method(bench, record):
+    rows = bench[0].best_rows([record], TARGET, "uplink_bytes")
+    assert len(rows) == 6
+    for row in rows:
+        steps = uplinks(record, row["method"], row["compressor"])
+        medians = {step: np.median(costs) for step, costs in steps.items()}
+        assert all(len(costs) == 3 for costs in steps.values()) and len(steps) == 3
+        assert medians[row["step"]] == min(medians.values()) == row["reached"]["uplink_bytes"]
+        assert sorted(row["costs"]["uplink_bytes"]) == sorted(steps[row["step"]])
+        assert np.isinf(medians["0.02/L"]) and row["reached"]
+
+
+def test_a_seed_that_never_arrives_counts_as_infinitely_many(bench):
+    costs = {"rounds": 3, "uplink_bytes": 30.0, "total_bytes": 60.0}
+    one_short = bench[0]._together([{"reached": costs}, {"reached": None}, {"reached": costs}])
+    assert one_short["reached"] == costs and np.isinf(one_short["costs"]["rounds"]).sum() == 1
+    two_short = bench[0]._together([{"reached": costs}, {"reached": None}, {"reached": None}])
+    assert two_short["reached"] is None
+
+
+def test_the_table_says_how_far_seeds_are_apart_and_how_many_arrived(bench, record, capsys):
+    rows = bench[0].best_rows([record], TARGET, "uplink_bytes")
+    bench[0].print_table(rows)
+    lines = capsys.readouterr().out.splitlines()
+    for row in rows:
+        line = next(x for x in lines if f"{row['method']} {row['compressor']} " in x)
+        arrived = np.isfinite(row["costs"]["rounds"]).sum()
+        assert line.endswith(f"{arrived}/3") and row["step"] in line.split()
+
+
+def test_a_mark_an_operator_at_the_best_of_its_shapes_with_labels_that_do_not_overlap(
+    bench, record
+):
+    best, frontier = bench
+    rows = best.best_rows([record], TARGET, "uplink_bytes")
+    figure = frontier.draw(rows)
+    for axes in figure.axes:
+        texts = [text.get_text() for text in axes.texts]
+        kronecker = [text for text in texts if "kronecker" in text]
+        assert len(texts) == 5 and len(kronecker) == 1 and "GD float32" in texts
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+        frame = axes.get_window_extent()
+        assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
+
+
+@pytest.mark.parametrize(
+    ("compressor", "family", "label"),
+    [
+        ("svd(rank=2,shape=7x16)+natural", "two factors", "svd 2 + natural"),
+        ("kronecker(shape=7x16)", "factors of signs and zeros", "kronecker"),
+        ("topk(k=4)", "some coordinates", "topk 4"),
+        ("natural", "a few bits of each", "natural"),
+        ("ternary(rounding=contractive)", "a few bits of each", "ternary scaled"),
+        ("powersgd(basis=fresh)", "factors, Allreduced", "powersgd fresh"),
+    ],
+)
+def test_what_a_mark_is_called(bench, compressor, family, label):
+    assert bench[1].family(compressor) == family and bench[1].short(compressor) == label
