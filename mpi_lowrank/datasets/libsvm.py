@@ -23,10 +23,11 @@ OPENERS: dict[str, Callable[[Path], BinaryIO]] = {
 }
 """How a compressed file is opened, by its suffix."""
 
-# Possessive throughout: a long line that is wrong at its end is refused in one pass.
-NUMBER = rb"[+-]?+(?:\d++\.?+\d*+|\.\d++)(?:[eE][+-]?+\d++)?+"
-LABEL, PAIR = re.compile(NUMBER), re.compile(rb"\d++:" + NUMBER)
-LINE = re.compile(rb"\s*+%s(?:\s++%s)*+\s*+" % (NUMBER, PAIR.pattern))
+# Nothing can be read in two ways, so that a long line that is wrong at its end is refused at once.
+# Possessive quantifiers would say so, but before Python 3.11.5 they match what they should not.
+NUMBER = rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+LABEL, PAIR = re.compile(NUMBER), re.compile(rb"\d+:" + NUMBER)
+LINE = re.compile(rb"\s*%s(?:\s+%s)*\s*" % (NUMBER, PAIR.pattern))
 
 
 def read_text(path: Path, place: str | None = None) -> bytes:
