@@ -173,6 +173,9 @@ def _sweep(table: dict) -> Iterator[dict]:
     A shape such as [m, c] and the stages of a composition are one value, a list of them is a sweep.
     """
     axes = [[(path, value) for value in values] for path, values in _lists(table, ())]
+    if not axes:
+        yield deepcopy(table)
+        return
     for point in itertools.product(*axes):
         copy = deepcopy(table)
         for (*path, last), value in point:
@@ -180,7 +183,7 @@ def _sweep(table: dict) -> Iterator[dict]:
             for step in path:
                 target = target[step]
             target[last] = value
-        yield copy
+        yield from _sweep(copy)  # a table in a list may hold lists of its own
 
 
 def _lists(table: dict, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list]]:

@@ -33,6 +33,20 @@ def test_lists_make_the_cross_product_and_every_case_a_label(load):
     assert "EF21 topk(k=2) 16x workers=20" in labels(experiment)
 
 
+def test_a_table_in_a_list_may_hold_lists_of_its_own(load):
+    experiment = load("""
+        [[cases]]
+        method = "EF21"
+        compressor = [{name = "topk", k = [1, 2]}, {name = "svd", shape = ["auto", [7, 16]]}]
+    """)
+    assert labels(experiment) == [
+        "EF21 topk(k=1) 1x",
+        "EF21 topk(k=2) 1x",
+        "EF21 svd(shape=auto) 1x",
+        "EF21 svd(shape=7x16) 1x",
+    ]
+
+
 def test_a_pair_is_one_shape_and_a_list_of_shapes_a_sweep(load):
     case = '[[cases]]\nmethod = "EF21"\ncompressor = {name = "svd", shape = %s}'
     assert load(case % "[8, 14]").cases[0].compressor.options["shape"] == (8, 14)
