@@ -20,7 +20,7 @@ def sampling_probabilities(weights: np.ndarray, budget: float) -> np.ndarray:
     weights = np.asarray(weights, np.float64)
     largest = weights.max(axis=1, keepdims=True)
     w = weights / np.where(largest > 0, largest, 1)
-    ordered = -np.sort(-w, axis=1)
+    ordered = np.sort(w, axis=1)[:, ::-1]
     # With the j heaviest at 1 the next one has p = (budget - j) w_j / (sum of the others).
     tails = np.cumsum(ordered[:, ::-1], axis=1)[:, ::-1]
     left = budget - np.arange(w.shape[1])
@@ -29,8 +29,8 @@ def sampling_probabilities(weights: np.ndarray, budget: float) -> np.ndarray:
     rest = np.take_along_axis(np.append(tails, np.zeros((len(w), 1)), axis=1), saturated, axis=1)
     slope = np.maximum(budget - saturated, 0) / np.where(rest > 0, rest, 1)
     p = np.minimum(1, slope * w)
-    certain = np.argsort(np.argsort(-w, axis=1, kind="stable"), axis=1) < saturated
-    p[certain & (w > 0)] = 1
+    lightest = np.take_along_axis(ordered, np.maximum(saturated - 1, 0), axis=1)
+    p[(w >= lightest) & (w > 0) & (saturated > 0)] = 1
     return p
 
 
