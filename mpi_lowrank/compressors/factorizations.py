@@ -9,6 +9,7 @@ from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import LENGTH, Carrier, MessageError, Wire, message_lengths
 from mpi_lowrank.compressors.bits import BitFields, bits_for
 from mpi_lowrank.compressors.lowrank import Factors, Matrices, RandomRange, Shape, matrix_shape
+from mpi_lowrank.compressors.sampling import systematic, tails_of, threshold
 from mpi_lowrank.errors import OptionError
 
 
@@ -297,49 +298,6 @@ class SpectralSampling(Factors):
         return left, scaled[:, :, np.newaxis] * right
 
 
-def _tails(values):
-    """The sums of values i, i + 1, ..., q - 1 for i = 0, ..., q, (workers, q + 1)."""
-    tails = np.zeros((len(values), values.shape[1] + 1))
-    np.cumsum(values[:, ::-1], axis=1, out=tails[:, -2::-1])
-    return tails
-
-
-def threshold(values: np.ndarray, budget: int) -> tuple[np.ndarray, np.ndarray]:
-    """tau (workers, 1) with sum_i min(1, values_i / tau) = budget; how many reach 1, (workers,).
-
-    The values (workers, q) fall along a row. Those above their share of the budget get 1, the
-    others share what is left of it, until none is above; all get theirs at once here. Where
-    `budget` values or fewer are positive tau is 0.
-    """
-    tails = _tails(values)[:, :budget]
-    left = budget - np.arange(budget)
-    certain = np.argmax(left * values[:, :budget] <= tails, axis=1)
-    rows = np.arange(len(values))
-    return (tails[rows, certain] / left[certain])[:, np.newaxis], certain
-
-
-def systematic(
-    values: np.ndarray, certain: np.ndarray, budget: int, points: np.ndarray
-) -> np.ndarray:
-    """The `budget` different values drawn in each row, (workers, budget), increasing.
-
-    The first `certain` ones are; intervals as long as the probabilities of the others lie one
-    behind the other, and points at distance 1 from each other, the first one in [0, 1), draw the
-    intervals they are in. No round-off makes two of them draw one value, or one of them none, or a
-    value of 0 while a positive one is left.
-    """
-    order = np.arange(budget)
-    tails, drawn = _tails(values), np.empty((len(values), budget), np.intp)
-    for row, tail, sure, point in zip(drawn, tails, certain, points, strict=True):
-        rest = tail[sure] if tail[sure] > 0 else 1
-        ends = (budget - sure) * (1 - tail[sure + 1 :] / rest)
-        row[:sure] = order[:sure]
-        row[sure:] = sure + np.searchsorted(ends, point + order[: budget - sure], side="right")
-    spare = np.maximum(np.count_nonzero(values, axis=1) - budget, 0)
-    drawn[...] = np.maximum.accumulate(drawn - order, axis=1) + order
-    return np.minimum(drawn, order + spare[:, np.newaxis], out=drawn)
-
-
 @compressors.register("adaptive")
 class AdaptiveSVD(Factors):
     """The truncated SVD of the least rank r that leaves epsilon |X|^2 or less.
@@ -395,14 +353,14 @@ class AdaptiveSVD(Factors):
 
     def spectral_error(self, values):
         ranks = self._ranks(values)
-        squares = _tails(values**2)[np.arange(len(values)), ranks]
+        squares = tails_of(values**2)[np.arange(len(values)), ranks]
         return np.where(self._bodies(ranks) == self._whole, 0, squares)
 
     def _ranks(self, values):
         """The least r of each row of singular values, (workers,)."""
         largest = values[:, :1]
         relative = values / np.where(largest > 0, largest, 1)
-        tails = _tails(relative.astype(np.float64) ** 2)
+        tails = tails_of(relative.astype(np.float64) ** 2)
         return np.minimum(np.argmax(tails <= self.epsilon * tails[:, :1], axis=1), self.highest)
 
     def _bodies(self, ranks):

@@ -7,6 +7,7 @@ import numpy as np
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import LENGTH, Compressor, MessageError, Wire, message_lengths
 from mpi_lowrank.compressors.bits import BitFields, bits_for
+from mpi_lowrank.compressors.sampling import threshold
 from mpi_lowrank.compressors.sparse import Sparsifier
 from mpi_lowrank.errors import OptionError
 
@@ -14,24 +15,14 @@ from mpi_lowrank.errors import OptionError
 def sampling_probabilities(weights: np.ndarray, budget: float) -> np.ndarray:
     """p_i = min(1, w_i / tau) with sum p_i = min(budget, non-zero weights), row by row.
 
-    weights (rows, d), not negative. They minimise sum w_i^2 / p_i (Wang et al. 2018, ATOMO;
-    Wangni et al. 2018): what would exceed 1 is set to 1 and the rest of the budget shared out anew.
+    weights (rows, d), not negative; see `threshold`.
     """
     weights = np.asarray(weights, np.float64)
     largest = weights.max(axis=1, keepdims=True)
     w = weights / np.where(largest > 0, largest, 1)
-    ordered = np.sort(w, axis=1)[:, ::-1]
-    # With the j heaviest at 1 the next one has p = (budget - j) w_j / (sum of the others).
-    tails = np.cumsum(ordered[:, ::-1], axis=1)[:, ::-1]
-    left = budget - np.arange(w.shape[1])
-    full = (left * ordered >= tails) & (left > 0) & (ordered > 0)
-    saturated = np.where(full.all(axis=1), w.shape[1], np.argmin(full, axis=1))[:, np.newaxis]
-    rest = np.take_along_axis(np.append(tails, np.zeros((len(w), 1)), axis=1), saturated, axis=1)
-    slope = np.maximum(budget - saturated, 0) / np.where(rest > 0, rest, 1)
-    p = np.minimum(1, slope * w)
-    lightest = np.take_along_axis(ordered, np.maximum(saturated - 1, 0), axis=1)
-    p[(w >= lightest) & (w > 0) & (saturated > 0)] = 1
-    return p
+    tau, _ = threshold(np.sort(w, axis=1)[:, ::-1], budget)
+    with np.errstate(all="ignore"):  # tau is 0 where everything is kept that is not 0
+        return np.where(w > 0, np.minimum(1, w / tau), 0)
 
 
 class _Varying(Compressor):

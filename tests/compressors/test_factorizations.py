@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.linalg import qr
 
-from mpi_lowrank.compressors import factorizations
+from mpi_lowrank.compressors import factorizations, sampling
 from mpi_lowrank.compressors.base import LENGTH, MessageError
 from mpi_lowrank.errors import OptionError
 
@@ -392,10 +392,10 @@ class TestSpectral:
         self, values, budget
     ):
         n, q, p = 20000, len(values), self.probabilities(values, budget)
-        tau, certain = factorizations.threshold(values[np.newaxis], budget)
+        tau, certain = sampling.threshold(values[np.newaxis], budget)
         np.testing.assert_allclose(np.minimum(1, values / tau[0]), p, rtol=1e-12)
         points, every = (np.arange(n) + 0.5) / n, np.broadcast_to(values, (n, q))
-        drawn = factorizations.systematic(every, np.repeat(certain, n), budget, points)
+        drawn = sampling.systematic(every, np.repeat(certain, n), budget, points)
         share = np.bincount(drawn.reshape(-1), minlength=q) / n
         np.testing.assert_allclose(share, p, atol=2 / n)
 
@@ -420,8 +420,8 @@ class TestSpectral:
         self, values, budget, point
     ):
         values = -np.sort(-values, axis=1)
-        tau, certain = factorizations.threshold(values, budget)
-        drawn = factorizations.systematic(values, certain, budget, np.full(3, point))
+        tau, certain = sampling.threshold(values, budget)
+        drawn = sampling.systematic(values, certain, budget, np.full(3, point))
         assert (np.diff(drawn, axis=1) > 0).all() and drawn.min() >= 0 and drawn.max() < 9
         for row, its_tau, chosen in zip(values, tau[:, 0], drawn, strict=True):
             positive = np.count_nonzero(row)
@@ -436,8 +436,8 @@ class TestSpectral:
     def test_equal_triples_as_many_as_the_budget_are_all_drawn(self, point):
         for rank, first in product(range(1, 40), (1 / 3, 1.0, 1e9)):
             values = np.r_[first, np.full(rank - 1, 1 / 3), 0, 0][np.newaxis]
-            _, certain = factorizations.threshold(values, rank)
-            drawn = factorizations.systematic(values, certain, rank, np.array([point]))
+            _, certain = sampling.threshold(values, rank)
+            drawn = sampling.systematic(values, certain, rank, np.array([point]))
             assert drawn.tolist() == [list(range(rank))]
 
     @pytest.mark.parametrize("shape", SHAPES)
