@@ -48,8 +48,12 @@ def _wire(choice: Choice) -> dict[str, str]:
 
 
 def dense_beside(choice: Choice) -> Choice:
-    """What sends whole vectors the way that `choice` sends its own, in the same wire type."""
-    return Choice("dense" if compressors[choice.name].shared else "identity", _wire(choice))
+    """What sends whole vectors beside `choice`, in the same wire type: its way, if it is linear.
+
+    A sum in the wire's precision is not the mean of what workers sent to the last bit: that is
+    right where the mean alone counts, but not where each worker's estimate is kept as well.
+    """
+    return Choice("dense" if compressors[choice.name].linear else "identity", _wire(choice))
 
 
 def initial(case: Case, problem: Problem) -> np.ndarray:

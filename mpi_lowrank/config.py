@@ -312,6 +312,8 @@ def _read(text: str, key: str) -> Choice:
         name, _, options = stage.partition(":")
         pairs = [pair.partition("=") for pair in options.split(",") if pair]
         table = {option: _read_value(value) for option, _, value in pairs}
+        if len(table) < len(pairs):
+            raise _KeyProblem(key, stage, "each option once")
         choice = _choice(compressors, {"name": name.strip(), **table}, key)
         then = Choice(choice.name, choice.options, then)
     return then

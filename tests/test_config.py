@@ -89,6 +89,7 @@ def test_a_compressor_may_be_written_in_one_line(load):
         ('{compose = ["topk", "natural"]}', ["cases[0].compressor.compose.k", "an integer"]),
         ('"topk:k=two"', ["cases[0].compressor.k = two", "an integer"]),
         ('"topk:size=2"', ["cases[0].compressor.size = 2", "k"]),
+        ('"topk:k=2,k=3"', ["cases[0].compressor = topk:k=2,k=3", "once"]),
     ],
 )
 def test_a_mistake_in_a_composition_names_its_stage(load, compressor, words):

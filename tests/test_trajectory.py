@@ -67,6 +67,13 @@ compressor = { name = "randk", k = 9, scale = "unbiased" }
 stepsize = 0.01
 
 [[cases]]
+method = ["EF21", "EF21-PP"]
+compressor = "shared_qsgd:levels=3"
+topology = "allgather"
+dtype = "float64"
+stepsize = "0.02/L"
+
+[[cases]]
 method = "EF21"
 compressor = SPECS
 dtype = "float32"
@@ -100,7 +107,7 @@ def records(tmp_path_factory, mpirun):
 
 def test_the_trajectory_does_not_depend_on_the_number_of_ranks(records):
     assert len(records[1].cases) == (
-        2 * 2 * (1 + 4 * 6 + 1 + 1) + 2 * (2 * 4) + 4 + len(default_specs())
+        2 * 2 * (1 + 4 * 6 + 1 + 1) + 2 * (2 * 4) + 6 + len(default_specs())
     )
     for label, case in records[1].cases.items():
         assert len(case["loss"]) == 3
