@@ -75,6 +75,13 @@ class TestSharedQSGD:
         with pytest.raises(OptionError, match="levels"):
             make_shared("shared_qsgd:levels=32768", 30, workers=2**17)
 
+    def test_the_common_scale_is_rounded_up_so_that_no_number_exceeds_it(self):
+        x = np.zeros((1, 30))
+        x[0, :2] = 1 + 2.0**-30, 0.5  # the float32 of the first one is below it
+        compressor = make_shared("shared_qsgd:levels=1", 30, local=1)
+        own, _, _ = reduce(compressor, x)
+        assert own[0, 0] == np.nextafter(np.float32(1), np.float32(2))
+
     def test_zero_stays_zero_and_a_worker_s_draws_are_its_own(self):
         compressor = make_shared("shared_qsgd:levels=1", 30)
         own, mean, _ = reduce(compressor, np.zeros((4, 30)))

@@ -174,6 +174,10 @@ class TestElias:
         np.testing.assert_array_equal(reader.omega(len(values), 2**31), values)
         assert reader.at == len(stream)
 
+    def test_a_chain_of_groups_that_no_value_has_raises_before_it_is_followed(self):
+        with pytest.raises(MessageError, match="above"):
+            elias.BitReader(np.ones(2**17, np.uint8)).omega(1, 2**20)
+
     @settings(max_examples=200, deadline=None)
     @given(
         x=arrays(np.float64, (2, 17), elements=st.sampled_from([0.0, 0.0, 1.0, -3.0, 0.01, 20.0])),

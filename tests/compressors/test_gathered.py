@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors.base import MessageError, message_lengths
+from mpi_lowrank.compressors.blocks import compress_blocks
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.randomness import Purpose, Stream
 
@@ -258,3 +260,61 @@ class TestLowRank:
         assert (compressor.m, compressor.c) == (4, 6)
         for _ in range(2):
             np.testing.assert_allclose(compress(compressor, x), x, atol=1e-13)
+
+
+class TestBlocksOfVaryingLength:
+    BLOCKS = (("W", (6, 8)), ("b", (5,)), ("V", (4, 9)))
+    D = 48 + 5 + 36
+
+    def made(self, local=3):
+        def make(shape):
+            return compressors["adaptive"](shape, np.dtype(float), epsilon=0.4)
+
+        def dense(shape):
+            return compressors["identity"](shape, np.dtype(float))
+
+        whole, _ = compress_blocks(self.BLOCKS, compressors["adaptive"], make, dense)
+        whole.prepare(local, local)
+        return whole, [make((6, 8)), dense((5,)), make((4, 9))]
+
+    def rows(self):
+        x = np.random.default_rng(8).standard_normal((3, self.D))
+        x[1, :48] = np.outer(np.arange(6), np.ones(8)).reshape(-1)  # of rank one
+        x[2, 53:] = 0
+        return x
+
+    def test_a_message_is_its_length_and_the_blocks_messages_without_gaps(self):
+        (whole, parts), x = self.made(), self.rows()
+        messages = np.full((3, whole.nbytes), 170, np.uint8)
+        whole.pack(x, messages, ())
+        expected, out = np.empty_like(x), np.empty_like(x)
+        total, at = np.full(3, 4), 0
+        for part in parts:
+            d = part.d
+            part.prepare(3, 3)
+            own = np.zeros((3, part.nbytes), np.uint8)
+            part.pack(np.ascontiguousarray(x[:, at : at + d]), own, ())
+            piece = np.empty((3, d))
+            part.unpack(own, piece)
+            expected[:, at : at + d] = piece
+            total += message_lengths(own) if part.variable else part.nbytes
+            at += d
+        assert whole.variable and message_lengths(messages).tolist() == total.tolist()
+        assert len(set(total)) == 3
+        for message, length in zip(messages, total, strict=True):
+            message[length:] = 255
+        whole.unpack(messages, out)
+        np.testing.assert_array_equal(out, expected)
+        mean = np.empty(self.D)
+        whole.decode_sum(messages, np.array([0.5, 2.0, 1.0]), mean)
+        np.testing.assert_allclose(mean, [0.5, 2.0, 1.0] @ expected, atol=1e-12)
+
+    def test_lengths_that_do_not_add_up_raise(self):
+        (whole, _), x = self.made(), self.rows()
+        messages = np.zeros((3, whole.nbytes), np.uint8)
+        whole.pack(x, messages, ())
+        for at, value in ((0, 3), (0, whole.nbytes + 1), (4, 2**31), (4, 5)):
+            broken = messages.copy()
+            broken[1, at : at + 4] = np.array([value], "<u4").view(np.uint8)
+            with pytest.raises(MessageError):
+                whole.unpack(broken, np.empty_like(x))
