@@ -7,6 +7,7 @@ import numpy as np
 
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Largest, SharedCompressor, Wire
+from mpi_lowrank.compressors.sparsification import equal_error
 from mpi_lowrank.errors import OptionError
 
 
@@ -50,6 +51,9 @@ class SharedRandK(SharedCompressor):
 
     def worst_case(self):
         return np.arange(1.0, self.d + 1)
+
+    def expected_error(self, x):
+        return equal_error(self, x)
 
     def reduce(self, x, own, mean, generator, generators):
         coordinates = generator.choice(self.d, self.k, replace=False, shuffle=False)
@@ -100,6 +104,13 @@ class SharedQSGD(SharedCompressor):
         self.nbytes = self.wire.itemsize + self.d * self._kind.itemsize
         self.published_bits = 8 * self.nbytes
 
+    def expected_error(self, x):
+        """That of workers who hold the rows of x, and no others."""
+        scale = _rounded_up(np.abs(x).max(keepdims=True), self.wire).item()
+        y = np.abs(x).astype(np.float64) * (self.levels / scale if scale > 0 else 0)
+        part = y - np.floor(y)
+        return (scale / self.levels) ** 2 * (part * (1 - part)).sum(axis=1)
+
     def prepare(self, local):
         self._scaled, self._draws = (np.empty((local, self.d), self.dtype) for _ in range(2))
         self._sent = np.empty((local, self.d), self._kind)
@@ -107,12 +118,10 @@ class SharedQSGD(SharedCompressor):
     def reduce(self, x, own, mean, generator, generators):
         n = len(x)
         scaled, draws = np.abs(x, out=self._scaled[:n]), self._draws[:n]
-        exact = scaled.max(axis=1, keepdims=True)
-        largest = exact.astype(self.wire)
-        short = largest < exact  # rounded up, so that no number exceeds it
-        largest[short] = np.nextafter(largest[short], self.wire.type(np.inf))
+        largest = _rounded_up(scaled.max(axis=1, keepdims=True), self.wire)
         scale = float((yield Largest(largest))[0])
-        scaled *= self.levels / scale if scale > 0 else 0
+        scaled /= scale if scale > 0 else np.inf  # at most 1: levels / scale may overflow
+        scaled *= self.levels
         for row, own_draws in zip(draws, generators, strict=True):
             own_draws.random(out=row, dtype=self.dtype.type)
         scaled += draws
@@ -125,3 +134,9 @@ class SharedQSGD(SharedCompressor):
         np.multiply((yield sent), step, out=mean)
         if own is not None:
             np.multiply(scaled, step, out=own)
+
+
+def _rounded_up(exact: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The least numbers of that type that none of `exact` exceeds."""
+    nearest = exact.astype(dtype)
+    return np.nextafter(nearest, dtype.type(np.inf), out=nearest, where=nearest < exact)

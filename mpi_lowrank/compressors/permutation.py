@@ -5,8 +5,9 @@ from typing import Literal
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, MessageError, Wire, fields
+from mpi_lowrank.compressors.base import Compressor, MessageError, Wire, fields, refuse
 from mpi_lowrank.compressors.bits import bits_for
+from mpi_lowrank.compressors.sparsification import equal_error
 
 
 @compressors.register("permk")
@@ -52,6 +53,9 @@ class PermK(Compressor):
     def worst_case(self):
         return np.arange(1.0, self.d + 1)
 
+    def expected_error(self, x):
+        return equal_error(self, x)
+
     def begin(self, generator, workers):
         # Slots behind the permutation belong to a coordinate d that is always 0.
         slots = np.append(np.arange(self.d), np.full(self.n * self.k - self.d, self.d))
@@ -75,6 +79,7 @@ class PermK(Compressor):
             raise MessageError(f"{self.name}: worker {workers.max()} of {self.n}")
         padded[...] = 0
         values = message["values"].astype(self.dtype)
+        refuse(self.name, values)
         if self._unbiased:
             values *= self.n
         np.put_along_axis(padded, self._slots[workers], values, axis=1)

@@ -5,7 +5,15 @@ from typing import Literal
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import LENGTH, Compressor, MessageError, Wire, message_lengths
+from mpi_lowrank.compressors.base import (
+    LENGTH,
+    Compressor,
+    MessageError,
+    Operator,
+    Wire,
+    message_lengths,
+    refuse,
+)
 from mpi_lowrank.compressors.bits import BitFields, bits_for
 from mpi_lowrank.compressors.sampling import threshold
 from mpi_lowrank.compressors.sparse import Sparsifier
@@ -23,6 +31,12 @@ def sampling_probabilities(weights: np.ndarray, budget: float) -> np.ndarray:
     tau, _ = threshold(np.sort(w, axis=1)[:, ::-1], budget)
     with np.errstate(all="ignore"):  # tau is 0 where everything is kept that is not 0
         return np.where(w > 0, np.minimum(1, w / tau), 0)
+
+
+def equal_error(operator: Operator, x: np.ndarray) -> np.ndarray:
+    """E|C(x) - x|^2 of the rows of x where it is the same share of |x|^2 for every x."""
+    share = 1 - operator.alpha if operator.omega is None else operator.omega
+    return share * (x.astype(np.float64) ** 2).sum(axis=1)
 
 
 class _Varying(Compressor):
@@ -43,7 +57,8 @@ class _Varying(Compressor):
         return LENGTH.itemsize + kept * self.wire.itemsize + -(-kept * self._width // 8)
 
     def prepare(self, local, total):
-        self._draws = np.empty((local, self.d), self.dtype)
+        self._draws = np.empty(self.d, self.dtype)
+        self._kept = np.empty(self.d, bool)
 
     def write(self, message: np.ndarray, values: np.ndarray, indices: np.ndarray) -> None:
         """Write the message that keeps `values` (k,) at `indices` (k,)."""
@@ -68,7 +83,9 @@ class _Varying(Compressor):
         indices = indices[0].astype(np.intp)
         if kept and (indices[-1] >= self.d or not (np.diff(indices) > 0).all()):
             raise MessageError(f"{self.name}: indices are below d = {self.d} and increase")
-        return message[start:end].view(self.wire), indices
+        values = message[start:end].view(self.wire)
+        refuse(self.name, values)
+        return values, indices
 
     def decode(self, messages, out):
         out[...] = 0
@@ -141,16 +158,26 @@ class RandomSparsification(_Varying):
         return np.full(x.shape, self.k / self.d)
 
     def encode(self, x, messages, generators):
-        for row, draws, message, generator in zip(
-            x, self._draws[: len(x)], messages, generators, strict=True
-        ):
-            generator.random(out=draws, dtype=self.dtype.type)
+        for row, message, generator in zip(x, messages, generators, strict=True):
             p = self._probabilities(row[np.newaxis])[0] if self._optimal else self.k / self.d
-            indices = np.flatnonzero(draws < p)
+            indices = self._draw(p, generator)
             values = row[indices]
             if self._unbiased:
                 values = values / (p[indices] if self._optimal else p)
             self.write(message, values, indices)
+
+    def _draw(self, p, generator):
+        """The coordinates that are kept, increasing; exactly with probability p, however small.
+
+        A draw u is a multiple of eps/2, and stands for all numbers up to the next one: where p is
+        among them another draw tells whether it is kept.
+        """
+        draws = self._draws
+        generator.random(out=draws, dtype=self.dtype.type)
+        near = np.flatnonzero(np.less_equal(draws, p, out=self._kept))
+        above = (p[near] if self._optimal else p) - draws[near].astype(np.float64)
+        step = float(np.finfo(self.dtype).eps) / 2
+        return near[generator.random(len(near)) * step < above]
 
 
 @compressors.register("bernoulli")
@@ -187,6 +214,9 @@ class Bernoulli(Compressor):
     def worst_case(self):
         return np.ones(self.d)
 
+    def expected_error(self, x):
+        return equal_error(self, x)
+
     def encode(self, x, messages, generators):
         start = LENGTH.itemsize
         for row, message, generator in zip(x, messages, generators, strict=True):
@@ -204,6 +234,7 @@ class Bernoulli(Compressor):
         out[...] = 0
         for at in np.flatnonzero(sent):
             out[at] = messages[at, start:].view(self.wire)
+        refuse(self.name, out)
         out *= self._factor
 
 
@@ -224,7 +255,7 @@ class AdaptiveRandom(Sparsifier):
 
     def prepare(self, local, total):
         super().prepare(local, total)
-        self._cumulated = np.empty((local, self.d), self.dtype)
+        self._cumulated = np.empty((local, self.d))  # sums of float32 would miss small numbers
         self._chosen = np.empty((local, 1), np.int64)
 
     def worst_choice(self):
@@ -241,7 +272,7 @@ class AdaptiveRandom(Sparsifier):
     def select(self, x, generators):
         n = len(x)
         cumulated = np.abs(x, out=self._cumulated[:n])
-        cumulated /= np.maximum(cumulated.max(axis=1, keepdims=True), np.finfo(self.dtype).tiny)
+        cumulated /= np.maximum(cumulated.max(axis=1, keepdims=True), np.finfo(float).tiny)
         np.cumsum(cumulated, axis=1, out=cumulated)
         for row, chosen, generator in zip(cumulated, self._chosen[:n], generators, strict=True):
             # Above what came before and at most what comes with it: a coordinate that is not 0.

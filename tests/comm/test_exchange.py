@@ -184,6 +184,23 @@ def test_messages_of_varying_length_cost_their_lengths_and_arrive_whole(comm, sp
         assert exchange.uplink_bytes == pytest.approx(sent / n)
 
 
+@pytest.mark.parametrize("topology", ["allgather", "server"])
+def test_workers_who_share_a_permutation_may_be_silent(comm, topology):
+    exchange, x = make_exchange(comm, topology=topology), everybody(comm)
+    compressor = from_spec(comm, "permk")
+    exchange.prepare(compressor)
+    n, mine = len(x), exchange.placement.workers
+    active = np.arange(n) % 3 != 1
+    for exchange.round in range(3):
+        _, decoded = in_one_process(comm, "permk", x, exchange.round)
+        own, mean = exchange(x[mine], compressor, active=active)
+        np.testing.assert_array_equal(own, decoded[mine] * active[mine][:, None])
+        expected = (decoded * active[:, None]).mean(axis=0)
+        np.testing.assert_allclose(mean, expected, rtol=0, atol=1e-12)
+    if topology == "allgather" or comm.rank == 0:
+        assert exchange.uplink_bytes == pytest.approx(3 * compressor.nbytes * active.mean())
+
+
 def test_a_broadcast_of_varying_length_costs_its_length(comm):
     spec = "sparsify:k=9.0"
     exchange, compressor = make_exchange(comm, topology="server"), from_spec(comm, spec)
@@ -213,7 +230,18 @@ def test_a_maximum_and_integers_are_reduced_exactly(comm, reduction):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
-@pytest.mark.parametrize("spec", ["topk:k=3", "natural", "qsgd:coding=elias", "sketch"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "topk:k=3",
+        "natural",
+        "qsgd:coding=elias",
+        "sparsify:k=60.0",
+        "bernoulli:p=1.0",
+        "sketch",
+        "shared_qsgd:levels=4",
+    ],
+)
 def test_what_cannot_be_sent_hangs_nobody_and_is_known_where_it_was(comm, spec, value):
     exchange, x = make_exchange(comm), everybody(comm)
     compressor = from_spec(comm, spec)
@@ -223,4 +251,4 @@ def test_what_cannot_be_sent_hangs_nobody_and_is_known_where_it_was(comm, spec, 
     with np.errstate(over="ignore"):  # as in a run
         mean = exchange(x[exchange.placement.workers], compressor)[1]
     assert np.isfinite(mean).all()
-    assert exchange.unsendable == (last or (spec == "sketch" and value == 1e300))
+    assert exchange.unsendable == (last or (compressor.shared and value == 1e300))

@@ -3,6 +3,8 @@ import pytest
 from harness import assert_mean, make_shared
 
 from mpi_lowrank.certificate.drive import reduce
+from mpi_lowrank.components import make_operator
+from mpi_lowrank.config import read_spec
 from mpi_lowrank.errors import OptionError
 
 ROWS = np.random.default_rng(3).standard_normal((4, 30)) * [[1], [2], [0.1], [5]]
@@ -24,6 +26,7 @@ class TestSharedRandK:
             compressor = make_shared(f"shared_randk:k=5,scale={scale},wire=float64", 30, local=1)
             errors = [((reduce(compressor, x, t)[1] - x) ** 2).sum() for t in range(3000)]
             assert_mean(np.array(errors) / (x**2).sum(), expected)
+            assert compressor.expected_error(x)[0] == pytest.approx(expected * (x**2).sum())
 
     def test_every_coordinate_is_drawn_alike(self):
         compressor = make_shared("shared_randk:k=5", 30, local=1)
@@ -56,6 +59,7 @@ class TestSharedQSGD:
         y = 2 * np.abs(ROWS) / largest
         part = y - np.floor(y)
         expected = (largest / 2) ** 2 * (part * (1 - part)).sum() / 16
+        assert compressor.expected_error(ROWS).sum() / 16 == pytest.approx(expected, rel=1e-6)
         assert_mean(((drawn - exact) ** 2).sum(axis=1), expected)
         assert expected <= 30 * largest**2 / (4 * 4 * 4)
 
@@ -65,6 +69,8 @@ class TestSharedQSGD:
         x[2, 7] = 1
         errors = [((reduce(compressor, x, t)[0] - x) ** 2).sum() for t in range(3000)]
         assert_mean(np.array(errors) / (x**2).sum(), compressor.omega)
+        of_all = compressor.expected_error(x).sum()
+        assert of_all == pytest.approx(compressor.omega * (x**2).sum(), rel=1e-9)
 
     @pytest.mark.parametrize(
         ("levels", "workers", "nbytes"), [(4, 31, 1), (4, 32, 2), (127, 1, 1), (128, 1, 2)]
@@ -81,6 +87,18 @@ class TestSharedQSGD:
         compressor = make_shared("shared_qsgd:levels=1", 30, local=1)
         own, _, _ = reduce(compressor, x)
         assert own[0, 0] == np.nextafter(np.float32(1), np.float32(2))
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("size", [1e-45, 1e-39, 1e-30, 3e38, float(np.finfo("f4").max)])
+    def test_the_largest_number_of_all_is_kept_however_small_or_large(self, dtype, size):
+        compressor = make_operator(read_spec("shared_qsgd:levels=4"), (30,), dtype, 1)
+        compressor.prepare(1)
+        x = np.zeros((1, 30), dtype)
+        x[0, :3] = np.array([1, -0.5, 0.25]) * np.float32(size)
+        with np.errstate(over="raise", invalid="raise"):
+            own, mean, _ = reduce(compressor, x)
+        assert not own[0, 3:].any() and np.isfinite(own).all()
+        np.testing.assert_allclose(mean[0], x[0, 0], rtol=1e-6, atol=4 * 1.5e-45)
 
     def test_zero_stays_zero_and_a_worker_s_draws_are_its_own(self):
         compressor = make_shared("shared_qsgd:levels=1", 30)

@@ -37,6 +37,7 @@ def test_constants_hold_with_equality_for_every_x():
         compressor = permk(options)
         errors = [((compress(compressor, X, t)[1] - X[1]) ** 2).sum() for t in range(2000)]
         assert_mean(np.array(errors) / (X[1] ** 2).sum(), expected)
+        np.testing.assert_allclose(compressor.expected_error(X), expected * (X**2).sum(axis=1))
 
 
 def test_the_mean_is_x():
@@ -60,6 +61,15 @@ def test_messages_say_whose_they_are_so_that_silent_workers_and_any_order_do_no_
 def test_a_message_is_the_worker_s_number_and_its_share(d, wire, workers, number):
     nbytes = number + -(-d // workers) * np.dtype(wire).itemsize
     assert make(f"permk:wire={wire}", d, local=1, workers=workers).nbytes == nbytes
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_number_that_is_not_finite_raises(value):
+    compressor = permk(local=1)
+    message = drive.pack(compressor, X[:1])
+    message[0, 1:5].view("<f4")[0] = value
+    with pytest.raises(MessageError):
+        drive.unpack(compressor, message, D)
 
 
 def test_a_worker_that_does_not_exist_raises():

@@ -115,6 +115,17 @@ def test_lengths_and_indices_that_no_encoder_writes_raise(spec):
             decode(compressor, message, 40)
 
 
+@pytest.mark.parametrize("indices", [[3, 40], [3, 3], [4, 3]])
+def test_indices_that_do_not_exist_or_do_not_increase_raise(indices):
+    compressor = make("sparsify:k=6.0", 40, local=1)
+    message = np.zeros((1, compressor.nbytes), np.uint8)
+    compressor.write(message[0], np.ones(2), np.array([3, 39]))
+    assert np.flatnonzero(decode(compressor, message, 40)).tolist() == [3, 39]
+    compressor.write(message[0], np.ones(2), np.array(indices))
+    with pytest.raises(MessageError):
+        decode(compressor, message, 40)
+
+
 def test_one_coordinate_is_drawn_in_proportion_to_its_magnitude():
     x = np.array([0.0, 1.0, -3.0, 0.0, 4.0])
     drawn = samples("adaptive_random:wire=float64", x, 4000)
@@ -128,6 +139,50 @@ def test_one_coordinate_is_drawn_in_proportion_to_its_magnitude():
     assert compressor.expected_error(x[np.newaxis])[0] == pytest.approx(expected)
     assert_mean(((drawn - x) ** 2).sum(axis=1), expected)
     assert compressor.nbytes == 4 + 1 and not samples("adaptive_random", 0 * x, 3).any()
+
+
+def test_a_float32_state_keeps_coordinates_as_rarely_as_it_should():
+    d = 10**5  # each one with probability 1e-9, less than what tells float32 draws apart
+    compressor, x = make("sparsify:k=0.0001", d, "float32", local=1), np.ones((1, d), np.float32)
+    kept = sum(lengths(encode(compressor, x, round=t))[0] > 4 for t in range(1500))
+    assert kept <= 0.15 + 4.5 * np.sqrt(0.15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_number_is_not_missed_behind_larger_ones(dtype):
+    class Draw:
+        def random(self):
+            return 1e-3
+
+    d, small = 10**5, 5e-8
+    compressor = make("adaptive_random", d, dtype, local=1)
+    x = np.full((1, d), small, dtype)
+    x[0, 0] = 1
+    message = np.zeros((1, compressor.nbytes), np.uint8)
+    compressor.pack(x, message, [Draw()])
+    (chosen,) = np.flatnonzero(decode(compressor, message, d, dtype))
+    point = (1 - 1e-3) * (1 + small * (d - 1))
+    assert chosen == pytest.approx((point - 1) / small, rel=1e-3)
+
+
+@pytest.mark.parametrize("spec", ["sparsify:k=40.0", "bernoulli:p=1.0"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_number_that_is_not_finite_raises(spec, value):
+    compressor = make(spec, 40, local=1)
+    message = encode(compressor, X[np.newaxis])
+    message[0, 24:28].view("<f4")[0] = value
+    with pytest.raises(MessageError):
+        decode(compressor, message, 40)
+    with pytest.raises(MessageError):
+        compressor.decode_sum(message, np.ones(1), np.empty(40))
+
+
+@pytest.mark.parametrize(("scale", "share"), [("unbiased", 7 / 3), ("contractive", 0.7)])
+def test_all_or_nothing_errs_alike_for_every_x(scale, share):
+    spec = f"bernoulli:p=0.3,scale={scale}"
+    expected = make(spec, 40).expected_error(X[np.newaxis])[0]
+    assert expected == pytest.approx(share * (X @ X))
+    assert_mean(((samples(spec, X, 4000) - X) ** 2).sum(axis=1), expected)
 
 
 @pytest.mark.parametrize(
