@@ -148,6 +148,20 @@ def test_a_float32_state_keeps_coordinates_as_rarely_as_it_should():
     assert kept <= 0.15 + 4.5 * np.sqrt(0.15)
 
 
+@pytest.mark.parametrize(("dtype", "step"), [("float32", 2.0**-24), ("float64", 2.0**-53)])
+def test_probabilities_below_what_a_draw_resolves_are_told_apart(dtype, step):
+    class Draws:
+        def random(self, count=0, out=None, dtype=None):
+            if out is None:
+                return np.arange(count) / count
+            out[:] = 0
+
+    compressor = make(f"sparsify:k={64 * step / 4!r}", 64, dtype, local=1)
+    message = np.zeros((1, compressor.nbytes), np.uint8)
+    compressor.encode(np.ones((1, 64), dtype), message, [Draws()])
+    assert np.count_nonzero(decode(compressor, message, 64, dtype)) == 16
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_number_is_not_missed_behind_larger_ones(dtype):
     class Draw:
