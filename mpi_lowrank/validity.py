@@ -68,6 +68,7 @@ def check_estimate(door: Door, method: Method, total: int, rounds: int, scale: f
     door.ordered_sum(estimates, mean, "control")
     mean /= total
     error = float(np.linalg.norm(mean - estimate))
+    scale = max(scale, float(np.linalg.norm(estimate)))
     allowed = 10 * np.finfo(estimate.dtype).eps * np.sqrt(rounds + 1) * scale
     if error <= allowed:
         return []

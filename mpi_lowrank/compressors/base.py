@@ -207,8 +207,9 @@ class Carrier(Compressor):
         self.inner = [make(length) for length, _ in self.groups]
         zeta = prod(1 + inner.omega for inner in self.inner if inner.omega is not None)
         biased = [inner for inner in self.inner if inner.omega is None]
-        if any(inner.variable for inner in self.inner):
-            raise OptionError("compose", self.inner[0].name, "one whose messages have one length")
+        if any(inner.variable or inner.common for inner in self.inner):
+            allowed = "one whose messages have one length, and whose draws are its worker's own"
+            raise OptionError("compose", self.inner[0].name, allowed)
         if biased and (omega is not None or len(self.groups) > 1 or biased[0].alpha is None):
             raise OptionError(
                 "compose",
