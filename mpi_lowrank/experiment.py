@@ -1,8 +1,7 @@
-"""From configuration to cases to runs to record: the only loop over rounds."""
+"""From configuration to cases to runs to record."""
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,41 +9,26 @@ from mpi4py import MPI
 from threadpoolctl import threadpool_limits
 
 from mpi_lowrank import provenance
-from mpi_lowrank.choice import Choice
-from mpi_lowrank.clock import Clock
+from mpi_lowrank.case_run import CaseRun, Setup
 from mpi_lowrank.comm import facts, world
 from mpi_lowrank.comm.distribute import assign, distribute
 from mpi_lowrank.comm.door import Door
-from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.comm.ledger import Ledger
 from mpi_lowrank.comm.placement import Placement
-from mpi_lowrank.components import dense_beside, initial, make_compressor
-from mpi_lowrank.compressors.base import Compressor, Operator
-from mpi_lowrank.config import Case, Experiment, over_L
+from mpi_lowrank.components import initial, make_compressor
+from mpi_lowrank.compressors.base import Operator
+from mpi_lowrank.config import Case, Experiment
 from mpi_lowrank.datasets import Dataset, load
 from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.errors import OptionError, UserError
-from mpi_lowrank.evaluation import Evaluator, Measures
 from mpi_lowrank.interruption import Interruption
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Constants, Method, State
+from mpi_lowrank.methods.base import Constants
 from mpi_lowrank.problems import problems
-from mpi_lowrank.problems.base import Block, Problem
+from mpi_lowrank.problems.base import Block
 from mpi_lowrank.progress import Progress, terminal
-from mpi_lowrank.randomness import SHARED, Purpose, Stream
-from mpi_lowrank.record.schema import PHASES, PHASES_DTYPE
 from mpi_lowrank.record.writer import RecordWriter
-from mpi_lowrank.validity import (
-    FirstRounds,
-    check_bytes,
-    check_estimate,
-    check_gradient,
-    check_replicas,
-    clock_problems,
-)
-
-HOPELESS = 1e12
-"""A case has diverged when its loss exceeds its first one by this factor."""
+from mpi_lowrank.validity import check_gradient, clock_problems
 
 
 def run(
@@ -73,17 +57,6 @@ def _blas_threads() -> int:
     return int(given)
 
 
-@dataclass(frozen=True)
-class _Setup:
-    """What cases of the same workers, data and problem share."""
-
-    placement: Placement
-    shards: LocalShards
-    problem: Problem
-    constants: Constants
-    reasons: list[str]
-
-
 class _Run:
     """An experiment on this rank."""
 
@@ -101,7 +74,7 @@ class _Run:
         self.root = comm.rank == 0
         self.screen = terminal() if self.root else None
         self._datasets: dict[str, Dataset] = {}
-        self._setup: tuple[object, _Setup] | None = None
+        self._setup: tuple[object, Setup] | None = None
         world.agree(comm, self._validate)
         self.facts = facts.gather_facts(comm)
         self.writer = world.agree(comm, lambda: self._open(out, overwrite))
@@ -187,7 +160,8 @@ class _Run:
 
     def _case(self, number: int, case: Case) -> str:
         door = Door(self.counted, Ledger(self.comm.rank))
-        run = _CaseRun(self, case, self._prepare(case, door), door)
+        setup = self._prepare(case, door)
+        run = CaseRun(case, setup, door, self.comm, self.writer, self.interruption)
         began = time.time(), time.perf_counter()
         label = f"[{number + 1}/{len(self.experiment.cases)}] {case.label}"
         try:
@@ -197,16 +171,17 @@ class _Run:
             run.interrupt()
             raise
         wall, monotonic = time.time() - began[0], time.perf_counter() - began[1]
-        run.finish(status, clock_problems(wall, monotonic))
+        timing = facts.timing_problems(self.facts) + clock_problems(wall, monotonic)
+        run.finish(status, timing)
         return status
 
-    def _prepare(self, case: Case, door: Door) -> _Setup:
+    def _prepare(self, case: Case, door: Door) -> Setup:
         key = case.workers, case.data, case.problem, case.dtype, case.seed
         if self._setup is None or self._setup[0] != key:
             self._setup = key, self._make_setup(case, door)
         return self._setup[1]
 
-    def _make_setup(self, case: Case, door: Door) -> _Setup:
+    def _make_setup(self, case: Case, door: Door) -> Setup:
         placement = Placement(case.workers or self.comm.size, self.comm.size, self.comm.rank)
         shards = self._shards(case, placement, door)
         dtype = np.dtype(case.dtype)
@@ -222,7 +197,7 @@ class _Run:
         door.allgather(smoothness.L_i, L_i, placement.counts, "setup")
         constants = Constants(smoothness.L, L_i)
         reasons = check_gradient(door, problem, initial(case, problem), placement.local)
-        return _Setup(placement, shards, problem, constants, reasons)
+        return Setup(placement, shards, problem, constants, reasons)
 
     def _shards(self, case: Case, placement: Placement, door: Door) -> LocalShards:
         if problems[case.problem.name].default_data is None:
@@ -230,210 +205,3 @@ class _Run:
         dataset = self._dataset(case) if self.root else None
         rows = assign(dataset, case.data, placement.total, case.seed) if self.root else None
         return distribute(door, placement, dataset, rows, case.seed)
-
-
-class _CaseRun:
-    """One case on this rank, from x^0 to its last row."""
-
-    def __init__(self, run: _Run, case: Case, setup: _Setup, door: Door):
-        self.case, self.setup, self.writer, self.root = case, setup, run.writer, run.root
-        self.facts, self.comm, self.door, self.ledger = run.facts, run.comm, door, door.ledger
-        placement, problem = setup.placement, setup.problem
-        self.clock = Clock()
-        dtype = np.dtype(case.dtype)
-        self.exchange = Exchange(
-            door,
-            placement,
-            self.clock,
-            problem.d,
-            dtype,
-            case.topology,
-            case.reduction,
-            case.seed,
-        )
-        self.compressor, self.blocks = self._prepared(case.compressor)
-        self.method = self._make_method()
-        self.first_rounds = FirstRounds(self.method, self.exchange)
-        shards = setup.shards
-        rows = shards.train_rows, shards.test_rows
-        self.evaluate = Evaluator(problem, self.door, placement.local, placement.total, rows)
-        self._interruption = run.interruption
-        # Seconds, whether any rank was asked to stop, whether one had what cannot be sent.
-        self._slowest = np.zeros(3)
-        self._scale = 0.0
-
-    def _prepared(self, choice: Choice) -> tuple[Operator, list[str]]:
-        problem, workers = self.setup.problem, self.setup.placement.total
-        compressor, blocks = make_compressor(choice, self.case.dtype, problem.blocks, workers)
-        self.exchange.prepare(compressor)
-        return compressor, blocks
-
-    def _make_downlink(self, choice: Choice) -> Compressor:
-        compressor, _ = make_compressor(choice, self.case.dtype, self.setup.problem.blocks, 1)
-        self.exchange.prepare_broadcast(compressor)
-        return compressor
-
-    def _make_method(self) -> Method:
-        case, setup = self.case, self.setup
-        problem, placement = setup.problem, setup.placement
-        gradients = np.zeros((placement.local, problem.d), case.dtype)
-
-        def gradient(x: np.ndarray) -> np.ndarray:
-            self.clock.lap("update")
-            problem.gradients(x, gradients)
-            self.clock.lap("gradient")
-            return gradients
-
-        state = State(
-            gradients=gradient,
-            exchange=self.exchange,
-            compressor=self.compressor,
-            dense=self._prepared(dense_beside(case.compressor))[0],
-            x0=initial(case, problem),
-            stepsize=self._stepsize(),
-            numbers=placement.workers,
-            total=placement.total,
-            shared=Stream(case.seed, Purpose.PARTICIPATE, SHARED),
-            make=self._make_downlink,
-        )
-        return methods[case.method.name](state, **case.method.arguments())
-
-    def _stepsize(self) -> float:
-        case, constants = self.case, self.setup.constants
-        self.multiple = None
-        if isinstance(case.stepsize, str):
-            return over_L(case.stepsize) / constants.L
-        if case.stepsize is not None:
-            return case.stepsize
-        self.multiple = case.multiple or 1.0
-        method, options = methods[case.method.name], case.method.arguments()
-        return self.multiple * method.theory_stepsize(constants, self.compressor, **options)
-
-    def rounds(self, progress: Progress) -> str:
-        """Run until a target, the last round or divergence; the case's status."""
-        if self.root:
-            self.writer.start_case(self.case.label, self._attributes())
-        first = measures = self._row(0)
-        for t in range(self.case.rounds):
-            if self._slowest[1]:
-                return "interrupted"
-            if self._stops(measures):
-                return "finished"
-            self._round(t)
-            done = t + 1
-            diverged = not np.isfinite(self.method.x @ self.method.x)
-            if diverged or done % self.case.evaluate_every == 0 or done == self.case.rounds:
-                measures = self._row(done)
-                progress.show(done, measures)
-                diverged = diverged or self._slowest[2] or not measures.finite
-                if diverged or measures.loss > HOPELESS * (1 + first.loss):
-                    return "diverged"
-        return "finished"
-
-    def _stops(self, measures: Measures) -> bool:
-        return any(measures.reaches(metric, v) for metric, v in self.case.stop.items())
-
-    def _round(self, t: int) -> None:
-        self.door.round = self.exchange.round = t
-        with self.first_rounds.watching(t):
-            self.clock.resume()
-            self.method.round(t)
-            self.clock.pause()
-
-    def _row(self, done: int) -> Measures:
-        """Evaluate and record the model after `done` rounds, outside the method's clock."""
-        with self.clock.evaluation():
-            measures = self.evaluate(self.method.x)
-            self._scale = max(self._scale, measures.worker_norm)
-            wished, unsendable = self._interruption.wished, self.exchange.unsendable
-            mine = np.array([self.clock.total(), wished, unsendable])
-            self.door.maximum(mine, self._slowest, "evaluation")
-            if self.root:
-                self.writer.append(self._columns(done, measures))
-                self.writer.flush()
-            self.door.barrier("evaluation")  # nobody's next round waits for rank 0's disk
-        return measures
-
-    def _columns(self, done: int, measures: Measures) -> dict:
-        return {
-            "round": done,
-            "seconds": self._slowest[0],
-            "loss": measures.loss,
-            "grad_norm_sq": measures.grad_norm_sq,
-            "train_accuracy": measures.train_accuracy,
-            "test_accuracy": measures.test_accuracy,
-            "uplink_bytes": self.exchange.uplink_bytes,
-            "downlink_bytes": self.exchange.downlink_bytes,
-            "published_bits": self.compressor.published_bits * done,
-        }
-
-    def _attributes(self) -> dict:
-        case, constants = self.case, self.setup.constants
-        return {
-            "method": str(case.method),
-            "compressor": str(case.compressor),
-            "problem": str(case.problem),
-            "data": case.data.name or self.setup.problem.default_data,
-            "order": case.data.order,
-            "test_fraction": case.data.test_fraction,
-            "workers": self.setup.placement.total,
-            "topology": case.topology,
-            "dtype": case.dtype,
-            "seed": case.seed,
-            "stepsize": float(self.method.stepsize),
-            "multiple": self.multiple,
-            "L": constants.L,
-            "L_tilde": constants.L_tilde,
-            "L_i": constants.L_i,
-            "alpha": self.compressor.alpha,
-            "omega": self.compressor.omega,
-            "message_bytes": self.compressor.nbytes,
-            "contraction": self.compressor.contraction,
-            "reduction": case.reduction if self.compressor.shared else None,
-            "blocks": self.blocks,
-        }
-
-    def finish(self, status: str, jumps: list[str]) -> None:
-        """Check the case, and let rank 0 write its verdict, its ledger and its phases."""
-        reasons = self.setup.reasons + self._check(status)
-        ledger = self._gather(self.ledger.rows())
-        phases = self._gather(self._phases())
-        timing = facts.timing_problems(self.facts) + jumps
-        if self.root:
-            verdict = {
-                "status": status,
-                "valid": not reasons,
-                "reasons": reasons,
-                "timing_valid": not timing,
-                "timing_reasons": timing,
-            }
-            self.writer.finish_case(verdict, ledger, phases)
-
-    def interrupt(self) -> None:
-        """Keep what this rank alone knows: the others may be gone."""
-        if self.root:
-            self.writer.finish_case({"status": "interrupted"}, self.ledger.rows(), self._phases())
-
-    def _check(self, status: str) -> list[str]:
-        total, rounds = self.setup.placement.total, self.exchange.round + 1
-        reasons = check_bytes(self.door, self.exchange) + check_replicas(self.door, self.method.x)
-        if status != "diverged":
-            reasons += self.first_rounds.check(self.door, self._scale)
-            reasons += check_estimate(self.door, self.method, total, rounds, self._scale)
-        return reasons
-
-    def _phases(self) -> np.ndarray:
-        row = np.zeros(1, PHASES_DTYPE)
-        row["rank"] = self.door.rank
-        for phase in PHASES:
-            row[phase] = self.clock.seconds[phase]
-        return row
-
-    def _gather(self, rows: np.ndarray) -> np.ndarray:
-        """Every rank's rows on rank 0, after the last counted call."""
-        comm = self.comm
-        lengths = np.zeros(comm.size, np.int64)
-        comm.Allgather(np.array([rows.nbytes], np.int64), lengths)
-        whole = np.zeros(lengths.sum() if self.root else 0, np.uint8)
-        comm.Gatherv(rows.copy().view(np.uint8), [whole, lengths] if self.root else None)
-        return whole.view(rows.dtype)
