@@ -37,9 +37,10 @@ from mpi_lowrank.comm.ledger import Ledger
 from mpi_lowrank.comm.placement import Placement
 from mpi_lowrank.components import initial, make_compressor, make_operator
 from mpi_lowrank.compressors.base import LENGTH
-from mpi_lowrank.config import Case, read_spec
+from mpi_lowrank.config import Case
 from mpi_lowrank.datasets import load
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.options import read_spec
 from mpi_lowrank.problems import problems
 from mpi_lowrank.record import Record
 from mpi_lowrank.report.style import RC

@@ -30,8 +30,8 @@ from mpi_lowrank.components import make_operator
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import LENGTH, Largest, Operator
 from mpi_lowrank.compressors.lowrank import matrix_shape
-from mpi_lowrank.config import options_of, read_spec
 from mpi_lowrank.errors import OptionError, UserError
+from mpi_lowrank.options import options_of, read_spec
 
 STATES = ("float32", "float64")
 RANK, SHARE = 4, 100

@@ -249,7 +249,7 @@ def _certified(options: argparse.Namespace) -> list:
     """The specifications to certify, and what makes each one; all can be made."""
     from mpi_lowrank.certificate import default_specs, maker
     from mpi_lowrank.certificate.inputs import D
-    from mpi_lowrank.config import read_spec
+    from mpi_lowrank.options import read_spec
 
     specs = options.specs or default_specs()
     chosen = [(spec, maker(read_spec(spec), spec)) for spec in specs]
@@ -329,7 +329,7 @@ def _listed(kind: str) -> list[dict]:
         from mpi_lowrank.datasets import listing
 
         return listing()
-    from mpi_lowrank.config import describe, options_of
+    from mpi_lowrank.options import describe, options_of
 
     registry = getattr(__import__(f"mpi_lowrank.{kind}", fromlist=[kind]), kind)
     return [

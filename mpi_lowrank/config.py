@@ -1,22 +1,19 @@
 """TOML to frozen dataclasses; an error names the file, the key, the value and what is allowed."""
 
-import inspect
-import itertools
 import tomllib
-from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from math import isfinite
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Literal
 
 from mpi_lowrank.choice import Choice, spell
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.errors import UserError
+from mpi_lowrank.errors import KeyProblem, UserError
 from mpi_lowrank.methods import methods
+from mpi_lowrank.options import choose, convert, known
 from mpi_lowrank.problems import problems
 from mpi_lowrank.registry import Registry
+from mpi_lowrank.sweep import sweep
 
 METRICS = ("loss", "grad_norm_sq", "train_accuracy", "test_accuracy")
 """What a case can be stopped by: the losses by falling to it, the accuracies by rising to it."""
@@ -85,13 +82,8 @@ def load(path: Path, settings: tuple[str, ...] = ()) -> Experiment:
         _override(table, setting)
     try:
         return _experiment(table, Path(path), text + "".join(f"\n# --set {s}" for s in settings))
-    except _KeyProblem as problem:
+    except KeyProblem as problem:
         raise UserError(f"{path}: {problem}") from problem
-
-
-class _KeyProblem(Exception):
-    def __init__(self, key: str, value: object, allowed: str):
-        super().__init__(f"{key} = {spell(value)}: allowed is {allowed}")
 
 
 def _override(table: dict, setting: str) -> None:
@@ -131,21 +123,21 @@ def _targets(table: dict, path: list[str], setting: str) -> list[dict]:
 def _experiment(table: dict, path: Path, text: str) -> Experiment:
     listed = table.get("cases")
     if not isinstance(listed, list) or not listed or not all(isinstance(c, dict) for c in listed):
-        raise _KeyProblem("cases", listed, "one [[cases]] table or more, each with a method")
+        raise KeyProblem("cases", listed, "one [[cases]] table or more, each with a method")
     shared = {key: value for key, value in table.items() if key not in SHARED_KEYS}
-    _known(shared, [f.name for f in fields(Case) if f.name != "label"] + [*SHARED_KEYS], "")
+    known(shared, [f.name for f in fields(Case) if f.name != "label"] + [*SHARED_KEYS], "")
     cases = []
     for number, own in enumerate(listed):
         where = f"cases[{number}]."
-        _known(own, [f.name for f in fields(Case)], where)
+        known(own, [f.name for f in fields(Case)], where)
         if "method" not in shared | own:
-            raise _KeyProblem(where + "method", None, ", ".join(methods.names()))
-        cases += [_case(point, where) for point in _sweep(_merge(shared, own))]
+            raise KeyProblem(where + "method", None, ", ".join(methods.names()))
+        cases += [_case(point, where) for point in sweep(_merge(shared, own))]
     labels = _labels(cases)
     cases = tuple(_relabel(case, label) for case, label in zip(cases, labels, strict=True))
     baseline = table.get("baseline", labels[0])
     if baseline not in labels:
-        raise _KeyProblem("baseline", baseline, "the label of a case: " + ", ".join(labels))
+        raise KeyProblem("baseline", baseline, "the label of a case: " + ", ".join(labels))
     return Experiment(str(table.get("name", path.stem)), path, text, cases, baseline)
 
 
@@ -161,46 +153,6 @@ def _merge(shared: dict, own: dict) -> dict:
     return merged
 
 
-def _known(table: dict, names: list[str], where: str) -> None:
-    for key in table:
-        if key not in names:
-            raise _KeyProblem(where + key, table[key], "one of the keys " + ", ".join(names))
-
-
-def _sweep(table: dict) -> Iterator[dict]:
-    """The cross product of all lists in a case.
-
-    A shape such as [m, c] and the stages of a composition are one value, a list of them is a sweep.
-    """
-    axes = [[(path, value) for value in values] for path, values in _lists(table, ())]
-    if not axes:
-        yield deepcopy(table)
-        return
-    for point in itertools.product(*axes):
-        copy = deepcopy(table)
-        for (*path, last), value in point:
-            target = copy
-            for step in path:
-                target = target[step]
-            target[last] = value
-        yield from _sweep(copy)  # a table in a list may hold lists of its own
-
-
-def _lists(table: dict, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _lists(value, (*path, key))
-        elif isinstance(value, list) and not _is_one_value(key, value):
-            if not value:
-                raise _KeyProblem(".".join((*path, key)), value, "one value or more")
-            yield (*path, key), value
-
-
-def _is_one_value(key: str, value: list) -> bool:
-    kinds = {"shape": int, "compose": str}
-    return key in kinds and all(isinstance(item, kinds[key]) for item in value)
-
-
 def _case(table: dict, where: str) -> Case:
     values = {}
     for spec in fields(Case):
@@ -209,13 +161,13 @@ def _case(table: dict, where: str) -> Case:
             continue
         given = table[spec.name]
         if spec.name in COMPONENTS:
-            values[spec.name] = _choice(COMPONENTS[spec.name], given, key)
+            values[spec.name] = choose(COMPONENTS[spec.name], given, key)
         elif spec.name == "data":
             values[spec.name] = _data(given, key)
         elif spec.name == "stop":
             values[spec.name] = _stop(given, key)
         else:
-            values[spec.name] = _convert(given, spec.type, key)
+            values[spec.name] = convert(given, spec.type, key)
     case = Case(**values)
     _check(case, where)
     return case
@@ -233,173 +185,53 @@ def over_L(stepsize: str) -> float | None:
 def _check(case: Case, where: str) -> None:
     step = case.stepsize
     if isinstance(step, str) and (step := over_L(step)) is None:
-        raise _KeyProblem(where + "stepsize", case.stepsize, 'a number, or one such as "8/L"')
+        raise KeyProblem(where + "stepsize", case.stepsize, 'a number, or one such as "8/L"')
     positive = {"rounds": case.rounds, "evaluate_every": case.evaluate_every}
     positive |= {"workers": case.workers, "multiple": case.multiple, "stepsize": step}
     for key, value in positive.items():
         if value is not None and not value > 0:
-            raise _KeyProblem(where + key, value, "a number above 0")
+            raise KeyProblem(where + key, value, "a number above 0")
     if not 0 <= case.seed < 2**63:
-        raise _KeyProblem(where + "seed", case.seed, "an integer from 0 to below 2**63")
+        raise KeyProblem(where + "seed", case.seed, "an integer from 0 to below 2**63")
     if case.label in (".", ".."):
-        raise _KeyProblem(where + "label", case.label, "a name for the case")
+        raise KeyProblem(where + "label", case.label, "a name for the case")
     if case.stepsize is not None and case.multiple is not None:
-        raise _KeyProblem(
-            where + "multiple", case.multiple, "either multiple or stepsize, not both"
-        )
+        raise KeyProblem(where + "multiple", case.multiple, "either multiple or stepsize, not both")
     if not problems[case.problem.name].smooth and not isinstance(case.stepsize, float):
         allowed = f"a number: {case.problem.name} has no known L for the theory's stepsize"
-        raise _KeyProblem(where + "stepsize", case.stepsize, allowed)
+        raise KeyProblem(where + "stepsize", case.stepsize, allowed)
     method, shared = methods[case.method.name], compressors[case.compressor.name].shared
     if not method.needs_compressor and case.compressor.name not in ("identity", "dense"):
         allowed = f"identity or dense: {case.method.name} sends its gradients whole"
-        raise _KeyProblem(where + "compressor", case.compressor, allowed)
+        raise KeyProblem(where + "compressor", case.compressor, allowed)
     if method.needs_server and (case.topology != "server" or shared):
         allowed = f'"server", with messages of each worker: {case.method.name} needs it'
-        raise _KeyProblem(where + "topology", case.topology, allowed)
+        raise KeyProblem(where + "topology", case.topology, allowed)
     if shared and case.topology == "server":
         allowed = f"allgather: {case.compressor.name} is Allreduced, without a server"
-        raise _KeyProblem(where + "topology", case.topology, allowed)
+        raise KeyProblem(where + "topology", case.topology, allowed)
     if not 0 <= case.data.test_fraction < 1:
         allowed = "a number from 0 to below 1"
-        raise _KeyProblem(where + "data.test_fraction", case.data.test_fraction, allowed)
+        raise KeyProblem(where + "data.test_fraction", case.data.test_fraction, allowed)
     if "test_accuracy" in case.stop and case.data.test_fraction == 0:
         allowed = "a metric that is recorded: test_accuracy needs data.test_fraction above 0"
-        raise _KeyProblem(where + "stop.test_accuracy", case.stop["test_accuracy"], allowed)
-
-
-def _choice(registry: Registry, given: object, key: str) -> Choice:
-    if registry is compressors and isinstance(given, dict) and "compose" in given:
-        return _composed(given, key)
-    if registry is compressors and isinstance(given, str) and set(given) & set(":+"):
-        return _read(given, key)
-    table = {"name": given} if isinstance(given, str) else given
-    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
-        raise _KeyProblem(key, given, 'a name, or a table such as {name = "...", ...}')
-    name = table["name"]
-    if name not in registry.names():
-        raise _KeyProblem(key, name, ", ".join(registry.names()))
-    allowed = options_of(registry[name])
-    given = {option: value for option, value in table.items() if option != "name"}
-    _known(given, list(allowed), key + ".")
-    options = {o: _convert(v, allowed[o].annotation, f"{key}.{o}") for o, v in given.items()}
-    for option, parameter in allowed.items():
-        if option not in options and parameter.default is inspect.Parameter.empty:
-            raise _KeyProblem(f"{key}.{option}", None, describe(parameter.annotation))
-    return Choice(name, options)
-
-
-def _composed(table: dict, key: str) -> Choice:
-    """{compose = ["topk:k=8", "natural"]}: the second one carries the numbers of the first."""
-    stages = table["compose"]
-    if len(table) > 1 or not isinstance(stages, list) or len(stages) < 2:
-        allowed = 'two stages or more and nothing else: {compose = ["topk:k=8", "natural"]}'
-        raise _KeyProblem(key, table, allowed)
-    return _read("+".join(stages), f"{key}.compose")
-
-
-def read_spec(text: str) -> Choice:
-    """A compressor in one line: "topk:k=8,wire=float64", "svd:rank=1,shape=7x16+natural"."""
-    try:
-        return _read(text, "compressor")
-    except _KeyProblem as problem:
-        raise UserError(f"{text}: {problem}") from problem
-
-
-def _read(text: str, key: str) -> Choice:
-    then = None
-    for stage in reversed(text.split("+")):
-        name, _, options = stage.partition(":")
-        pairs = [pair.partition("=") for pair in options.split(",") if pair]
-        table = {option: _read_value(value) for option, _, value in pairs}
-        if len(table) < len(pairs):
-            raise _KeyProblem(key, stage, "each option once")
-        choice = _choice(compressors, {"name": name.strip(), **table}, key)
-        then = Choice(choice.name, choice.options, then)
-    return then
-
-
-def _read_value(text: str) -> object:
-    """A TOML value, a shape such as 7x16, or else a string."""
-    sizes = text.strip().split("x")
-    if len(sizes) > 1 and all(size.isdecimal() for size in sizes):
-        return [int(size) for size in sizes]
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()
-
-
-def options_of(component: type) -> dict[str, inspect.Parameter]:
-    """A component's options: the keyword-only arguments of its constructor."""
-    parameters = inspect.signature(component.__init__, eval_str=True).parameters
-    options = {n.rstrip("_"): p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-    for option, parameter in options.items():
-        if parameter.annotation is parameter.empty:
-            expected = "int, float, bool, str, Literal[...] or another type that config knows"
-            raise UserError(f"{component.__qualname__}: {option} has no annotation; {expected}")
-    return options
-
-
-def describe(annotation: Any) -> str:
-    """What an option of this annotation may be, in words."""
-    words = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
-    described = []
-    for accepted in _alternatives(annotation):
-        if get_origin(accepted) is Literal:
-            described += [f'"{choice}"' for choice in get_args(accepted)]
-        elif get_origin(accepted) is tuple:
-            kinds = ["..." if kind is Ellipsis else words[kind] for kind in get_args(accepted)]
-            described.append("[" + ", ".join(kinds) + "]")
-        elif accepted is Choice:
-            described.append("a compressor")
-        elif accepted is not NoneType:
-            described.append(words[accepted])
-    return " or ".join(described)
+        raise KeyProblem(where + "stop.test_accuracy", case.stop["test_accuracy"], allowed)
 
 
 def _data(given: object, key: str) -> Data:
     table = {"name": given} if isinstance(given, str) else given
     if not isinstance(table, dict):
-        raise _KeyProblem(key, given, "a name or a table")
+        raise KeyProblem(key, given, "a name or a table")
     types = {spec.name: spec.type for spec in fields(Data)}
-    _known(table, list(types), key + ".")
-    return Data(**{k: _convert(v, types[k], f"{key}.{k}") for k, v in table.items()})
+    known(table, list(types), key + ".")
+    return Data(**{k: convert(v, types[k], f"{key}.{k}") for k, v in table.items()})
 
 
 def _stop(given: object, key: str) -> dict[str, float]:
     if not isinstance(given, dict):
-        raise _KeyProblem(key, given, "a table such as {grad_norm_sq = 1e-7}")
-    _known(given, list(METRICS), key + ".")
-    return {metric: _convert(value, float, f"{key}.{metric}") for metric, value in given.items()}
-
-
-def _convert(value: object, annotation: Any, key: str) -> Any:
-    """`value` as the annotation's type, or an error that describes what the annotation allows."""
-    for accepted in _alternatives(annotation):
-        if accepted is Choice:
-            return _choice(compressors, value, key)
-        if get_origin(accepted) is Literal and any(
-            value is a or value == a for a in get_args(accepted)
-        ):
-            return value
-        if accepted is float and type(value) in (int, float) and isfinite(value):
-            return float(value)
-        if accepted in (int, str, bool) and type(value) is accepted:
-            return value
-        if get_origin(accepted) is tuple and _fits(value, get_args(accepted)):
-            return tuple(value)
-    raise _KeyProblem(key, value, describe(annotation))
-
-
-def _fits(value: object, types: tuple[type, ...]) -> bool:
-    if types[-1] is Ellipsis:
-        types = types[:1] * len(value) if isinstance(value, list) else types
-    return isinstance(value, list) and [type(item) for item in value] == list(types)
-
-
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+        raise KeyProblem(key, given, "a table such as {grad_norm_sq = 1e-7}")
+    known(given, list(METRICS), key + ".")
+    return {metric: convert(value, float, f"{key}.{metric}") for metric, value in given.items()}
 
 
 def _labels(cases: list[Case]) -> list[str]:
@@ -414,7 +246,7 @@ def _labels(cases: list[Case]) -> list[str]:
                     labels[i] = f"{label} {key}={told[i].get(key, '-')}"
     for label in labels:
         if labels.count(label) > 1:
-            raise _KeyProblem("cases", label, "cases that differ: two are the same")
+            raise KeyProblem("cases", label, "cases that differ: two are the same")
     return labels
 
 

@@ -1,5 +1,7 @@
 """The one kind of error a user can mend."""
 
+from mpi_lowrank.choice import spell
+
 
 class UserError(Exception):
     """A mistake in a configuration, a file, an option or a launch.
@@ -15,3 +17,10 @@ class OptionError(UserError):
     def __init__(self, option: str, value: object, allowed: str):
         super().__init__(f"{option} = {value!r}: allowed is {allowed}")
         self.option, self.value, self.allowed = option, value, allowed
+
+
+class KeyProblem(Exception):
+    """A key of a configuration that is not what is allowed; who reads the file adds its name."""
+
+    def __init__(self, key: str, value: object, allowed: str):
+        super().__init__(f"{key} = {spell(value)}: allowed is {allowed}")

@@ -2,6 +2,7 @@ import pytest
 
 from mpi_lowrank import config
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.options import options_of, read_spec
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_a_composition_is_one_value_and_a_list_of_them_a_sweep(load):
 def test_a_compressor_may_be_written_in_one_line(load):
     case = '[[cases]]\nmethod = "EF21"\ncompressor = %s'
     assert labels(load(case % '["topk:k=8+natural", "natural"]')) == [COMPOSED, "EF21 natural 1x"]
-    three = config.read_spec("topk:k=20 + randk:k=5,scale=unbiased + natural")
+    three = read_spec("topk:k=20 + randk:k=5,scale=unbiased + natural")
     assert str(three) == "topk(k=20)+randk(k=5,scale=unbiased)+natural"
 
 
@@ -194,4 +195,4 @@ def test_an_option_without_annotation_is_refused_by_name():
             pass
 
     with pytest.raises(UserError, match="Bare: speed has no annotation"):
-        config.options_of(Bare)
+        options_of(Bare)

@@ -143,7 +143,7 @@ VARYING = ["sparsify:k=9.0", "qsgd:levels=3,coding=elias", "bernoulli:p=0.5"]
 
 def from_spec(comm, spec):
     from mpi_lowrank.components import make_operator
-    from mpi_lowrank.config import read_spec
+    from mpi_lowrank.options import read_spec
 
     return make_operator(read_spec(spec), (D,), "float64", LOCAL * comm.size)
 

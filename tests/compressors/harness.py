@@ -3,7 +3,7 @@
 import numpy as np
 
 from mpi_lowrank.components import make_operator
-from mpi_lowrank.config import read_spec
+from mpi_lowrank.options import read_spec
 from mpi_lowrank.randomness import Purpose, Stream
 
 

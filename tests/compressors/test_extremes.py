@@ -5,7 +5,7 @@ import pytest
 
 from mpi_lowrank.certificate import default_specs, drive, maker
 from mpi_lowrank.compressors.base import LENGTH, MessageError
-from mpi_lowrank.config import read_spec
+from mpi_lowrank.options import read_spec
 
 D, WORKERS = 112, 4
 

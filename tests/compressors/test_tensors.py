@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from mpi_lowrank.components import make_operator
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import MessageError
-from mpi_lowrank.config import read_spec
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.options import read_spec
 
 SPECS = [
     "tucker:shape=7x2x2x2x2",

@@ -7,7 +7,7 @@ import pytest
 from mpi_lowrank.certificate import default_specs
 from mpi_lowrank.components import make_operator
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.config import read_spec
+from mpi_lowrank.options import read_spec
 
 WORKERS = 20
 

@@ -1,0 +1,136 @@
+"""Components with their options, read from TOML or from one line, and what options may be."""
+
+import inspect
+import tomllib
+from math import isfinite
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from mpi_lowrank.choice import Choice
+from mpi_lowrank.compressors import compressors
+from mpi_lowrank.errors import KeyProblem, UserError
+from mpi_lowrank.registry import Registry
+
+
+def choose(registry: Registry, given: object, key: str) -> Choice:
+    if registry is compressors and isinstance(given, dict) and "compose" in given:
+        return _composed(given, key)
+    if registry is compressors and isinstance(given, str) and set(given) & set(":+"):
+        return _read(given, key)
+    table = {"name": given} if isinstance(given, str) else given
+    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+        raise KeyProblem(key, given, 'a name, or a table such as {name = "...", ...}')
+    name = table["name"]
+    if name not in registry.names():
+        raise KeyProblem(key, name, ", ".join(registry.names()))
+    allowed = options_of(registry[name])
+    given = {option: value for option, value in table.items() if option != "name"}
+    known(given, list(allowed), key + ".")
+    options = {o: convert(v, allowed[o].annotation, f"{key}.{o}") for o, v in given.items()}
+    for option, parameter in allowed.items():
+        if option not in options and parameter.default is inspect.Parameter.empty:
+            raise KeyProblem(f"{key}.{option}", None, describe(parameter.annotation))
+    return Choice(name, options)
+
+
+def _composed(table: dict, key: str) -> Choice:
+    """{compose = ["topk:k=8", "natural"]}: the second one carries the numbers of the first."""
+    stages = table["compose"]
+    if len(table) > 1 or not isinstance(stages, list) or len(stages) < 2:
+        allowed = 'two stages or more and nothing else: {compose = ["topk:k=8", "natural"]}'
+        raise KeyProblem(key, table, allowed)
+    return _read("+".join(stages), f"{key}.compose")
+
+
+def read_spec(text: str) -> Choice:
+    """A compressor in one line: "topk:k=8,wire=float64", "svd:rank=1,shape=7x16+natural"."""
+    try:
+        return _read(text, "compressor")
+    except KeyProblem as problem:
+        raise UserError(f"{text}: {problem}") from problem
+
+
+def _read(text: str, key: str) -> Choice:
+    then = None
+    for stage in reversed(text.split("+")):
+        name, _, options = stage.partition(":")
+        pairs = [pair.partition("=") for pair in options.split(",") if pair]
+        table = {option: _read_value(value) for option, _, value in pairs}
+        if len(table) < len(pairs):
+            raise KeyProblem(key, stage, "each option once")
+        choice = choose(compressors, {"name": name.strip(), **table}, key)
+        then = Choice(choice.name, choice.options, then)
+    return then
+
+
+def _read_value(text: str) -> object:
+    """A TOML value, a shape such as 7x16, or else a string."""
+    sizes = text.strip().split("x")
+    if len(sizes) > 1 and all(size.isdecimal() for size in sizes):
+        return [int(size) for size in sizes]
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def options_of(component: type) -> dict[str, inspect.Parameter]:
+    """A component's options: the keyword-only arguments of its constructor."""
+    parameters = inspect.signature(component.__init__, eval_str=True).parameters
+    options = {n.rstrip("_"): p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    for option, parameter in options.items():
+        if parameter.annotation is parameter.empty:
+            expected = "int, float, bool, str, Literal[...] or another type that config knows"
+            raise UserError(f"{component.__qualname__}: {option} has no annotation; {expected}")
+    return options
+
+
+def describe(annotation: Any) -> str:
+    """What an option of this annotation may be, in words."""
+    words = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
+    described = []
+    for accepted in _alternatives(annotation):
+        if get_origin(accepted) is Literal:
+            described += [f'"{choice}"' for choice in get_args(accepted)]
+        elif get_origin(accepted) is tuple:
+            kinds = ["..." if kind is Ellipsis else words[kind] for kind in get_args(accepted)]
+            described.append("[" + ", ".join(kinds) + "]")
+        elif accepted is Choice:
+            described.append("a compressor")
+        elif accepted is not NoneType:
+            described.append(words[accepted])
+    return " or ".join(described)
+
+
+def convert(value: object, annotation: Any, key: str) -> Any:
+    """`value` as the annotation's type, or an error that describes what the annotation allows."""
+    for accepted in _alternatives(annotation):
+        if accepted is Choice:
+            return choose(compressors, value, key)
+        if get_origin(accepted) is Literal and any(
+            value is a or value == a for a in get_args(accepted)
+        ):
+            return value
+        if accepted is float and type(value) in (int, float) and isfinite(value):
+            return float(value)
+        if accepted in (int, str, bool) and type(value) is accepted:
+            return value
+        if get_origin(accepted) is tuple and _fits(value, get_args(accepted)):
+            return tuple(value)
+    raise KeyProblem(key, value, describe(annotation))
+
+
+def _fits(value: object, types: tuple[type, ...]) -> bool:
+    if types[-1] is Ellipsis:
+        types = types[:1] * len(value) if isinstance(value, list) else types
+    return isinstance(value, list) and [type(item) for item in value] == list(types)
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def known(table: dict, names: list[str], where: str) -> None:
+    for key in table:
+        if key not in names:
+            raise KeyProblem(where + key, table[key], "one of the keys " + ", ".join(names))
