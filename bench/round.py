@@ -127,7 +127,7 @@ def matrix(comm: MPI.Comm) -> None:
         parts.start()
         np.subtract(gradient, estimate, out=difference)
         parts.end("difference")
-        phases = compressor.reduce(difference, None, mean, stream.at(t))
+        phases = compressor.reduce(difference, None, mean, stream.at(t), ())
         rows = next(phases)
         parts.end("P = D Q")
         total = allreduce(comm, rows)

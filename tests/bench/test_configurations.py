@@ -1,0 +1,32 @@
+"""Every configuration in bench/ loads, and every component that it names can be made."""
+
+from pathlib import Path
+
+import pytest
+
+from mpi_lowrank import config
+from mpi_lowrank.components import make_compressor
+from mpi_lowrank.datasets import load
+from mpi_lowrank.methods import methods
+from mpi_lowrank.problems import problems
+
+FOLDER = Path(__file__).parents[2] / "bench"
+FILES = sorted(FOLDER.rglob("*.toml"))
+
+
+def test_there_is_something_to_load():
+    assert {"mushrooms.toml", "frontier.toml", "audit.toml"} <= {path.name for path in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_configuration_loads_and_its_components_can_be_made(path):
+    cases = config.load(path).cases
+    assert len({case.label for case in cases}) == len(cases)
+    kinds = {(c.data, c.problem, c.method, c.compressor, c.dtype, c.workers): c for c in cases}
+    for case in kinds.values():
+        problem = problems[case.problem.name]
+        name = case.data.name or problem.default_data
+        blocks = problem.model(load(name) if name else None, **case.problem.arguments())
+        operator, _ = make_compressor(case.compressor, case.dtype, blocks, case.workers or 4)
+        assert operator.nbytes > 0
+        methods[case.method.name].check(**case.method.arguments())
