@@ -70,13 +70,28 @@ COMPONENTS: dict[str, Registry] = {
 
 
 def load(path: Path, settings: tuple[str, ...] = ()) -> Experiment:
-    """Read a configuration; each of `settings`, KEY=VALUE, overrides one key of the file first."""
+    """Read a configuration file and parse it, in one process; see `read` and `parse`."""
+    return parse(read(path), path, settings)
+
+
+def read(path: Path) -> str:
+    """The text of a configuration file. Raises UserError if it cannot be read."""
     try:
-        text = Path(path).read_text()
-        table = tomllib.loads(text)
+        return Path(path).read_text()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not TOML: {error}") from error
+
+
+def parse(text: str, path: Path, settings: tuple[str, ...] = ()) -> Experiment:
+    """The experiment that a configuration's text describes; errors name `path`, unread here.
+
+    Each of `settings`, KEY=VALUE, overrides one key first. Raises UserError for a mistake.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: is not TOML: {error}") from error
     for setting in settings:
         _override(table, setting)

@@ -196,3 +196,10 @@ def test_an_option_without_annotation_is_refused_by_name():
 
     with pytest.raises(UserError, match="Bare: speed has no annotation"):
         options_of(Bare)
+
+
+def test_a_text_is_parsed_without_its_file(tmp_path):
+    path, text = tmp_path / "some.toml", 'rounds = 3\n[[cases]]\nmethod = "GD"\n'
+    parsed = config.parse(text, path, ("rounds=4",))
+    path.write_text(text)
+    assert parsed == config.load(path, ("rounds=4",)) and parsed.cases[0].rounds == 4
