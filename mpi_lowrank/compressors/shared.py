@@ -101,8 +101,8 @@ class PowerSGD(SharedFactors):
     own_i = P P^T X_i and their mean is P P^T mean X_i: only the mean contracts.
     `basis`: what Q starts a round from. "fresh": all columns Gaussian; alpha = r / min(m, c),
     attained at flat spectra. "warm": the last Q, its last `fresh_columns` columns Gaussian; alpha
-    is fresh_columns over min(m, c), and none without a fresh column: a stale basis orthogonal to X
-    stays so for ever.
+    is fresh_columns over min(m, c), attained at flat spectra orthogonal to the past, and none
+    without a fresh column: a stale basis orthogonal to X stays so for ever.
     "svd": the last Q, but every `refresh` rounds the mean of X_i itself is Allreduced and Q becomes
     its leading right singular vectors.
     """

@@ -8,7 +8,7 @@ from mpi_lowrank.certificate import certify
 from mpi_lowrank.compressors.base import Wire
 from mpi_lowrank.compressors.dithering import NaturalDithering, Ternary
 from mpi_lowrank.compressors.lowrank import Factors
-from mpi_lowrank.compressors.shared import PowerSGD, Sketch
+from mpi_lowrank.compressors.shared import Alternating, PowerSGD, Sketch
 from mpi_lowrank.compressors.sparse import TopK
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.error_feedback import EF21
@@ -158,6 +158,22 @@ class StaleBasis(PowerSGD):
         self.alpha = 1 / self.q
 
 
+class EveryColumnIsSure(PowerSGD):
+    """A warm basis that claims what only its fresh columns do."""
+
+    def __init__(self, block, dtype, **options):
+        super().__init__(block, dtype, **options)
+        self.alpha = self.rank / self.q
+
+
+class EveryFactorIsSure(Alternating):
+    """The same of the factors that take turns."""
+
+    def __init__(self, block, dtype, **options):
+        super().__init__(block, dtype, **options)
+        self.alpha = self.rank / max(self.m, self.c)
+
+
 class HalfTheBytes(PowerSGD):
     """Counts P and forgets Q."""
 
@@ -189,6 +205,9 @@ class FirstRoundForFree(GD):
         (HalfTheBytes, {}, {"bytes"}),
         (UnsharedSeed, {}, {"same seed and round", "|C(3x) - 3C(x)|"}),
         (StaleBasis, {}, {"1 - alpha"}),
+        (EveryColumnIsSure, {"rank": 2}, {"1 - alpha"}),
+        (EveryColumnIsSure, {"rank": 3, "fresh_columns": 2, "shape": (16, 7)}, {"1 - alpha"}),
+        (EveryFactorIsSure, {"rank": 3, "fresh_columns": 2, "shape": (16, 7)}, {"1 - alpha"}),
     ],
 )
 def test_the_certificate_refutes_it_for_what_it_is(kind, options, expected):
@@ -204,6 +223,8 @@ def test_the_certificate_refutes_it_for_what_it_is(kind, options, expected):
         (TopK, {"k": 8}),
         (Sketch, {"rank": 1}),
         (PowerSGD, {"rank": 1}),
+        (PowerSGD, {"rank": 3, "fresh_columns": 2, "shape": (16, 7)}),
+        (Alternating, {"rank": 3, "fresh_columns": 2, "shape": (16, 7)}),
     ],
 )
 def test_what_it_was_made_from_passes(kind, options):

@@ -272,6 +272,21 @@ def test_the_contraction_is_kept_on_a_flat_spectrum(name, options):
     assert samples.mean() <= 1 - compressor.alpha + bound
 
 
+@pytest.mark.parametrize("fresh", [1, 2])
+def test_a_warm_basis_is_sure_of_its_fresh_columns_and_of_no_more(fresh):
+    # The past is in the last columns, what comes in the first ones, with equal singular values.
+    compressor = make("powersgd", {"rank": 3, "fresh_columns": fresh}, local=1)
+    assert compressor.alpha == fresh / M
+    past, x = np.zeros((1, M, C)), np.eye(M, C).reshape(1, -1)
+    for seed in range(20):
+        past[:, :, M:] = np.random.default_rng(seed).standard_normal((M, C - M))
+        compressor.prepare(1)
+        for round in range(3):
+            drive(compressor, past.reshape(1, -1), round)
+        error = ((drive(compressor, x, 3)[1] - x) ** 2).sum()
+        assert error == pytest.approx((1 - compressor.alpha) * M, rel=1e-9)
+
+
 def test_only_the_mean_contracts_under_powersgd():
     # The mean is one unit matrix, the workers lie elsewhere: nothing of worker 0 is seen.
     x = np.zeros((2, M, C))
