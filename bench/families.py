@@ -4,28 +4,22 @@ from math import isqrt
 
 from mpi_lowrank.choice import Choice
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.discrete import DiscreteFactors
-from mpi_lowrank.compressors.tensors import Tensors
 
 FAMILIES = ("dense", "sparse", "rounded", "low rank", "low rank, coarse factors")
 
-_DENSE = {"identity", "dense"}
-_SPARSE = {"sparse", "sparsification", "permutation"}  # modules
+_SHORT = {
+    "everything whole": "dense",
+    "some coordinates": "sparse",
+    "a few bits of each": "rounded",
+    "factors of signs and zeros": "low rank, coarse factors",
+}
 
 
 def family(choice: Choice) -> str:
-    """The family that a compressor is drawn and listed with."""
-    kind = compressors[choice.name]
-    if choice.name in _DENSE:
-        return "dense"
-    if issubclass(kind, DiscreteFactors):
-        return "low rank, coarse factors"
-    if kind.per_block or issubclass(kind, Tensors):
-        coarse = choice.then is not None and choice.then.name not in _DENSE
-        return "low rank, coarse factors" if coarse else "low rank"
-    if kind.__module__.rpartition(".")[2] in _SPARSE or choice.name == "shared_randk":
-        return "sparse"
-    return "rounded"
+    """The family that a compressor is drawn and listed with: its own, factors by what they hold."""
+    short = _SHORT.get(compressors[choice.name].family, "low rank")
+    whole = choice.then is None or _SHORT.get(compressors[choice.then.name].family) == "dense"
+    return short if whole or short != "low rank" else "low rank, coarse factors"
 
 
 def one_line(choice: Choice) -> str:

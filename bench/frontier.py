@@ -21,30 +21,16 @@ from matplotlib.transforms import Bbox
 from mpi_lowrank.record import Record
 from mpi_lowrank.report import style
 
-FAMILIES = {
-    "two factors": ("D", style.COLORS[0]),
-    "factors of signs and zeros": ("*", "#000000"),
-    "several factors": ("P", "#A87400"),
-    "factors, Allreduced": ("X", "#666666"),
-    "some coordinates": ("o", style.COLORS[1]),
-    "a few bits of each": ("s", style.COLORS[2]),
+MARKERS = {
+    "two factors": "D",
+    "factors of signs and zeros": "*",
+    "several factors": "P",
+    "factors, Allreduced": "X",
+    "some coordinates": "o",
+    "a few bits of each": "s",
 }
-"""A family's marker and colour; its mark is filled where numbers travel as fewer than 32 bits."""
-
-MEMBERS = {
-    "two factors": "svd rsvd rangefinder pivoted_qr interpolative spectral adaptive",
-    "factors of signs and zeros": "kronecker sdd",
-    "several factors": "tucker tensor_train",
-    "factors, Allreduced": "powersgd alternating sketch",
-    "some coordinates": "topk randk shared_randk sparsify adaptive_random permk bernoulli",
-}
+"""A family's marker, in the family's colour; filled where numbers travel as fewer than 32 bits."""
 FULL_NUMBERS = re.compile(r"[a-z_]+(\([^)]*\))?$")
-
-
-def family(compressor: str) -> str:
-    """The family of a compressor by the name that its description begins with."""
-    name = re.match("[a-z_]+", compressor)[0]
-    return next((f for f, names in MEMBERS.items() if name in names.split()), "a few bits of each")
 
 
 def short(compressor: str) -> str:
@@ -99,8 +85,8 @@ def _uplink(row):
 def _panel(axes, marks, gd, cost):
     axes.set(xscale="log", yscale="log")
     for row in marks:
-        kind = family(row["compressor"])
-        marker, colour = FAMILIES[kind]
+        kind = row["family"]
+        marker, colour = MARKERS.get(kind, "v"), style.FAMILIES.get(kind, style.OTHER)
         whole = kind != "factors of signs and zeros" and kind != "a few bits of each"
         face = "white" if whole and FULL_NUMBERS.match(row["compressor"]) else colour
         at = row["reached"]["rounds"], row["reached"][cost] / 1e3
@@ -127,8 +113,8 @@ def _legend():
     from matplotlib.lines import Line2D
 
     marks = [
-        Line2D([], [], marker=marker, color=colour, linestyle="", label=name, markersize=5)
-        for name, (marker, colour) in FAMILIES.items()
+        Line2D([], [], marker=marker, color=style.FAMILIES[name], ls="", label=name, ms=5)
+        for name, marker in MARKERS.items()
     ]
     hollow = {"marker": "o", "color": "0.3", "markerfacecolor": "white", "linestyle": ""}
     return [*marks, Line2D([], [], label="hollow: numbers of 32 bits", markersize=5, **hollow)]

@@ -13,6 +13,7 @@ from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.comm.placement import Placement
 from mpi_lowrank.components import dense_beside, initial, make_compressor
+from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.config import Case, over_L
 from mpi_lowrank.datasets.local import LocalShards
@@ -193,6 +194,7 @@ class CaseRun:
         return {
             "method": str(case.method),
             "compressor": str(case.compressor),
+            "family": compressors[case.compressor.name].family,
             "problem": str(case.problem),
             "data": case.data.name or self.setup.problem.default_data,
             "order": case.data.order,

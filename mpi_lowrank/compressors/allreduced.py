@@ -20,6 +20,7 @@ class SharedRandK(SharedCompressor):
     and for the mean. Wire: k numbers.
     """
 
+    family = "some coordinates"
     common = True
     examples = ("k=8", "k=8,scale=unbiased")
 

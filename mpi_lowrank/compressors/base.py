@@ -31,6 +31,10 @@ class Operator(ABC):
     """
 
     name = "unregistered"
+    family: str = "a few bits of each"
+    """What it sends of its block, in words that figures colour it by; built in are "everything
+    whole", "some coordinates", "a few bits of each", "two factors", "several factors", "factors of
+    signs and zeros" and "factors, Allreduced"."""
     examples: tuple[str, ...] = ("",)
     """The options, "k=8", with which `mpi-lowrank certify` measures it; compositions "k=8+natural"
     too. Needed where an option is required."""

@@ -11,6 +11,7 @@ from mpi_lowrank.compressors.wires import AnyWire, wire_dtype
 class Identity(Compressor):
     """All d numbers of every worker, gathered. alpha = 1 up to the wire's rounding."""
 
+    family = "everything whole"
     examples = ("", "wire=float64", "wire=float16", "wire=bfloat16")
 
     def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, wire: AnyWire = "float32"):
@@ -45,6 +46,7 @@ class Identity(Compressor):
 class Dense(SharedCompressor):
     """All d numbers, Allreduced: the baseline that compression has to beat."""
 
+    family = "everything whole"
     examples = ("", "wire=float16", "wire=bfloat16")
 
     def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, wire: AnyWire = "float32"):

@@ -47,6 +47,7 @@ class DiscreteFactors(Compressor):
     from them the factors, the betas within the left ones.
     """
 
+    family = "factors of signs and zeros"
     per_block = True
     homogeneous = False
 

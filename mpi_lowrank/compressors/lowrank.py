@@ -41,6 +41,7 @@ class Matrices(Carrier):
     Zeros that padded the matrix are cut off again. Subclasses choose what is sent of X.
     """
 
+    family = "two factors"
     per_block = True
 
     def __init__(self, block: tuple[int, ...], rank: int, shape: Shape, option: str = "rank"):

@@ -20,6 +20,7 @@ class PermK(Compressor):
     bytes, and ceil(d/n) numbers; no indices.
     """
 
+    family = "some coordinates"
     common = True
     examples = ("", "scale=contractive")
 

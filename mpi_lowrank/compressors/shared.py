@@ -21,6 +21,7 @@ class SharedMatrices(SharedCompressor):
     What a worker stands for, and the mean of that, are products of two factors.
     """
 
+    family = "factors, Allreduced"
     per_block = True
     common = True
 

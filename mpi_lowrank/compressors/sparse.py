@@ -17,6 +17,7 @@ class Sparsifier(Carrier):
     Wire: ceil(k ceil(log2 d) / 8) bytes and k numbers.
     """
 
+    family = "some coordinates"
     scale = 1.0
     """What the kept values are multiplied by."""
 

@@ -45,6 +45,7 @@ class _Varying(Compressor):
     How many were kept follows from the length: another one makes it longer by a whole number.
     """
 
+    family = "some coordinates"
     variable = True
 
     def __init__(self, block: tuple[int, ...], dtype: np.dtype, wire: str):
@@ -188,6 +189,7 @@ class Bernoulli(Compressor):
     equality for every x. Wire: 4 bytes, and d numbers with probability p.
     """
 
+    family = "some coordinates"
     variable = random = True
     examples = ("", "p=0.25,scale=contractive")
 

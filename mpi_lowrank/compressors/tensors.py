@@ -26,6 +26,7 @@ class Tensors(Carrier):
     Zeros that padded X are cut off again, which only lowers the error.
     """
 
+    family = "several factors"
     rotates: bool
     """Whether a step puts the mode that it has compressed behind all others."""
 

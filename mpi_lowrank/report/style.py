@@ -54,6 +54,19 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 BASELINE = Line("black", "-", "")
 
 
+FAMILIES = {
+    "two factors": "#D55E00",
+    "factors of signs and zeros": "#000000",
+    "several factors": "#A87400",
+    "factors, Allreduced": "#666666",
+    "some coordinates": "#0072B2",
+    "a few bits of each": "#009E73",
+    "everything whole": "#CC79A7",
+}
+"""A compressor's colour by its family; one of another family is in OTHER."""
+OTHER = "#56B4E9"
+
+
 def line(number: int) -> Line:
     """The `number`-th line; colour and marker repeat after 7, with the dashes after 28."""
     color, dashes = COLORS[number % len(COLORS)], DASHES[number % len(DASHES)]

@@ -125,7 +125,7 @@ def _row(name: str, record: Record, case: Case) -> Row:
         "record": name,
         "label": case.label,
         "baseline": case.label == record.attributes.get("baseline"),
-        **{key: case.attributes.get(key) for key in ("method", "compressor", "multiple")},
+        **{key: case.attributes.get(key) for key in ("method", "compressor", "family", "multiple")},
         **end,
         **{key: finite(float(case[key][-1])) if len(case) else None for key in metrics},
         **validity(record, case),
