@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+NODES = ("n1", "n2", "n3")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel", "srun", "unshare")
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL"}
 
@@ -37,9 +38,11 @@ MpiDefault=none
 SlurmdParameters=config_overrides
 KillWait=2
 MailProg=/bin/true
-NodeName=n1 NodeHostname=n1 NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4 State=UNKNOWN
-NodeName=n2 NodeHostname=n2 NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES State=UP
+NodeName=n1 NodeHostname=n1 NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 State=UNKNOWN
+NodeName=n2 NodeHostname=n2 NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1 State=UNKNOWN
+NodeName=n3 NodeHostname=n3 NodeAddr=127.0.0.1 Port={ports[3]} CPUs=2 State=UNKNOWN
+PartitionName=two Nodes=n1,n2 Default=YES State=UP
+PartitionName=one Nodes=n3 State=UP
 """
 
 
@@ -57,9 +60,9 @@ class Cluster:
             command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True, **options
         ).stdout.strip()
 
-    def submit(self, script: Path, *arguments: str, cwd: Path) -> str:
-        """The number of the job that runs `script` in `cwd`."""
-        return self.call("sbatch", "--parsable", script, *arguments, cwd=cwd)
+    def submit(self, partition: str, script: Path, *arguments: str, cwd: Path) -> str:
+        """The number of the job that runs `script` in `cwd` on nodes of `partition`."""
+        return self.call("sbatch", "--parsable", "-p", partition, script, *arguments, cwd=cwd)
 
     def job(self, number: str) -> dict[str, str]:
         """What Slurm knows of a job: JobState, NodeList, ExitCode, ..."""
@@ -72,14 +75,17 @@ class Cluster:
         return self.job(number)
 
     def idle(self) -> bool:
-        """Whether both nodes wait for work."""
+        """Whether all nodes wait for work."""
         lines = self.call("scontrol", "show", "node", "--oneliner").splitlines()
-        return sum("State=IDLE " in line for line in lines) == 2
+        return sum("State=IDLE " in line for line in lines) == len(NODES)
 
 
 @contextmanager
 def running(folder: Path):
-    """A Cluster of the nodes n1 and n2; its daemons end with the context, jobs first."""
+    """A Cluster: n1 and n2 with one core each are the partition `two`, n3 with two cores is `one`.
+
+    Its daemons end with the context, jobs first.
+    """
     cluster = Cluster(folder)
     _configure(folder)
     with ExitStack() as stack:
@@ -87,10 +93,10 @@ def running(folder: Path):
         start("munged", *_munge_options(folder))
         until((folder / "munge.socket").is_socket, 10, "munged")
         start("slurmctld", "-D", "-c")
-        for node in ("n1", "n2"):
-            # Its own host name makes a node: what runs there calls itself n1 or n2.
+        for node in NODES:
+            # Its own host name makes a node: what runs there calls itself n1, n2 or n3.
             start("unshare", "--uts", "sh", "-c", f"hostname {node}; exec slurmd -D -N {node}")
-        until(cluster.idle, 30, "two idle nodes")
+        until(cluster.idle, 30, "idle nodes")
         stack.callback(_end_jobs, cluster)
         yield cluster
 
@@ -100,7 +106,7 @@ def _configure(folder: Path) -> None:
     key = folder / "munge.key"
     key.touch(mode=0o600)
     key.write_bytes(os.urandom(1024))
-    text = CONFIGURATION.format(host=socket.gethostname(), folder=folder, ports=_free_ports(3))
+    text = CONFIGURATION.format(host=socket.gethostname(), folder=folder, ports=_free_ports(4))
     (folder / "slurm.conf").write_text(text)
 
 
@@ -136,7 +142,7 @@ def _stop(process: subprocess.Popen) -> None:
 
 
 def _end_jobs(cluster: Cluster) -> None:
-    cluster.call("scancel", "--partition=main")
+    cluster.call("scancel", "--user=root")
     until(cluster.idle, 20, "the end of the jobs")
 
 
