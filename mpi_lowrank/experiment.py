@@ -72,7 +72,8 @@ class _Run:
         self.counted = comm.Dup()
         self.counted.Set_name("mpi-lowrank door")  # for profilers: all that the ledgers count
         self.root = comm.rank == 0
-        self.screen = terminal() if self.root else None
+        screen = terminal() if self.root else None
+        self.progress = Progress(len(experiment.cases), screen, silent=not self.root)
         self._datasets: dict[str, Dataset] = {}
         self._setup: tuple[object, Setup] | None = None
         world.agree(comm, self._validate)
@@ -163,10 +164,9 @@ class _Run:
         setup = self._prepare(case, door)
         run = CaseRun(case, setup, door, self.comm, self.writer, self.interruption)
         began = time.time(), time.perf_counter()
-        label = f"[{number + 1}/{len(self.experiment.cases)}] {case.label}"
         try:
-            with Progress(label, case.rounds, self.screen, silent=not self.root) as progress:
-                status = run.rounds(progress)
+            with self.progress.case(number, case.label, case.rounds):
+                status = run.rounds(self.progress)
         except BaseException:
             run.interrupt()
             raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -51,31 +53,34 @@ def _parent(process: int) -> int:
 
 
 class Progress:
-    """The progress of one case; a context manager. `screen` is where a bar goes, if anywhere."""
+    """The progress of a sweep. `screen` is where a bar goes, if anywhere."""
 
-    def __init__(self, label: str, rounds: int, screen: TextIO | None, silent: bool):
-        self.label, self.rounds = label, rounds
+    def __init__(self, cases: int, screen: TextIO | None, silent: bool):
+        self.cases = cases
         self._screen, self._silent = screen, silent
         self._bar: tqdm | None = None
-
-    def __enter__(self) -> Progress:
         self._due = time.monotonic() + EVERY
+
+    @contextmanager
+    def case(self, number: int, label: str, rounds: int) -> Iterator[None]:
+        """Show case `number`, counted from 0, while the block carries it out."""
+        self._label, self._rounds = f"[{number + 1}/{self.cases}] {label}", rounds
         if self._screen and not self._silent:
             self._bar = tqdm(
-                total=self.rounds, desc=self.label, unit="round", leave=False, file=self._screen
+                total=rounds, desc=self._label, unit="round", leave=False, file=self._screen
             )
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._bar:
-            self._bar.close()
+        try:
+            yield
+        finally:
+            if self._bar:
+                self._bar.close()
 
     def show(self, done: int, measures: Measures) -> None:
-        """Say that `done` rounds are over and what the model measures."""
+        """Say that `done` rounds are over and what the model measured last."""
         if self._bar:
             self._bar.update(done - self._bar.n)
             self._bar.set_postfix_str(f"|grad|^2 {measures.grad_norm_sq:.1e}", refresh=False)
         elif not self._silent and time.monotonic() >= self._due:
-            self._due += EVERY
-            text = f"{self.label}: round {done} of {self.rounds}, loss {measures.loss:.6g}"
+            self._due = time.monotonic() + EVERY
+            text = f"{self._label}: round {done} of {self._rounds}, loss {measures.loss:.6g}"
             print(f"{text}, |grad|^2 {measures.grad_norm_sq:.2e}", file=sys.stderr, flush=True)

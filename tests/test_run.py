@@ -39,6 +39,17 @@ def run(tmp_path, mpirun):
     return run
 
 
+@pytest.fixture
+def patched(tmp_path, monkeypatch):
+    """Runs a line of Python at the start of every rank."""
+
+    def patch(code):
+        (tmp_path / "sitecustomize.py").write_text(code)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return patch
+
+
 def one_error(ended):
     code, _, err = ended
     lines = [line for line in err.splitlines() if line]
@@ -117,18 +128,14 @@ def test_a_folder_that_does_not_exist_is_an_error_before_anything_runs(run):
     assert "nowhere" in one_error(run(CASES, "--out", "nowhere/some.h5"))
 
 
-def test_an_unexpected_exception_on_one_rank_ends_the_job_with_its_traceback(run, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(
+def test_an_unexpected_exception_on_one_rank_ends_the_job_with_its_traceback(run, patched):
+    patched(
         "import os\n"
         "if os.environ.get('PMI_RANK', os.environ.get('OMPI_COMM_WORLD_RANK')) == '1':\n"
         "    import mpi_lowrank.methods.error_feedback as m\n"
         "    m.EF21.move = lambda *a: 1 / 0\n"
     )
-    os.environ["PYTHONPATH"] = str(tmp_path)
-    try:
-        code, _, err = run(CASES)
-    finally:
-        del os.environ["PYTHONPATH"]
+    code, _, err = run(CASES)
     assert code != 0
     assert "rank 1 failed" in err and "ZeroDivisionError" in err
 
