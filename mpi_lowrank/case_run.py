@@ -9,6 +9,7 @@ import numpy as np
 
 from mpi_lowrank.choice import Choice
 from mpi_lowrank.clock import Clock
+from mpi_lowrank.comm import parcels
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.comm.placement import Placement
@@ -222,8 +223,8 @@ class CaseRun:
         `timing` holds why its seconds are not to be trusted.
         """
         reasons = self.setup.reasons + self._check(status)
-        ledger = self._gather(self.ledger.rows())
-        phases = self._gather(self._phases())
+        ledger = parcels.gather_rows(self.comm, self.ledger.rows())
+        phases = parcels.gather_rows(self.comm, self._phases())
         if self.root:
             verdict = {
                 "status": status,
@@ -253,12 +254,3 @@ class CaseRun:
         for phase in PHASES:
             row[phase] = self.clock.seconds[phase]
         return row
-
-    def _gather(self, rows: np.ndarray) -> np.ndarray:
-        """Every rank's rows on rank 0, after the last counted call."""
-        comm = self.comm
-        lengths = np.zeros(comm.size, np.int64)
-        comm.Allgather(np.array([rows.nbytes], np.int64), lengths)
-        whole = np.zeros(lengths.sum() if self.root else 0, np.uint8)
-        comm.Gatherv(rows.copy().view(np.uint8), [whole, lengths] if self.root else None)
-        return whole.view(rows.dtype)

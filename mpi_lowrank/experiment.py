@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from mpi_lowrank import provenance
 from mpi_lowrank.case_run import CaseRun, Setup
-from mpi_lowrank.comm import facts, world
+from mpi_lowrank.comm import facts, parcels, world
 from mpi_lowrank.comm.distribute import assign, distribute
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.ledger import Ledger
@@ -77,7 +77,7 @@ class _Run:
         self._datasets: dict[str, Dataset] = {}
         self._setup: tuple[object, Setup] | None = None
         world.agree(comm, self._validate)
-        self.facts = facts.gather_facts(comm)
+        self.facts = parcels.from_all(comm, facts.local_facts())
         self.writer = world.agree(comm, lambda: self._open(out, overwrite))
 
     def all_cases(self) -> bool:

@@ -113,16 +113,17 @@ class Door:
 
     def maximum(self, mine: np.ndarray, out: np.ndarray, purpose: str) -> None:
         """The elementwise maximum over ranks; exact in any order."""
-        began = perf_counter()
-        self.comm.Allreduce(mine, out, op=MPI.MAX)
-        self._count("Allreduce", mine, began, purpose)
+        self._reduce(mine, out, MPI.MAX, purpose)
 
     def allreduce(self, mine: np.ndarray, out: np.ndarray, purpose: str) -> None:
         """The sum over ranks, in the array's own precision and in MPI's own order."""
+        add = _bfloat16_sum() if mine.dtype == BFLOAT16 else MPI.SUM
+        self._reduce(mine, out, add, purpose)
+
+    def _reduce(self, mine, out, op, purpose):
         for sent, received in zip(self._chunks(mine), self._chunks(out), strict=True):
             began = perf_counter()
-            add = _bfloat16_sum() if sent.dtype == BFLOAT16 else MPI.SUM
-            self.comm.Allreduce(_plain(sent), _plain(received), add)
+            self.comm.Allreduce(_plain(sent), _plain(received), op)
             self._count("Allreduce", sent, began, purpose)
 
     def barrier(self, purpose: str) -> None:

@@ -1,12 +1,10 @@
 """What every rank runs on, and whether seconds measured there mean anything."""
 
-import json
 import os
 import platform
 import socket
 from collections import Counter
 
-import numpy as np
 from mpi4py import MPI
 from threadpoolctl import threadpool_info
 
@@ -23,19 +21,6 @@ def local_facts() -> dict:
         "blas": sorted({f"{p['internal_api']} {p['version']} {p['architecture']}" for p in blas}),
         "threads": max((pool["num_threads"] for pool in blas), default=1),
     }
-
-
-def gather_facts(comm: MPI.Intracomm) -> list[dict]:
-    """Every rank's facts, on every rank, in rank order."""
-    mine = np.frombuffer(json.dumps(local_facts()).encode(), np.uint8)
-    lengths = np.zeros(comm.size, np.int64)
-    comm.Allgather(np.array([mine.size], np.int64), lengths)
-    whole = np.zeros(lengths.sum(), np.uint8)
-    comm.Allgatherv(mine, [whole, lengths])
-    ends = np.cumsum(lengths)
-    return [
-        json.loads(whole[end - n : end].tobytes()) for end, n in zip(ends, lengths, strict=True)
-    ]
 
 
 def timing_problems(facts: list[dict]) -> list[str]:

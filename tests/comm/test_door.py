@@ -35,6 +35,12 @@ def test_chunks_carry_the_same_as_one_call(comm, limit):
     sent = numbers(comm.size - 1, 20) if comm.rank == comm.size - 1 else np.zeros(20)
     door.broadcast(sent, "downlink", comm.size - 1)
     np.testing.assert_array_equal(sent, numbers(comm.size - 1, 20))
+
+    largest, total = np.zeros(20), np.zeros(20)
+    door.maximum(numbers(comm.rank, 20), largest, "control")
+    np.testing.assert_array_equal(largest, numbers(comm.size - 1, 20))
+    door.allreduce(numbers(comm.rank, 20), total, "uplink")
+    np.testing.assert_array_equal(total, sum(numbers(rank, 20) for rank in range(comm.size)))
     assert door.ledger.rows()["count"].max() <= max(limit, 3 * comm.size + 17)
     if limit < 20:
         assert door.ledger.rows()["count"].max() <= limit
