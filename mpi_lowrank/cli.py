@@ -207,19 +207,30 @@ def _under_mpi(command: Callable) -> int:
 
 def _run_on(comm, options: argparse.Namespace) -> int:
     from mpi_lowrank import config, experiment
-    from mpi_lowrank.comm import world
+    from mpi_lowrank.comm import parcels, world
     from mpi_lowrank.interruption import Interruption
 
     interruption = Interruption()
     interruption.install()
-    loaded = world.agree(comm, lambda: config.load(options.config, tuple(options.set)))
-    out = options.out or Path("results") / f"{loaded.name}.h5"
-    if options.out is None:
-        out.parent.mkdir(exist_ok=True)
-    finished = experiment.run(loaded, comm, out, options.overwrite, interruption)
+    mine = world.agree(comm, lambda: None if comm.rank else _started_with(options))
+    text, path, settings, out, overwrite = parcels.from_root(comm, mine)
+    loaded = world.agree(comm, lambda: config.parse(text, Path(path), tuple(settings)))
+    if out is None and comm.rank == 0:
+        Path("results").mkdir(exist_ok=True)
+    out = Path(out or f"results/{loaded.name}.h5")
+    finished = experiment.run(loaded, comm, out, overwrite, interruption)
     if comm.rank == 0:
         print(f"record: {out}" if finished else "interrupted; the record holds what there is")
     return 0 if finished else INTERRUPTED
+
+
+def _started_with(options: argparse.Namespace) -> tuple:
+    """What `run` was given on this rank. Rank 0's is what all ranks run."""
+    from mpi_lowrank import config
+
+    out = None if options.out is None else str(options.out)
+    path = options.config
+    return config.read(path), str(path), options.set, out, options.overwrite
 
 
 def _certify(options: argparse.Namespace) -> int:
@@ -228,16 +239,17 @@ def _certify(options: argparse.Namespace) -> int:
     from mpi_lowrank.certificate import certify
 
     findings = []
-    for spec, make in _progress(_certified(options)):
+    for spec, make in _progress(_certified(options.specs)):
         findings += certify(spec, make)
     return _print_findings(options, findings)
 
 
 def _certify_on(comm, options: argparse.Namespace) -> int:
     from mpi_lowrank.certificate.ranks import certify_ranks
-    from mpi_lowrank.comm import world
+    from mpi_lowrank.comm import parcels, world
 
-    chosen, findings = world.agree(comm, lambda: _certified(options)), []
+    specs = parcels.from_root(comm, options.specs)
+    chosen, findings = world.agree(comm, lambda: _certified(specs)), []
     for spec, make in _progress(chosen, silent=comm.rank > 0):
         findings += certify_ranks(comm, spec, make)
     if comm.rank == 0:
@@ -245,14 +257,13 @@ def _certify_on(comm, options: argparse.Namespace) -> int:
     return 0 if all(finding.passed for finding in findings) else BROKEN
 
 
-def _certified(options: argparse.Namespace) -> list:
-    """The specifications to certify, and what makes each one; all can be made."""
+def _certified(specs: list[str]) -> list:
+    """The specifications to certify (all if none are given), and what makes each one."""
     from mpi_lowrank.certificate import default_specs, maker
     from mpi_lowrank.certificate.inputs import D
     from mpi_lowrank.options import read_spec
 
-    specs = options.specs or default_specs()
-    chosen = [(spec, maker(read_spec(spec), spec)) for spec in specs]
+    chosen = [(spec, maker(read_spec(spec), spec)) for spec in specs or default_specs()]
     for _, make in chosen:
         make((D,), 1)
     return chosen
