@@ -179,13 +179,13 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    return _under_mpi(lambda comm: _run_on(comm, options))
+    return _under_mpi("run", lambda comm: _run_on(comm, options))
 
 
-def _under_mpi(command: Callable) -> int:
+def _under_mpi(name: str, command: Callable) -> int:
     """Start MPI and carry out the command on its world; any error ends it on every rank."""
     try:
-        from mpi_lowrank.comm import world
+        from mpi_lowrank.comm import alike, world
     except (ImportError, RuntimeError) as error:
         from mpi_lowrank.comm.launch import read_launch
 
@@ -198,6 +198,7 @@ def _under_mpi(command: Callable) -> int:
     except world.AgreedError:
         return FAILED
     try:
+        alike.check_alike(comm, name)
         return command(comm)
     except world.AgreedError:
         return FAILED
@@ -235,7 +236,7 @@ def _started_with(options: argparse.Namespace) -> tuple:
 
 def _certify(options: argparse.Namespace) -> int:
     if options.ranks:
-        return _under_mpi(lambda comm: _certify_on(comm, options))
+        return _under_mpi("certify --ranks", lambda comm: _certify_on(comm, options))
     from mpi_lowrank.certificate import certify
 
     findings = []

@@ -1,11 +1,14 @@
 """Ranks that were not started alike: rank 0's command line counts, other code is refused."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import mpi_lowrank
 from mpi_lowrank.record import Record
 
 CONFIG = """
@@ -16,6 +19,7 @@ problem = { name = "logistic", lambda = 0.1 }
 method = "GD"
 """
 
+PACKAGE = Path(mpi_lowrank.__file__).parent
 PROGRAM = [sys.executable, "-m", "mpi_lowrank"]
 
 
@@ -76,3 +80,49 @@ def test_rank_0_s_specifications_are_certified(mixed):
     certify = [*PROGRAM, "certify", "--ranks"]
     ended = mixed([*certify, "topk:k=3"], [*certify, "svd:rank=1"])
     assert ended.returncode == 0 and "topk:k=3" in ended.stdout, ended.stderr
+
+
+def another_package(folder):
+    shutil.copytree(PACKAGE, folder / "mpi_lowrank", ignore=shutil.ignore_patterns("__pycache__"))
+    with open(folder / "mpi_lowrank" / "problems" / "logistic.py", "a") as source:
+        source.write("# changed\n")
+
+
+def another_numpy(folder):
+    (folder / "sitecustomize.py").write_text("import numpy\nnumpy.__version__ = '1.2.3'\n")
+
+
+def another_plugin(folder):
+    (folder / "mine.py").write_text("class Mine: ...\n")
+    information = folder / "mine-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Name: mine\nVersion: 1\n")
+    (information / "entry_points.txt").write_text("[mpi_lowrank.datasets]\nmine = mine:Mine\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            another_package,
+            ["mpi-lowrank is", "/other/mpi_lowrank on rank 1", f"{PACKAGE} on rank 0"],
+        ),
+        (another_numpy, ["numpy is 1.2.3 on rank 1", f"{np.__version__} on rank 0"]),
+        (another_plugin, ["plug-in mine of datasets", "mine:Mine of mine 1", "none on rank 0"]),
+    ],
+)
+def test_other_code_on_a_rank_is_refused_by_name(mixed, tmp_path, change, words):
+    change_in = tmp_path / "other"
+    change_in.mkdir()
+    change(change_in)
+    ended = mixed(run("a.toml"), ["env", f"PYTHONPATH={change_in}", *run("a.toml")])
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("mpi-lowrank: error: ")]
+    assert ended.returncode != 0 and len(lines) == 1, ended.stderr
+    assert all(word in lines[0] for word in words), lines[0]
+    assert not (tmp_path / "results").exists()
+
+
+def test_another_command_on_a_rank_is_refused(mixed):
+    ended = mixed(run("a.toml"), [*PROGRAM, "certify", "--ranks", "topk:k=3"])
+    assert ended.returncode != 0
+    assert "command is certify --ranks on rank 1, run on rank 0" in ended.stderr
