@@ -187,7 +187,7 @@ class CaseRun:
             "test_accuracy": measures.test_accuracy,
             "uplink_bytes": self.exchange.uplink_bytes,
             "downlink_bytes": self.exchange.downlink_bytes,
-            "published_bits": self.compressor.published_bits * done,
+            "published_bits": self.compressor.published_bits * self.exchange.messages,
         }
 
     def _attributes(self) -> dict:

@@ -36,7 +36,8 @@ class Exchange:
     worker order in the state's precision.
 
     `uplink_bytes` counts what a mean worker has sent, `downlink_bytes` what a worker has had to
-    receive back: the other workers' messages, the broadcast, or the reduction.
+    receive back: the other workers' messages, the broadcast, or the reduction. `messages` counts a
+    mean worker's vectors, silence left out.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Exchange:
         self.d, self.dtype, self.seed = d, np.dtype(dtype), seed
         self.topology, self.reduction = topology, reduction
         self.round = 0
-        self.uplink_bytes = self.downlink_bytes = 0.0
+        self.uplink_bytes = self.downlink_bytes = self.messages = 0.0
         self.handed_bytes = 0
         """What all ranks together should have handed to MPI as uplink: the ledger must agree."""
         self.unsendable = False
@@ -91,6 +92,7 @@ class Exchange:
         than on rank 0 it is not to be read.
         """
         self.clock.lap("update")
+        self.messages += 1 if active is None else np.count_nonzero(active) / len(active)
         self._last = self._channels[compressor]
         return self._last.exchange(x, weights, active, own, share)
 
@@ -152,13 +154,20 @@ class _Gathered:
             self.compressor.decode(self.sent, self.own)
             self.own[~self.spoke] = 0
         if self.receives:
-            self.compressor.decode_sum(speakers, weights, self.mean)
+            self._add_up(speakers, weights)
         self.clock.lap("decode")
         if share and not self.gathers:
             self.door.broadcast(self.mean, "downlink")
             self.clock.lap("exchange")
         self._account(handed, share)
         return (self.own if own else None), self.mean
+
+    def _add_up(self, speakers, weights):
+        """The weighted sum of what the messages stand for, into the mean; of none it is zero."""
+        if len(speakers):
+            self.compressor.decode_sum(speakers, weights, self.mean)
+        else:
+            self.mean[:] = 0
 
     def heard(self):
         out = np.zeros_like(self.own)

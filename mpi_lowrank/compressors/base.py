@@ -87,10 +87,10 @@ class Compressor(Operator):
     To add one: subclass, register, set `nbytes`, `published_bits` and `alpha` or `omega` in
     `__init__`, write `encode` and `decode`.
 
-    Every array has a leading axis of workers: `x` is (workers, d) in the state's dtype, `messages`
-    is (workers, nbytes) uint8, C-contiguous in the last axis. A row's result may depend on that row
-    and its generator alone, never on the rows beside it, and `decode` of the same bytes gives the
-    same numbers on every rank.
+    Every array has a leading axis of workers, one at least: `x` is (workers, d) in the state's
+    dtype, `messages` is (workers, nbytes) uint8, C-contiguous in the last axis. A row's result may
+    depend on that row and its generator alone, never on the rows beside it, and `decode` of the
+    same bytes gives the same numbers on every rank.
     """
 
     variable = False

@@ -26,7 +26,7 @@ COLUMNS: dict[str, Column] = {
     "test_accuracy": Column(REAL, "1", "share of the held-out rows; NaN where there are none"),
     "uplink_bytes": Column(REAL, "B", "bytes a worker has sent, cumulative, mean over workers"),
     "downlink_bytes": Column(REAL, "B", "bytes a worker has received back, cumulative, mean"),
-    "published_bits": Column(REAL, "bit", "the papers' count: float bits of the kept numbers"),
+    "published_bits": Column(REAL, "bit", "the papers' count: float bits of what speakers keep"),
 }
 
 LEDGER_DTYPE = np.dtype(
