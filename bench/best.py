@@ -6,7 +6,8 @@
 Cases that differ in the stepsize alone compete, those that differ in the seed alone stand together:
 the step whose median over the seeds of the bytes to the target (`--by` uplink_bytes or total_bytes)
 is least stands for them; a seed that never arrives took infinitely many. Ratios are to GD with
-float32 on the wire, in the same data, problem and number of workers.
+float32 on the wire, Allreduced where the records have that and gathered where not, in the same
+data, problem and number of workers.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from mpi_lowrank.record import Record
 from mpi_lowrank.report.table import table_rows
 
 SETTING = ("problem", "data", "order", "workers")
-BASELINES = ("dense", "dense(wire=float32)")
+BASELINES = ("dense", "dense(wire=float32)", "identity", "identity(wire=float32)")
 COSTS = ("rounds", "uplink_bytes", "total_bytes")
 
 
@@ -62,6 +63,12 @@ def _together(rows: list[dict]) -> dict:
     return rows[0] | {"costs": costs, "reached": reached}
 
 
+def baseline(rows: list[dict]) -> dict | None:
+    """The row that the others are compared with."""
+    gd = {row["compressor"]: row for row in rows if row["method"] == "GD"}
+    return next((gd[name] for name in BASELINES if name in gd), None)
+
+
 def print_table(rows: list[dict]) -> None:
     """A block a setting: rounds, step, uplink and total KB a worker, ratios to GD.
 
@@ -71,9 +78,7 @@ def print_table(rows: list[dict]) -> None:
     for setting in dict.fromkeys(tuple(row[k] for k in SETTING) for row in rows):
         print("  ".join(f"{k} = {v}" for k, v in zip(SETTING, setting, strict=True) if v))
         block = [row for row in rows if tuple(row[k] for k in SETTING) == setting]
-        base = next(
-            (r for r in block if r["method"] == "GD" and r["compressor"] in BASELINES), None
-        )
+        base = baseline(block)
         costs = f"{'rounds':>7}{'up KB':>8}{'all KB':>8}{'all/GD':>8}"
         spread = f"{'up KB, least-most':>19}{'seeds':>7}" if several else ""
         print(f"  {'method':<58}{'step':>7}{costs}{spread}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from best import BASELINES, best_rows, print_table
+from best import baseline, best_rows, print_table
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
@@ -58,7 +58,7 @@ def draw(rows: list[dict]) -> Figure:
     """Uplink and total bytes a worker against rounds, one panel above the other."""
     reached = [row for row in rows if row["reached"]]
     marks = best_shapes([row for row in reached if row["method"] != "GD"])
-    gd = next((r for r in reached if r["method"] == "GD" and r["compressor"] in BASELINES), None)
+    gd = baseline(reached)
     with matplotlib.rc_context(style.RC):
         figure = Figure(figsize=(style.TWO_COLUMNS, 8.4), dpi=200, layout="constrained")
         panels = figure.subplots(2, 1)

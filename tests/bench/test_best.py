@@ -140,3 +140,20 @@ def test_every_compressor_is_of_a_family_that_has_a_colour():
 )
 def test_what_a_mark_is_called(bench, compressor, label):
     assert bench[1].short(compressor) == label
+
+
+def row(compressor, total, method="GD"):
+    costs = {"rounds": 1, "uplink_bytes": total, "total_bytes": total}
+    setting = {"problem": "p", "data": "d", "order": "o", "workers": 2, "step": "1/L"}
+    together = {"reached": costs, "costs": {key: np.array([c]) for key, c in costs.items()}}
+    return setting | together | {"method": method, "compressor": compressor}
+
+
+@pytest.mark.parametrize("gathered", ["identity", "identity(wire=float32)"])
+def test_ratios_are_to_gd_allreduced_or_else_gathered(bench, capsys, gathered):
+    rows = [row("topk(k=2)", 10, "EF21"), row("identity(wire=float16)", 50), row(gathered, 100)]
+    bench[0].print_table(rows)
+    ratios = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[2:5]]
+    assert ratios == ["0.100", "0.500", "1.000"]
+    assert bench[0].baseline([*rows, row("dense", 20)])["compressor"] == "dense"
+    assert bench[0].baseline(rows[:2]) is None
