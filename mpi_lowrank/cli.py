@@ -3,12 +3,12 @@
 import argparse
 import inspect
 import json
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import mpi_lowrank
+from mpi_lowrank import output
 from mpi_lowrank.errors import UserError
 
 FAILED = 2
@@ -39,14 +39,17 @@ the third one). VALUE is TOML; a list makes a sweep, the cross product of cases.
 
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one command; the exit status: 0, 2 for a user's error, 130 when interrupted."""
-    options = _parser().parse_args(arguments)
     try:
-        return options.command(options) or 0
+        try:
+            options = _parser().parse_args(arguments)
+            return options.command(options) or 0
+        finally:
+            output.flush()
     except UserError as error:
-        print(f"mpi-lowrank: error: {error}", file=sys.stderr)
+        output.complain("error", error)
         return FAILED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader, such as head, has seen enough
+        output.drop()  # the reader, such as head, has seen enough
         return 0
 
 
@@ -220,8 +223,8 @@ def _run_on(comm, options: argparse.Namespace) -> int:
         Path("results").mkdir(exist_ok=True)
     out = Path(out or f"results/{loaded.name}.h5")
     finished = experiment.run(loaded, comm, out, overwrite, interruption)
-    if comm.rank == 0:
-        print(f"record: {out}" if finished else "interrupted; the record holds what there is")
+    told = f"record: {out}" if finished else "interrupted; the record holds what there is"
+    world.agree(comm, lambda: output.say(told) if comm.rank == 0 else None)
     return 0 if finished else INTERRUPTED
 
 
@@ -253,8 +256,7 @@ def _certify_on(comm, options: argparse.Namespace) -> int:
     chosen, findings = world.agree(comm, lambda: _certified(specs)), []
     for spec, make in _progress(chosen, silent=comm.rank > 0):
         findings += certify_ranks(comm, spec, make)
-    if comm.rank == 0:
-        return _print_findings(options, findings)
+    world.agree(comm, lambda: _print_findings(options, findings) if comm.rank == 0 else None)
     return 0 if all(finding.passed for finding in findings) else BROKEN
 
 
@@ -392,7 +394,7 @@ def _data_list(options: argparse.Namespace) -> None:
 def _data_fetch(options: argparse.Namespace) -> None:
     from mpi_lowrank.datasets import fetch
 
-    print(fetch(options.name))
+    output.say(str(fetch(options.name)))
 
 
 def _data_check(options: argparse.Namespace) -> None:
@@ -403,4 +405,4 @@ def _data_check(options: argparse.Namespace) -> None:
 
 
 def _print(options: argparse.Namespace, value: object, as_text) -> None:
-    print(json.dumps(value, indent=1) if options.json else as_text(value))
+    output.say(json.dumps(value, indent=1) if options.json else as_text(value))

@@ -10,6 +10,7 @@ from mpi_lowrank.choice import Choice, spell
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.errors import KeyProblem, UserError
 from mpi_lowrank.methods import methods
+from mpi_lowrank.names import naming_problem
 from mpi_lowrank.options import choose, convert, known
 from mpi_lowrank.problems import problems
 from mpi_lowrank.registry import Registry
@@ -148,12 +149,14 @@ def _experiment(table: dict, path: Path, text: str) -> Experiment:
         if "method" not in shared | own:
             raise KeyProblem(where + "method", None, ", ".join(methods.names()))
         cases += [_case(point, where) for point in sweep(_merge(shared, own))]
-    labels = _labels(cases)
+    name, labels = str(table.get("name", path.stem)), _labels(cases)
+    if problem := naming_problem(name, labels):
+        raise KeyProblem(*problem)
     cases = tuple(_relabel(case, label) for case, label in zip(cases, labels, strict=True))
     baseline = table.get("baseline", labels[0])
     if baseline not in labels:
         raise KeyProblem("baseline", baseline, "the label of a case: " + ", ".join(labels))
-    return Experiment(str(table.get("name", path.stem)), path, text, cases, baseline)
+    return Experiment(name, path, text, cases, baseline)
 
 
 def _merge(shared: dict, own: dict) -> dict:
@@ -208,8 +211,6 @@ def _check(case: Case, where: str) -> None:
             raise KeyProblem(where + key, value, "a number above 0")
     if not 0 <= case.seed < 2**63:
         raise KeyProblem(where + "seed", case.seed, "an integer from 0 to below 2**63")
-    if case.label in (".", ".."):
-        raise KeyProblem(where + "label", case.label, "a name for the case")
     if case.stepsize is not None and case.multiple is not None:
         raise KeyProblem(where + "multiple", case.multiple, "either multiple or stepsize, not both")
     if not problems[case.problem.name].smooth and not isinstance(case.stepsize, float):
@@ -259,9 +260,6 @@ def _labels(cases: list[Case]) -> list[str]:
             if len({told[i].get(key) for i in same}) > 1:
                 for i in same:
                     labels[i] = f"{label} {key}={told[i].get(key, '-')}"
-    for label in labels:
-        if labels.count(label) > 1:
-            raise KeyProblem("cases", label, "cases that differ: two are the same")
     return labels
 
 

@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn, TypeVar
 
 import mpi4py
@@ -12,6 +13,7 @@ mpi4py.rc(initialize=False, finalize=True)
 
 from mpi4py import MPI  # noqa: E402 (rc comes first)
 
+from mpi_lowrank import output  # noqa: E402
 from mpi_lowrank.comm.launch import check_library, check_size, read_launch  # noqa: E402
 from mpi_lowrank.errors import UserError  # noqa: E402
 
@@ -40,7 +42,7 @@ def start() -> MPI.Intracomm:
 
 def report(error: UserError) -> None:
     """Print the error as the one line a user sees."""
-    print(f"mpi-lowrank: error: {error}", file=sys.stderr, flush=True)
+    output.complain("error", error)
 
 
 def agree(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
@@ -64,9 +66,14 @@ def agree(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
 
 
 def abort(comm: MPI.Intracomm) -> NoReturn:
-    """Print the current exception's traceback and end the job on every rank."""
-    print(f"mpi-lowrank: rank {comm.rank} failed:", file=sys.stderr)
-    traceback.print_exc()
-    sys.stderr.flush()
+    """Print the current exception, its traceback unless it is a user's, and end the job."""
+    error = sys.exc_info()[1]
+    if isinstance(error, UserError):
+        report(error)
+    else:
+        with suppress(OSError):  # a full disk behind standard error
+            print(f"mpi-lowrank: rank {comm.rank} failed:", file=sys.stderr)
+            traceback.print_exc()
+            sys.stderr.flush()
     comm.Abort(1)
     raise SystemExit(1)

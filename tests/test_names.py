@@ -1,0 +1,51 @@
+"""Names of experiments and cases: what a file, an HDF5 group and a terminal cannot bear."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpi_lowrank import config
+from mpi_lowrank.errors import UserError
+from mpi_lowrank.names import group_name, printable
+
+CASE = '[[cases]]\nmethod = "GD"\n'
+
+
+def refusal(tmp_path, text):
+    path = tmp_path / "some.toml"
+    path.write_text(text)
+    with pytest.raises(UserError) as refused:
+        config.load(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["../x", "/abs", "a/b", "..", "", "a\\u0000b", "\\u001b[31m"])
+def test_an_experiment_s_name_is_a_file_s_without_folder(tmp_path, name):
+    message = refusal(tmp_path, f'name = "{name}"\n{CASE}')
+    assert "name = " in message and "results/NAME.h5" in message
+
+
+@pytest.mark.parametrize("label", ["a\\u001b[2Jb", "a\\nb", "\\u0000", "\\u202Eb", "..", "."])
+def test_a_label_is_printable(tmp_path, label):
+    message = refusal(tmp_path, f'{CASE}label = "{label}"\n')
+    assert "label = " in message and "printable" in message
+
+
+def test_labels_that_are_one_group_are_refused_before_anything_runs(tmp_path):
+    text = f'{CASE}label = "a/b"\n{CASE}label = "a∕b"\nmultiple = 2\n'
+    assert "differ in more than / and ∕" in refusal(tmp_path, text)
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_what_is_printed_is_printable_and_names_no_path(text):
+    assert printable(text).isprintable() and printable(printable(text)) == printable(text)
+    assert "/" not in group_name(text)
+    printable(text).encode("utf-8")
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(categories=["L", "N", "P", "S"])))
+def test_what_can_be_printed_stays_as_it_is(text):
+    assert printable(text) == text

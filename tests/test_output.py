@@ -1,0 +1,54 @@
+"""What commands print, and where it cannot be printed."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mpi_lowrank.output import say
+from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, RecordWriter
+
+RUN = "run some.toml --out full.h5"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a small record and a configuration."""
+    folder = tmp_path_factory.mktemp("output")
+    (folder / "some.toml").write_text("[[cases]]\nmethod = 'GD'\nrounds = 2\n")
+    writer = RecordWriter(folder / "r.h5", {"name": "r", "versions": "{}"})
+    writer.start_case("a", {})
+    for number in range(3):
+        writer.append({"round": number, "loss": 1.0, "grad_norm_sq": 1.0, "uplink_bytes": 8.0})
+    writer.finish_case({"status": "finished"}, np.zeros(0, LEDGER_DTYPE), np.ones(1, PHASES_DTYPE))
+    writer.close()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--help", "list", "data list --json", "table r.h5", "show r.h5", "certify identity", RUN],
+)
+def test_a_full_standard_output_is_one_line(folder, arguments):
+    command = [sys.executable, "-m", "mpi_lowrank", *arguments.split()]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=folder, timeout=60
+        )
+    expected = "mpi-lowrank: error: standard output: cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (2, expected)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(folder):
+    command = f"{sys.executable} -m mpi_lowrank list | head -n 1"
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "compressors\n"
+
+
+def test_no_text_steers_the_terminal(capsys):
+    say("a\x1b[2Jb\nc\rd\udcff\u202e")
+    assert capsys.readouterr().out == "a\\x1b[2Jb\nc\\rd\\udcff\\u202e\n"
