@@ -19,6 +19,7 @@ from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.config import Case, over_L
 from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.evaluation import Evaluator, Measures
+from mpi_lowrank.gradients import Gradients
 from mpi_lowrank.interruption import Interruption
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method, State
@@ -75,15 +76,14 @@ class CaseRun:
             case.seed,
         )
         self.compressor, self.blocks = self._prepared(case.compressor)
+        self.gradients = Gradients(problem, placement.local, dtype, self.clock)
         self.method = self._make_method()
         self.first_rounds = FirstRounds(self.method, self.exchange)
-        shards = setup.shards
-        rows = shards.train_rows, shards.test_rows
-        self.evaluate = Evaluator(problem, self.door, placement.local, placement.total, rows)
+        self.evaluate = self._make_evaluator()
         self._interruption = interruption
         # Seconds, whether any rank was asked to stop, whether one had what cannot be sent.
         self._slowest = np.zeros(3)
-        self._scale = 0.0
+        self._scale, self._first_loss = 0.0, np.inf
 
     def _prepared(self, choice: Choice) -> tuple[Operator, list[str]]:
         problem, workers = self.setup.problem, self.setup.placement.total
@@ -99,16 +99,8 @@ class CaseRun:
     def _make_method(self) -> Method:
         case, setup = self.case, self.setup
         problem, placement = setup.problem, setup.placement
-        gradients = np.zeros((placement.local, problem.d), case.dtype)
-
-        def gradient(x: np.ndarray) -> np.ndarray:
-            self.clock.lap("update")
-            problem.gradients(x, gradients)
-            self.clock.lap("gradient")
-            return gradients
-
         state = State(
-            gradients=gradient,
+            gradients=self.gradients,
             exchange=self.exchange,
             compressor=self.compressor,
             dense=self._prepared(dense_beside(case.compressor))[0],
@@ -120,6 +112,18 @@ class CaseRun:
             make=self._make_downlink,
         )
         return methods[case.method.name](state, **case.method.arguments())
+
+    def _make_evaluator(self) -> Evaluator:
+        case, placement, shards = self.case, self.setup.placement, self.setup.shards
+        return Evaluator(
+            self.setup.problem,
+            self.gradients,
+            self.door,
+            placement.local,
+            placement.total,
+            rows=(shards.train_rows, shards.test_rows),
+            loss_every=case.loss_every if case.stop.keys() <= {"grad_norm_sq"} else 1,
+        )
 
     def _stepsize(self) -> float:
         case, constants = self.case, self.setup.constants
@@ -136,7 +140,8 @@ class CaseRun:
         """Run until a target, the last round or divergence; the case's status."""
         if self.root:
             self.writer.start_case(self.case.label, self._attributes())
-        first = measures = self._row(0)
+        measures = self._row(0)
+        self._first_loss = measures.loss
         for t in range(self.case.rounds):
             if self._slowest[1]:
                 return "interrupted"
@@ -144,14 +149,24 @@ class CaseRun:
                 return "finished"
             self._round(t)
             done = t + 1
-            diverged = not np.isfinite(self.method.x @ self.method.x)
-            if diverged or done % self.case.evaluate_every == 0 or done == self.case.rounds:
+            if self._astray() or done % self.case.evaluate_every == 0 or done == self.case.rounds:
                 measures = self._row(done)
                 progress.show(done, measures)
-                diverged = diverged or self._slowest[2] or not measures.finite
-                if diverged or measures.loss > HOPELESS * (1 + first.loss):
+                if self._diverged(measures):
                     return "diverged"
         return "finished"
+
+    def _astray(self) -> bool:
+        return not np.isfinite(self.method.x @ self.method.x)
+
+    def _diverged(self, measures: Measures) -> bool:
+        hopeless = measures.loss > HOPELESS * (1 + self._first_loss)
+        return bool(hopeless or self._slowest[2] or not measures.finite or self._astray())
+
+    def _is_last(self, done: int, measures: Measures) -> bool:
+        """Whether the row after `done` rounds is the case's last one."""
+        ends = done == self.case.rounds or self._slowest[1] or self._stops(measures)
+        return bool(ends or self._diverged(measures))
 
     def _stops(self, measures: Measures) -> bool:
         return any(measures.reaches(metric, v) for metric, v in self.case.stop.items())
@@ -166,11 +181,13 @@ class CaseRun:
     def _row(self, done: int) -> Measures:
         """Evaluate and record the model after `done` rounds, outside the method's clock."""
         with self.clock.evaluation():
-            measures = self.evaluate(self.method.x)
+            measures = self.evaluate(self.method.x, done)
             self._scale = max(self._scale, measures.worker_norm)
             wished, unsendable = self._interruption.wished, self.exchange.unsendable
             mine = np.array([self.clock.total(), wished, unsendable])
             self.door.maximum(mine, self._slowest, "evaluation")
+            if not measures.whole and self._is_last(done, measures):
+                measures = self.evaluate(self.method.x, done, last=True)
             if self.root:
                 self.writer.append(self._columns(done, measures))
                 self.writer.flush()

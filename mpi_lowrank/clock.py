@@ -24,6 +24,11 @@ class Clock:
         self.seconds[phase] += now - self._last
         self._last = now
 
+    def charge(self, phase: str, seconds: float) -> None:
+        """Charge `phase` these seconds in place of the time since the last lap."""
+        self.seconds[phase] += seconds
+        self._last = perf_counter()
+
     def pause(self) -> None:
         self.lap("update")
 

@@ -47,6 +47,7 @@ class Case:
     x0: Literal["normal", "zeros"] = "normal"  # normal: default_rng(seed).standard_normal(d)
     seed: int = 0
     evaluate_every: int = 1  # rounds; the last one is evaluated as well
+    loss_every: int = 1  # rounds between rows with loss and accuracy, if `stop` names neither
     stop: Mapping[str, float] = field(default_factory=dict)  # metric = value: ends the case
     label: str = ""
 
@@ -205,7 +206,12 @@ def _check(case: Case, where: str) -> None:
     if isinstance(step, str) and (step := over_L(step)) is None:
         raise KeyProblem(where + "stepsize", case.stepsize, 'a number, or one such as "8/L"')
     positive = {"rounds": case.rounds, "evaluate_every": case.evaluate_every}
-    positive |= {"workers": case.workers, "multiple": case.multiple, "stepsize": step}
+    positive |= {
+        "loss_every": case.loss_every,
+        "workers": case.workers,
+        "multiple": case.multiple,
+        "stepsize": step,
+    }
     for key, value in positive.items():
         if value is not None and not value > 0:
             raise KeyProblem(where + key, value, "a number above 0")

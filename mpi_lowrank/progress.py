@@ -82,5 +82,6 @@ class Progress:
             self._bar.set_postfix_str(f"|grad|^2 {measures.grad_norm_sq:.1e}", refresh=False)
         elif not self._silent and time.monotonic() >= self._due:
             self._due = time.monotonic() + EVERY
-            text = f"{self._label}: round {done} of {self._rounds}, loss {measures.loss:.6g}"
+            text = f"{self._label}: round {done} of {self._rounds}"
+            text += f", loss {measures.loss:.6g}" if measures.whole else ""
             print(f"{text}, |grad|^2 {measures.grad_norm_sq:.2e}", file=sys.stderr, flush=True)

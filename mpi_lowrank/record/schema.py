@@ -20,7 +20,7 @@ INTEGER, REAL = np.dtype("<i8"), np.dtype("<f8")
 COLUMNS: dict[str, Column] = {
     "round": Column(INTEGER, "1", "the round; 0 is the start"),
     "seconds": Column(REAL, "s", "the method's own clock, cumulative, the slowest rank's"),
-    "loss": Column(REAL, "1", "f at the model"),
+    "loss": Column(REAL, "1", "f at the model; NaN where it was not measured"),
     "grad_norm_sq": Column(REAL, "1", "squared Euclidean norm of the gradient of f"),
     "train_accuracy": Column(REAL, "1", "share of the training rows classified rightly"),
     "test_accuracy": Column(REAL, "1", "share of the held-out rows; NaN where there are none"),

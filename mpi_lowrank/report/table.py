@@ -127,9 +127,20 @@ def _row(name: str, record: Record, case: Case) -> Row:
         "baseline": case.label == record.attributes.get("baseline"),
         **{key: case.attributes.get(key) for key in ("method", "compressor", "family", "multiple")},
         **end,
-        **{key: finite(float(case[key][-1])) if len(case) else None for key in metrics},
+        **{key: _last(case, key) for key in metrics},
         **validity(record, case),
     }
+
+
+def _last(case: Case, key: str) -> float | None:
+    """The last number measured: loss and accuracy need not be in every row.
+
+    None where there is none, or where the case diverged to one that is not finite.
+    """
+    column = case[key]
+    ended = case.attributes.get("status") == "diverged"
+    measured = column if ended else column[~np.isnan(column)]
+    return finite(float(measured[-1])) if len(measured) else None
 
 
 def _costs(case: Case, index: int) -> dict[str, int | float | None]:

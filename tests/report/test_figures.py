@@ -71,6 +71,16 @@ def test_curves_are_the_records_numbers(make_record):
     np.testing.assert_array_equal(y, case["grad_norm_sq"])
 
 
+def test_curves_join_the_rows_in_which_loss_was_measured(make_record):
+    spaced = {"loss": np.nan, "train_accuracy": np.nan}
+    record = make_record(cases=TWO, change=lambda row: row | (spaced if row["round"] % 7 else {}))
+    case = record.cases["GD 4x"]
+    measured = case["round"] % 7 == 0
+    for ax in drawn(record, "rounds").axes[:2]:
+        np.testing.assert_array_equal(ax.lines[0].get_xdata(), case["round"][measured])
+        assert np.isfinite(ax.lines[0].get_ydata()).all()
+
+
 def test_test_accuracy_is_drawn_where_there_is_one(make_record):
     record = make_record(cases=TWO, change=lambda row: row | {"test_accuracy": 0.5})
     figure = drawn(record, "rounds")

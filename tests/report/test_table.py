@@ -86,6 +86,17 @@ def test_rows_are_json_even_where_a_case_diverged(make_record):
     assert rows[0]["grad_norm_sq"] is None
 
 
+def test_loss_and_accuracy_are_the_last_ones_measured(make_record):
+    spaced = {"loss": math.nan, "train_accuracy": math.nan}
+    record = make_record(
+        cases=TWO[:1], change=lambda row: row | (spaced if row["round"] % 7 else {})
+    )
+    (row,), case = table_rows([record], ("loss", 1.0)), record.cases["GD 4x"]
+    assert row["rounds"] == 200 and row["loss"] == case["loss"][196]
+    assert row["train_accuracy"] == case["train_accuracy"][196]
+    assert row["reached"]["rounds"] % 7 == 0
+
+
 def test_the_table_fits_100_columns_with_labels_of_any_length(make_record):
     long = [(f"{name} " + "and more " * 12, *rest) for name, *rest in TWO]
     records = [make_record(), make_record("other", cases=long)]

@@ -1,0 +1,47 @@
+"""The local workers' gradients, computed once where evaluation and method ask at the same x."""
+
+from time import perf_counter
+
+import numpy as np
+
+from mpi_lowrank.clock import Clock
+from mpi_lowrank.problems.base import Problem
+
+
+class Gradients:
+    """grad f_i(x) of the local workers, (workers, d) in the state's dtype; overwritten each time.
+
+    An evaluation after round t and the method in round t + 1 ask at the same x. The evaluation
+    computes; the method's next call, if its x is the same numbers, gets what is held, and its clock
+    is charged the seconds that this rank took for it. At another x it computes anew.
+    """
+
+    def __init__(self, problem: Problem, workers: int, dtype: np.dtype, clock: Clock):
+        self._problem, self._clock = problem, clock
+        self._values = np.zeros((workers, problem.d), dtype)
+        self._x, self._same = np.zeros(problem.d, dtype), np.zeros(problem.d, bool)
+        self._held, self._seconds = False, 0.0
+
+    def evaluated(self, x: np.ndarray) -> np.ndarray:
+        """The gradients at x (d,) for an evaluation: off the method's clock, held for its call."""
+        if not self._holds(x):
+            began = perf_counter()
+            self._problem.gradients(x, self._values)
+            self._seconds = perf_counter() - began
+            self._x[...] = x
+            self._held = True
+        return self._values
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """The gradients at x (d,) for the method, on its clock; it may write into them."""
+        self._clock.lap("update")
+        if self._holds(x):
+            self._clock.charge("gradient", self._seconds)
+        else:
+            self._problem.gradients(x, self._values)
+            self._clock.lap("gradient")
+        self._held = False
+        return self._values
+
+    def _holds(self, x):
+        return self._held and bool(np.equal(x, self._x, out=self._same).all())
