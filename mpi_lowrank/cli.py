@@ -30,7 +30,7 @@ example:
 RUN_EXAMPLE = """\
 example:
   mpirun -n 4 mpi-lowrank run bench/mushrooms.toml --out results/more.h5 \\
-      --set rounds=200 --set data.test_fraction=0.2 --set cases.seed=[0,1,2]
+      --set rounds=200 --set data.test_fraction=0.2 --set 'cases.3.multiple=[64,256]'
 
 KEY is a key of the file: rounds, data.order, cases.multiple (of every case), cases.2.multiple (of
 the third one). VALUE is TOML; a list makes a sweep, the cross product of cases.

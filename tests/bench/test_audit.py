@@ -36,3 +36,14 @@ def test_links_carry_what_the_ledger_models(audit, rate, limit, capfd):
         print("", *rows, sep="\n")
     assert [row.case for row in rows] == LABELS
     assert all(1 <= row.ratio <= limit for row in rows), "\n".join(map(str, rows))
+
+
+@pytest.mark.timeout(100, method="signal")
+def test_the_program_prints_a_row_a_case_and_succeeds(audit, monkeypatch, capfd):
+    """The README's command, with one case."""
+    (case, text), *_ = audit.configurations().items()
+    monkeypatch.setattr(audit, "configurations", lambda: {case: text})
+    monkeypatch.setattr("sys.argv", ["audit.py", "--hosts", "2", "--rates", "none"])
+    assert audit.main() == 0
+    row = capfd.readouterr().out.splitlines()[-1]
+    assert row.startswith(case) and row.split()[-7:-5] == ["2", "none"]

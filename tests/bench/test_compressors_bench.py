@@ -27,9 +27,15 @@ def names(rows):
 
 
 @pytest.fixture(scope="module")
-def points():
+def picture(tmp_path_factory):
+    return tmp_path_factory.mktemp("picture") / "compressors.png"
+
+
+@pytest.fixture(scope="module")
+def points(picture):
     """All points on the mushrooms' differences: the run was made again with the recorded losses."""
-    return json.loads(output("compressors.py", "--kind", "mushrooms", "--json"))
+    options = ("--kind", "mushrooms", "--json", "--plot", picture)
+    return json.loads(output("compressors.py", *options))
 
 
 def test_every_compressor_is_timed():
@@ -54,6 +60,10 @@ def test_a_message_of_float32_numbers_is_as_long_as_they_are():
 
 def test_every_compressor_is_on_the_map(points):
     assert names(points) == set(compressors.names())
+
+
+def test_the_map_is_drawn(points, picture):
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 10_000
 
 
 def test_top_k_keeps_the_better_the_more_it_keeps(points):

@@ -1,0 +1,151 @@
+"""How each command of the pages is run by a test: as it stands, shrunken, or elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run in the scratch project, with `more` behind it where it is long, after `after`."""
+
+    more: str = ""
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Like:
+    """The same as another command that is run, on another record."""
+
+    command: str
+
+
+@dataclass(frozen=True)
+class By:
+    """Run by the file `path`, in which `words` are to be found."""
+
+    path: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a command, or one that only another machine has."""
+
+    why: str
+
+
+MUSHROOMS = "mpirun -n 2 mpi-lowrank run bench/mushrooms.toml --out results/mushrooms.h5"
+MINE = "mpirun -n 2 mpi-lowrank run mine.toml --out results/mine.h5"
+FRONTIER = "OMP_NUM_THREADS=1 mpi-lowrank run bench/frontier.toml"
+WORKERS, MATRIX, MATRIX512, DIGITS = (
+    f"mpi-lowrank run bench/{name}.toml" for name in ("workers", "matrix", "matrix512", "digits")
+)
+FEW = "--set rounds=3"
+SMALL = """--set rounds=5 --set 'problem={name="matrix",shape=[64,64]}'"""
+SOON = "--target grad_norm_sq=1"
+
+SBATCH = By("tests/slurm/test_sbatch.py", "slurm.submit(partition, script, *options")
+AUDIT = By("tests/bench/test_audit.py", "audit.main()")
+PLUGIN = "tests/test_plugin.py"
+SAME = "tests/bench/test_same.py"
+
+COMMANDS: dict[str, Run | Like | By | Part] = {
+    # One's own experiment.
+    ". .venv/bin/activate": Run(),
+    MINE: Run(FEW),
+    "mpirun -n 20 .venv/bin/python -m mpi_lowrank run mine.toml --out results/mine.h5": Run(
+        f"{FEW} --overwrite", after=MINE
+    ),
+    "mpi-lowrank table results/mine.h5 --target grad_norm_sq=1e-6": Run(after=MINE),
+    "mpi-lowrank plot results/mine.h5 -o results": Like(
+        "mpi-lowrank plot results/mushrooms.h5 -o results"
+    ),
+    # The main experiment, and what is made of its record.
+    MUSHROOMS: Run(FEW),
+    "mpirun -n 4 mpi-lowrank run bench/mushrooms.toml --out results/more.h5 --set rounds=200"
+    " --set data.test_fraction=0.2 --set 'cases.3.multiple=[64,256]'": Run(FEW),
+    "mpi-lowrank show results/mushrooms.h5": Run(after=MUSHROOMS),
+    "mpi-lowrank table results/mushrooms.h5 --target grad_norm_sq=1e-6": Run(after=MUSHROOMS),
+    "mpi-lowrank plot results/mushrooms.h5 -o results": Run(after=MUSHROOMS),
+    "mpi-lowrank table results/mushrooms-1.h5 --target grad_norm_sq=1e-6": Like(
+        "mpi-lowrank table results/mushrooms.h5 --target grad_norm_sq=1e-6"
+    ),
+    "mpi-lowrank plot results/mushrooms-1.h5 -o results": Like(
+        "mpi-lowrank plot results/mushrooms.h5 -o results"
+    ),
+    # What there is, and what it promises.
+    "mpi-lowrank list": Run(),
+    "mpi-lowrank list compressors": Run(),
+    "mpi-lowrank certify": Run("topk:k=8"),
+    'mpi-lowrank certify topk:k=8 "svd:rank=1,shape=7x16+natural" --verbose': Run(),
+    "mpirun -n 2 mpi-lowrank certify --ranks": Run("topk:k=8"),
+    "mpi-lowrank certify sign": By(PLUGIN, '"certify", "sign"'),
+    "pip install -e .": By(PLUGIN, '"pip", "install"'),
+    # Data.
+    "mpi-lowrank data fetch a9a": By("tests/datasets/test_libsvm_sets.py", "tiny.fetch()"),
+    "mpi-lowrank data fetch NAME": By("tests/datasets/test_datasets.py", '["data", "fetch"'),
+    "mpi-lowrank data check a9a.txt": By("tests/datasets/test_datasets.py", '["data", "check"'),
+    "python -m mpi_lowrank.datasets.mushrooms mushroom.csv": By(
+        "tests/datasets/test_mushrooms.py", "mushrooms.build("
+    ),
+    "python -m mpi_lowrank.datasets.digits digits.csv": By(
+        "tests/datasets/test_digits.py", "digits.build("
+    ),
+    # The experiments of bench/.
+    FRONTIER: Run("""--set rounds=5 --set seed=0 --set 'cases.stepsize="4/L"'"""),
+    "python bench/frontier.py results/frontier.h5 --plot results/frontier.png": Run(
+        "--target grad_norm_sq=0.26", after=FRONTIER
+    ),
+    WORKERS: Run("""--set rounds=5 --set 'stepsize="4/L"'"""),
+    "python bench/best.py results/workers.h5": Run(SOON, after=WORKERS),
+    "python bench/best.py results/workers.h5 --target grad_norm_sq=1e-6 --by total_bytes": Run(
+        SOON, after=WORKERS
+    ),
+    "python bench/best.py results/workers.h5 --plot results/workers.png": Run(SOON, after=WORKERS),
+    MATRIX: Run(SMALL),
+    "python bench/best.py results/matrix.h5 --target grad_norm_sq=1e-3 --by uplink_bytes": Run(
+        after=MATRIX
+    ),
+    MATRIX512: Run(SMALL),
+    "python bench/best.py results/matrix512.h5 --target grad_norm_sq=1e-3": Run(after=MATRIX512),
+    DIGITS: Run("--set rounds=2 --set cases.stepsize=0.25"),
+    "python bench/best.py results/digits.h5 --target grad_norm_sq=1e-4": Run(after=DIGITS),
+    # Its other programs.
+    "mpirun -n 2 python bench/round.py": Run(),
+    "mpirun -n 2 python bench/round.py --problem matrix": Run(),
+    "python bench/throughput.py": Run("--d 1000 --seconds 0 --only identity"),
+    "python bench/throughput.py --d 100000 --only natural topk:k=1000+natural --json": Run(
+        "--seconds 0"
+    ),
+    "python bench/compressors.py --plot results/compressors.png": By(
+        "tests/bench/test_compressors_bench.py", '"--plot"'
+    ),
+    "python bench/same.py OLD NEW": By(SAME, "import same"),
+    "python bench/same.py ../before .": By(SAME, "import same"),
+    "git worktree add ../before main": Part("a checkout to compare with"),
+    "python bench/audit/audit.py": AUDIT,
+    ".venv/bin/python bench/audit/audit.py": AUDIT,
+    ".venv/bin/python bench/audit/audit.py --hosts 2 --rates 100mbit": AUDIT,
+    # make.
+    "make": Run(),
+    "make demo": By("tests/pages/test_pages.py", "make --dry-run demo"),
+    "make test": By(".ci/run", "make --keep-going test"),
+    "make test MPI=openmpi": Run("--dry-run"),
+    "make test MPI=system": Run("--dry-run"),
+    # Slurm.
+    "sbatch slurm/run.sbatch": SBATCH,
+    "sbatch slurm/run.sbatch --set rounds=100": SBATCH,
+    "job 1 on n[1-2]: results/mushrooms-1.h5": By(
+        "tests/slurm/test_sbatch.py", 'f"job {number} on {nodes}: results/mushrooms-{number}.h5'
+    ),
+    "module load openmpi": Part("a cluster's own"),
+    "module load ...; source .venv/bin/activate": Part("a cluster's own"),
+    # Named in a sentence.
+    "mpirun": Part("a launcher"),
+    "srun --mpi=pmi2": Part("a launcher"),
+    "mpi-lowrank show": Part("without its record"),
+    "mpi-lowrank data": Part("without its action"),
+    "python -m mpi_lowrank run": Part("without its configuration"),
+    "ip netns delete": Part("without its namespace"),
+}
