@@ -194,7 +194,8 @@ class _Run:
 
         smoothness = problem.smoothness(mean)
         L_i = np.zeros(placement.total)
-        door.allgather(smoothness.L_i, L_i, placement.counts, "setup")
+        mine = np.ascontiguousarray(smoothness.L_i, np.float64)
+        door.allgather(mine, L_i, placement.counts, "setup")
         constants = Constants(smoothness.L, L_i)
         reasons = check_gradient(door, problem, initial(case, problem), placement.local)
         return Setup(placement, shards, problem, constants, reasons)

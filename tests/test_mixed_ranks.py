@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plugins import install
 
 import mpi_lowrank
 from mpi_lowrank.record import Record
@@ -93,11 +94,7 @@ def another_numpy(folder):
 
 
 def another_plugin(folder):
-    (folder / "mine.py").write_text("class Mine: ...\n")
-    information = folder / "mine-1.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Name: mine\nVersion: 1\n")
-    (information / "entry_points.txt").write_text("[mpi_lowrank.datasets]\nmine = mine:Mine\n")
+    install(folder, "mine", "class Mine: ...", datasets="mine = mine:Mine")
 
 
 @pytest.mark.parametrize(

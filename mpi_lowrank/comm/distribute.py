@@ -36,7 +36,10 @@ def _workers(placement: Placement) -> list[range]:
     return [Placement(placement.total, placement.ranks, r).workers for r in range(placement.ranks)]
 
 
-HEADER = 8
+CLASS, REAL = np.dtype(np.int32), np.dtype(np.float64)
+"""The types of labels: see `Dataset`."""
+
+HEADER = 9
 """Numbers in a parcel before the sizes of its shards."""
 
 
@@ -50,19 +53,21 @@ def _pack(dataset, assigned, workers):
     stored = features.data if sparse else features
     boolean = stored.dtype == bool
     numbers = [features.shape[1], max(map(len, train)), sum(map(len, train)), sum(map(len, test))]
-    numbers += [len(np.unique(dataset.labels)), sparse, boolean, stored.size]
+    real = dataset.labels.dtype == REAL
+    numbers += [len(np.unique(dataset.labels)), sparse, boolean, stored.size, real]
     header = np.array([*numbers, *map(len, mine)], dtype=np.int64)
     values = stored.view(np.uint8) if boolean else stored.astype(np.float64)
-    parts = (features.indptr.astype(np.int64), features.indices) if sparse else ()
-    return header, dataset.labels[rows].astype(np.int8), values, *parts
+    parts = [features.indptr.astype(np.int64), features.indices.astype(np.int32)] if sparse else []
+    return header, dataset.labels[rows], values, *parts
 
 
 def _receive(door, local):
     header = np.empty(HEADER + local + 1, np.int64)
     door.receive(header, 0, PURPOSE)
-    sparse, boolean, stored = header[5:HEADER]
+    sparse, boolean, stored, real = header[5:HEADER]
     rows = header[HEADER:].sum()
-    parts = [np.empty(rows, np.int8), np.empty(stored, np.uint8 if boolean else np.float64)]
+    labels = np.empty(rows, REAL if real else CLASS)
+    parts = [labels, np.empty(stored, np.uint8 if boolean else np.float64)]
     if sparse:
         parts += [np.empty(rows + 1, np.int64), np.empty(stored, np.int32)]
     for part in parts:
@@ -72,7 +77,7 @@ def _receive(door, local):
 
 def _unpack(parcel, placement, seed):
     header, labels, values, *parts = parcel
-    d, longest, trained, tested, classes, sparse, boolean, _ = map(int, header[:HEADER])
+    d, longest, trained, tested, classes, sparse, boolean, *_ = map(int, header[:HEADER])
     values = values.view(bool) if boolean else values
     if sparse:
         features = csr_array((values, parts[1], parts[0]), shape=(len(labels), d))

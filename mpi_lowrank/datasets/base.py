@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
+from mpi_lowrank.errors import UserError
 from mpi_lowrank.registry import Registry
 
 datasets = Registry("datasets")
@@ -17,14 +18,28 @@ class Dataset:
     """Rows of features and a label each.
 
     `features` is (N, d), CSR, boolean where every stored number is 1, else float64; or a dense
-    float64 array. `labels` is (N,) int8: of a LIBSVM file -1 and +1, -1 for the smaller of the
-    file's two; of more classes their numbers from 0. `sha256` is that of the publisher's text.
+    float64 array. `labels` is (N,): class numbers, kept as int32, or real targets, kept as float64;
+    which of them its type says. Two classes are -1 and +1, of a LIBSVM file -1 for the smaller of
+    its two; more of them are numbered from 0. `sha256` is that of the publisher's text. Raises
+    UserError for labels that are neither.
     """
 
     name: str
     features: csr_array | np.ndarray
     labels: np.ndarray
     sha256: str
+
+    def __post_init__(self):
+        object.__setattr__(self, "labels", _typed(np.asarray(self.labels), self.name))
+
+
+def _typed(labels: np.ndarray, name: str) -> np.ndarray:
+    if labels.dtype.kind == "f":
+        return labels.astype(np.float64)
+    if labels.dtype.kind in "biu" and np.array_equal(labels, kept := labels.astype(np.int32)):
+        return kept
+    allowed = "class numbers that fit int32, or real targets"
+    raise UserError(f"data {name}: has labels of type {labels.dtype}; expected {allowed}")
 
 
 class Source(ABC):

@@ -126,9 +126,9 @@ def shortest(number: float) -> str:
 
 
 def signs(labels: np.ndarray, name: str) -> np.ndarray:
-    """Two labels to -1 (the smaller) and +1, int8. Raises UserError for another number of them."""
+    """Two labels to -1 (the smaller) and +1, int32. Raises UserError for another number of them."""
     classes = np.unique(labels)
     if len(classes) != 2:
         shown = ", ".join(map(shortest, classes[:5]))
         raise UserError(f"{name}: has {len(classes)} classes ({shown}); expected two")
-    return np.where(labels == classes[1], 1, -1).astype(np.int8)
+    return np.where(labels == classes[1], 1, -1).astype(np.int32)

@@ -20,8 +20,8 @@ class LocalShards:
 
     `numbers`: the rank's workers among the `total`. `longest`: rows of the longest shard of all
     workers on all ranks. `train_rows`, `test_rows`: rows on all ranks together. `classes`: of the
-    whole data set. A problem that makes its own data finds no rows here, only `numbers`, `total`
-    and the case's `seed`.
+    whole data set, whose type (int32 or float64) its labels have. A problem that makes its own data
+    finds no rows here, only `numbers`, `total` and the case's `seed`.
     """
 
     numbers: range

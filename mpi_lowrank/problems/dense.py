@@ -36,7 +36,7 @@ class Classifier(Problem):
         for targets, weights, (_, labels) in zip(
             self._targets, self._weights, shards.workers, strict=True
         ):
-            targets[labels, np.arange(len(labels))] = 1
+            targets[labels.astype(np.intp), np.arange(len(labels))] = 1
             weights[0, : len(labels)] = 1 / len(labels)
         self._slope = np.zeros(self.d, dtype)
 

@@ -53,9 +53,9 @@ class LogisticRegression(Problem):
     def model(cls, dataset, *, regularizer="nonconvex", lambda_=0.1):
         if lambda_ < 0:
             raise OptionError("lambda", lambda_, "a number from 0")
-        if not issparse(dataset.features) or len(np.unique(dataset.labels)) != 2:
+        if not issparse(dataset.features) or not np.array_equal(np.unique(dataset.labels), [-1, 1]):
             raise UserError(
-                f"data {dataset.name}: logistic regression needs sparse rows of 2 classes"
+                f"data {dataset.name}: logistic regression needs sparse rows labelled -1 and +1"
             )
         return (Block("x", dataset.features.shape[1:]),)
 

@@ -32,3 +32,36 @@ def test_each_rank_gets_its_workers_rows_and_the_longest_shard_of_all(comm, dens
         got = held.features if dense else held.features.toarray()
         np.testing.assert_array_equal(got, whole[expected])
         np.testing.assert_array_equal(held.labels, labels[expected])
+
+
+@pytest.mark.parametrize(
+    ("labels", "kept"),
+    [
+        (np.array([198, 40000, -1, 2**31 - 1]), np.int32),
+        (np.array([0, 1, 1, 0], np.int8), np.int32),
+        (np.array([0.25, -1e300, 3.0, np.pi]), np.float64),
+        (np.array([0.1, 0.2, 0.3, 2.0], np.float32), np.float64),
+    ],
+)
+@pytest.mark.parametrize("index", [None, np.int32, np.int64])
+def test_labels_of_every_type_reach_every_rank_as_they_are(comm, labels, kept, index):
+    from mpi_lowrank.comm.distribute import assign, distribute
+    from mpi_lowrank.comm.door import Door
+    from mpi_lowrank.comm.ledger import Ledger
+    from mpi_lowrank.comm.placement import Placement
+    from mpi_lowrank.config import Data
+    from mpi_lowrank.datasets import Dataset
+
+    labels, features = np.tile(labels, comm.size), np.eye(4 * comm.size)
+    if index:
+        features = csr_array(features)
+        features.indices = features.indices.astype(index)
+    data = Dataset("given", features, labels, "")
+    placement = Placement(comm.size, comm.size, comm.rank)
+    rows = assign(data, Data(), comm.size, 0)
+    local = distribute(Door(comm, Ledger(comm.rank)), placement, data, rows, 0)
+    (held,) = local.workers
+    assert held.labels.dtype == kept
+    np.testing.assert_array_equal(held.labels, labels[rows[0][comm.rank]])
+    got = held.features.toarray() if index else held.features
+    np.testing.assert_array_equal(got, np.eye(4 * comm.size)[rows[0][comm.rank]])

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from mpi_lowrank.cli import main
-from mpi_lowrank.datasets import check, datasets, listing, load
+from mpi_lowrank.datasets import Dataset, check, datasets, listing, load
+from mpi_lowrank.errors import UserError
 
 TEXT = b"-1 1:1 3:1\n+1 2:1\n"
 
@@ -106,3 +108,11 @@ def test_another_distribution_adds_its_data_set_by_an_entry_point(tmp_path):
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     assert run.stdout.startswith("(2, 3)") and "'mine'" in run.stdout
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], [2**31, 0], [1j, 0]])
+def test_labels_that_are_neither_classes_nor_targets_are_refused(labels):
+    with pytest.raises(
+        UserError, match=r"data mine: has labels of type .*; expected class numbers"
+    ):
+        Dataset("mine", np.eye(2), np.array(labels), "")

@@ -36,7 +36,7 @@ def test_the_rows_are_dense_scaled_exactly_and_counted_as_published():
     assert data.features.shape == (1797, 64) and data.features.dtype == np.float64
     np.testing.assert_array_equal(data.features.astype(np.float32) * 16, counts)
     assert data.features.min() == 0 and data.features.max() == 1
-    assert data.labels.dtype == np.int8
+    assert data.labels.dtype == np.int32
     assert np.bincount(data.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 

@@ -46,7 +46,7 @@ def test_the_rows_are_boolean_and_counted_as_published():
     data = load("mushrooms")
     assert data.features.dtype == bool and data.features.shape == (8124, 112)
     assert data.features.nnz == 170604
-    assert np.count_nonzero(data.labels < 0) == 3916 and data.labels.dtype == np.int8
+    assert np.count_nonzero(data.labels < 0) == 3916 and data.labels.dtype == np.int32
 
 
 def test_they_need_no_fetching(monkeypatch):

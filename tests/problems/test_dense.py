@@ -143,3 +143,12 @@ def test_sparse_rows_are_refused(name):
     for refused in (data, load("mushrooms")):
         with pytest.raises(UserError, match=f"{refused.name}: expected dense rows"):
             problems[name].model(refused)
+
+
+def test_class_numbers_may_come_as_real_numbers(name, digits):
+    as_real = [rows._replace(labels=rows.labels.astype(float)) for rows in digits.workers]
+    x = np.random.default_rng(5).standard_normal(make(name, digits).d)
+    losses, other = np.zeros((2, 4))
+    make(name, digits).losses(x, losses)
+    make(name, replace(digits, workers=as_real)).losses(x, other)
+    np.testing.assert_array_equal(losses, other)
