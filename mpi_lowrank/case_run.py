@@ -9,7 +9,7 @@ import numpy as np
 
 from mpi_lowrank.choice import Choice
 from mpi_lowrank.clock import Clock
-from mpi_lowrank.comm import parcels
+from mpi_lowrank.comm import parcels, world
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.comm.placement import Placement
@@ -18,6 +18,7 @@ from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.config import Case, over_L
 from mpi_lowrank.datasets.local import LocalShards
+from mpi_lowrank.errors import OptionError
 from mpi_lowrank.evaluation import Evaluator, Measures
 from mpi_lowrank.gradients import Gradients
 from mpi_lowrank.interruption import Interruption
@@ -105,7 +106,7 @@ class CaseRun:
             compressor=self.compressor,
             dense=self._prepared(dense_beside(case.compressor))[0],
             x0=initial(case, problem),
-            stepsize=self._stepsize(),
+            stepsize=world.agree(self.comm, self._stepsize),
             numbers=placement.workers,
             total=placement.total,
             shared=Stream(case.seed, Purpose.PARTICIPATE, SHARED),
@@ -126,13 +127,26 @@ class CaseRun:
         )
 
     def _stepsize(self) -> float:
+        """The case's stepsize. Raises OptionError if it is 0 or infinite in the state's dtype."""
+        case = self.case
+        self.multiple = (case.multiple or 1.0) if case.stepsize is None else None
+        try:
+            stepsize = self._computed_stepsize()
+        except ZeroDivisionError:  # L = 0: the gradient is the same everywhere
+            stepsize = np.inf
+        if not 0 < np.dtype(case.dtype).type(stepsize) < np.inf:
+            key = "stepsize" if self.multiple is None else "multiple"
+            given = case.stepsize if self.multiple is None else self.multiple
+            allowed = f"one that makes the stepsize a {case.dtype} above 0: it is {stepsize:g}"
+            raise OptionError(f"{case.label}: {key}", given, allowed)
+        return stepsize
+
+    def _computed_stepsize(self) -> float:
         case, constants = self.case, self.setup.constants
-        self.multiple = None
         if isinstance(case.stepsize, str):
             return over_L(case.stepsize) / constants.L
         if case.stepsize is not None:
             return case.stepsize
-        self.multiple = case.multiple or 1.0
         method, options = methods[case.method.name], case.method.arguments()
         return self.multiple * method.theory_stepsize(constants, self.compressor, **options)
 

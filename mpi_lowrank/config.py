@@ -1,14 +1,16 @@
 """TOML to frozen dataclasses; an error names the file, the key, the value and what is allowed."""
 
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import Literal
 
+from mpi_lowrank import toml
 from mpi_lowrank.choice import Choice, spell
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.errors import KeyProblem, UserError
+from mpi_lowrank.errors import OptionError, UserError, one_of
 from mpi_lowrank.methods import methods
 from mpi_lowrank.names import naming_problem
 from mpi_lowrank.options import choose, convert, known
@@ -63,6 +65,9 @@ class Experiment:
     baseline: str
 
 
+MOST = 10_000
+"""Cases of an experiment, at most: a slip of a few long lists would ask for millions."""
+
 SHARED_KEYS = {"name", "baseline", "cases"}
 COMPONENTS: dict[str, Registry] = {
     "method": methods,
@@ -78,12 +83,7 @@ def load(path: Path, settings: tuple[str, ...] = ()) -> Experiment:
 
 def read(path: Path) -> str:
     """The text of a configuration file. Raises UserError if it cannot be read."""
-    try:
-        return Path(path).read_text()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not TOML: {error}") from error
+    return toml.read(path)
 
 
 def parse(text: str, path: Path, settings: tuple[str, ...] = ()) -> Experiment:
@@ -91,73 +91,43 @@ def parse(text: str, path: Path, settings: tuple[str, ...] = ()) -> Experiment:
 
     Each of `settings`, KEY=VALUE, overrides one key first. Raises UserError for a mistake.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: is not TOML: {error}") from error
+    table = toml.tables(text, path)
     for setting in settings:
-        _override(table, setting)
+        toml.override(table, setting)
     try:
+        toml.check(table)
         return _experiment(table, Path(path), text + "".join(f"\n# --set {s}" for s in settings))
-    except KeyProblem as problem:
-        raise UserError(f"{path}: {problem}") from problem
-
-
-def _override(table: dict, setting: str) -> None:
-    key, equals, value = setting.partition("=")
-    if not equals or not key:
-        raise UserError(
-            f"--set {setting}: expected KEY=VALUE, such as rounds=100 or data.order=..."
-        )
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    *path, last = key.split(".")
-    for target in _targets(table, path, setting):
-        target[last] = parsed
-
-
-def _targets(table: dict, path: list[str], setting: str) -> list[dict]:
-    """The tables that a dotted path names; `cases` is every case, `cases.2` the third."""
-    targets = [table]
-    for step in path:
-        found = []
-        for target in targets:
-            if isinstance(target, list) and step.isdigit() and int(step) < len(target):
-                found.append(target[int(step)])
-            elif isinstance(target, list):
-                found += [case.setdefault(step, {}) for case in target]
-            else:
-                found.append(target.setdefault(step, {}))
-        targets = found
-    targets = [t for target in targets for t in (target if isinstance(target, list) else [target])]
-    if not all(isinstance(target, dict) for target in targets):
-        raise UserError(f"--set {setting}: {'.'.join(path)} is no table with keys of its own")
-    return targets
+    except OptionError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _experiment(table: dict, path: Path, text: str) -> Experiment:
     listed = table.get("cases")
     if not isinstance(listed, list) or not listed or not all(isinstance(c, dict) for c in listed):
-        raise KeyProblem("cases", listed, "one [[cases]] table or more, each with a method")
+        raise OptionError("cases", listed, "one [[cases]] table or more, each with a method")
     shared = {key: value for key, value in table.items() if key not in SHARED_KEYS}
     known(shared, [f.name for f in fields(Case) if f.name != "label"] + [*SHARED_KEYS], "")
-    cases = []
-    for number, own in enumerate(listed):
-        where = f"cases[{number}]."
-        known(own, [f.name for f in fields(Case)], where)
-        if "method" not in shared | own:
-            raise KeyProblem(where + "method", None, ", ".join(methods.names()))
-        cases += [_case(point, where) for point in sweep(_merge(shared, own))]
+    swept = (case for number, own in enumerate(listed) for case in _swept(shared, own, number))
+    cases = list(islice(swept, MOST + 1))
+    if len(cases) > MOST:
+        raise OptionError("cases", f"{MOST} and more", f"a sweep of at most {MOST}")
     name, labels = str(table.get("name", path.stem)), _labels(cases)
     if problem := naming_problem(name, labels):
-        raise KeyProblem(*problem)
+        raise OptionError(*problem)
     cases = tuple(_relabel(case, label) for case, label in zip(cases, labels, strict=True))
     baseline = table.get("baseline", labels[0])
     if baseline not in labels:
-        raise KeyProblem("baseline", baseline, "the label of a case: " + ", ".join(labels))
+        raise OptionError("baseline", baseline, "the label of a case: " + one_of(labels, baseline))
     return Experiment(name, path, text, cases, baseline)
+
+
+def _swept(shared: dict, own: dict, number: int) -> Iterator[Case]:
+    where = f"cases[{number}]."
+    known(own, [f.name for f in fields(Case)], where)
+    if "method" not in shared | own:
+        raise OptionError(where + "method", None, ", ".join(methods.names()))
+    for point in sweep(_merge(shared, own)):
+        yield _case(point, where)
 
 
 def _merge(shared: dict, own: dict) -> dict:
@@ -196,15 +166,16 @@ def over_L(stepsize: str) -> float | None:
     """The 8 of "8/L"; None if the text is not of that form."""
     number, slash, unit = stepsize.partition("/")
     try:
-        return float(number) if (slash, unit) == ("/", "L") else None
+        known = (slash, unit) == ("/", "L") and isfinite(float(number))
     except ValueError:
         return None
+    return float(number) if known else None
 
 
 def _check(case: Case, where: str) -> None:
     step = case.stepsize
     if isinstance(step, str) and (step := over_L(step)) is None:
-        raise KeyProblem(where + "stepsize", case.stepsize, 'a number, or one such as "8/L"')
+        raise OptionError(where + "stepsize", case.stepsize, 'a number, or one such as "8/L"')
     positive = {"rounds": case.rounds, "evaluate_every": case.evaluate_every}
     positive |= {
         "loss_every": case.loss_every,
@@ -214,36 +185,37 @@ def _check(case: Case, where: str) -> None:
     }
     for key, value in positive.items():
         if value is not None and not value > 0:
-            raise KeyProblem(where + key, value, "a number above 0")
+            raise OptionError(where + key, value, "a number above 0")
     if not 0 <= case.seed < 2**63:
-        raise KeyProblem(where + "seed", case.seed, "an integer from 0 to below 2**63")
+        raise OptionError(where + "seed", case.seed, "an integer from 0 to below 2**63")
     if case.stepsize is not None and case.multiple is not None:
-        raise KeyProblem(where + "multiple", case.multiple, "either multiple or stepsize, not both")
+        allowed = "either multiple or stepsize, not both"
+        raise OptionError(where + "multiple", case.multiple, allowed)
     if not problems[case.problem.name].smooth and not isinstance(case.stepsize, float):
         allowed = f"a number: {case.problem.name} has no known L for the theory's stepsize"
-        raise KeyProblem(where + "stepsize", case.stepsize, allowed)
+        raise OptionError(where + "stepsize", case.stepsize, allowed)
     method, shared = methods[case.method.name], compressors[case.compressor.name].shared
     if not method.needs_compressor and case.compressor.name not in ("identity", "dense"):
         allowed = f"identity or dense: {case.method.name} sends its gradients whole"
-        raise KeyProblem(where + "compressor", case.compressor, allowed)
+        raise OptionError(where + "compressor", case.compressor, allowed)
     if method.needs_server and (case.topology != "server" or shared):
         allowed = f'"server", with messages of each worker: {case.method.name} needs it'
-        raise KeyProblem(where + "topology", case.topology, allowed)
+        raise OptionError(where + "topology", case.topology, allowed)
     if shared and case.topology == "server":
         allowed = f"allgather: {case.compressor.name} is Allreduced, without a server"
-        raise KeyProblem(where + "topology", case.topology, allowed)
+        raise OptionError(where + "topology", case.topology, allowed)
     if not 0 <= case.data.test_fraction < 1:
         allowed = "a number from 0 to below 1"
-        raise KeyProblem(where + "data.test_fraction", case.data.test_fraction, allowed)
+        raise OptionError(where + "data.test_fraction", case.data.test_fraction, allowed)
     if "test_accuracy" in case.stop and case.data.test_fraction == 0:
         allowed = "a metric that is recorded: test_accuracy needs data.test_fraction above 0"
-        raise KeyProblem(where + "stop.test_accuracy", case.stop["test_accuracy"], allowed)
+        raise OptionError(where + "stop.test_accuracy", case.stop["test_accuracy"], allowed)
 
 
 def _data(given: object, key: str) -> Data:
     table = {"name": given} if isinstance(given, str) else given
     if not isinstance(table, dict):
-        raise KeyProblem(key, given, "a name or a table")
+        raise OptionError(key, given, "a name or a table")
     types = {spec.name: spec.type for spec in fields(Data)}
     known(table, list(types), key + ".")
     return Data(**{k: convert(v, types[k], f"{key}.{k}") for k, v in table.items()})
@@ -251,7 +223,7 @@ def _data(given: object, key: str) -> Data:
 
 def _stop(given: object, key: str) -> dict[str, float]:
     if not isinstance(given, dict):
-        raise KeyProblem(key, given, "a table such as {grad_norm_sq = 1e-7}")
+        raise OptionError(key, given, "a table such as {grad_norm_sq = 1e-7}")
     known(given, list(METRICS), key + ".")
     return {metric: convert(value, float, f"{key}.{metric}") for metric, value in given.items()}
 
@@ -261,10 +233,12 @@ def _labels(cases: list[Case]) -> list[str]:
     labels = [case.label or _short(case) for case in cases]
     told = [_flat(case) for case in cases]
     for key in dict.fromkeys(key for flat in told for key in flat):
-        for label in {label for label in labels if labels.count(label) > 1}:
-            same = [i for i, other in enumerate(labels) if other == label]
-            if len({told[i].get(key) for i in same}) > 1:
-                for i in same:
+        same: dict[str, list[int]] = {}
+        for number, label in enumerate(labels):
+            same.setdefault(label, []).append(number)
+        for label, numbers in same.items():
+            if len({told[i].get(key) for i in numbers}) > 1:
+                for i in numbers:
                     labels[i] = f"{label} {key}={told[i].get(key, '-')}"
     return labels
 

@@ -1,6 +1,13 @@
 """The one kind of error a user can mend."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from mpi_lowrank.choice import spell
+from mpi_lowrank.names import printable
+
+LONGEST = 1000
+"""Characters of an error's text: of a longer one the middle is left out."""
 
 
 class UserError(Exception):
@@ -10,17 +17,40 @@ class UserError(Exception):
     prints it once as `mpi-lowrank: error: ...` and ends with a non-zero status on every rank.
     """
 
+    def __str__(self) -> str:
+        return short(printable(super().__str__()), LONGEST)
+
 
 class OptionError(UserError):
-    """A component's option with an impossible value; the configuration adds the file and key."""
+    """A key or an option whose value is not allowed, or missing (None).
+
+    Who knows more adds the file and the component.
+    """
 
     def __init__(self, option: str, value: object, allowed: str):
-        super().__init__(f"{option} = {value!r}: allowed is {allowed}")
+        said = "is missing: expected" if value is None else f"= {short(spell(value))}: allowed is"
+        super().__init__(f"{short(option)} {said} {allowed}")
         self.option, self.value, self.allowed = option, value, allowed
 
 
-class KeyProblem(Exception):
-    """A key of a configuration that is not what is allowed; who reads the file adds its name."""
+def short(text: str, longest: int = 100) -> str:
+    """The text, or of a longer one its beginning and, the larger part, its end."""
+    if len(text) <= longest:
+        return text
+    head = longest // 3
+    return f"{text[:head]} ... {text[head + 5 - longest :]}"
 
-    def __init__(self, key: str, value: object, allowed: str):
-        super().__init__(f"{key} = {spell(value)}: allowed is {allowed}")
+
+def one_of(names: Iterable[str], given: object) -> str:
+    """The names that are allowed, and which of them was probably meant."""
+    names = list(names)
+    return ", ".join(names) + hint(names, given)
+
+
+def hint(names: Iterable[str], given: object) -> str:
+    """ "; did you mean topk?" of the name that is nearest to what was given, else nothing."""
+    if not isinstance(given, str):
+        return ""
+    lowered = {name.lower(): name for name in names}
+    nearest = get_close_matches(given[:100].lower(), lowered, n=1)
+    return f"; did you mean {lowered[nearest[0]]}?" if nearest else ""

@@ -1,5 +1,7 @@
 """Names that a terminal, a file system and an HDF5 file can bear."""
 
+from collections import Counter
+
 
 def printable(text: str) -> str:
     """`text` with what a terminal obeys or cannot show as escapes: an escape as \\x1b.
@@ -19,10 +21,10 @@ def naming_problem(name: str, labels: list[str]) -> tuple[str, str, str] | None:
     """The key, its value and what is allowed, where an experiment's names cannot be a record's."""
     if not _plain(name) or "/" in name:
         return "name", name, "a file's name without its folder: the record is results/NAME.h5"
-    for label in labels:
+    for label, times in Counter(labels).items():
         if not _plain(label):
             return "cases.label", label, "a name of printable characters"
-        if labels.count(label) > 1:
+        if times > 1:
             return "cases", label, "cases that differ: two are the same"
     return _collision(labels)
 
@@ -32,8 +34,8 @@ def _plain(name: str) -> bool:
 
 
 def _collision(labels: list[str]) -> tuple[str, str, str] | None:
-    groups = [group_name(label) for label in labels]
-    for label, group in zip(labels, groups, strict=True):
-        if groups.count(group) > 1:
+    labelled = Counter(group_name(label) for label in labels)
+    for label in labels:
+        if labelled[group_name(label)] > 1:
             return "cases.label", label, "labels that differ in more than / and ∕"
     return None

@@ -1,14 +1,14 @@
 """Components with their options, read from TOML or from one line, and what options may be."""
 
 import inspect
-import tomllib
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from mpi_lowrank import toml
 from mpi_lowrank.choice import Choice
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.errors import KeyProblem, UserError
+from mpi_lowrank.errors import OptionError, UserError, hint, one_of
 from mpi_lowrank.registry import Registry
 
 
@@ -19,17 +19,17 @@ def choose(registry: Registry, given: object, key: str) -> Choice:
         return _read(given, key)
     table = {"name": given} if isinstance(given, str) else given
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
-        raise KeyProblem(key, given, 'a name, or a table such as {name = "...", ...}')
+        raise OptionError(key, given, 'a name, or a table such as {name = "...", ...}')
     name = table["name"]
     if name not in registry.names():
-        raise KeyProblem(key, name, ", ".join(registry.names()))
+        raise OptionError(key, name, one_of(registry.names(), name))
     allowed = options_of(registry[name])
     given = {option: value for option, value in table.items() if option != "name"}
     known(given, list(allowed), key + ".")
     options = {o: convert(v, allowed[o].annotation, f"{key}.{o}") for o, v in given.items()}
     for option, parameter in allowed.items():
         if option not in options and parameter.default is inspect.Parameter.empty:
-            raise KeyProblem(f"{key}.{option}", None, describe(parameter.annotation))
+            raise OptionError(f"{key}.{option}", None, describe(parameter.annotation))
     return Choice(name, options)
 
 
@@ -38,7 +38,7 @@ def _composed(table: dict, key: str) -> Choice:
     stages = table["compose"]
     if len(table) > 1 or not isinstance(stages, list) or len(stages) < 2:
         allowed = 'two stages or more and nothing else: {compose = ["topk:k=8", "natural"]}'
-        raise KeyProblem(key, table, allowed)
+        raise OptionError(key, table, allowed)
     return _read("+".join(stages), f"{key}.compose")
 
 
@@ -46,7 +46,7 @@ def read_spec(text: str) -> Choice:
     """A compressor in one line: "topk:k=8,wire=float64", "svd:rank=1,shape=7x16+natural"."""
     try:
         return _read(text, "compressor")
-    except KeyProblem as problem:
+    except OptionError as problem:
         raise UserError(f"{text}: {problem}") from problem
 
 
@@ -55,23 +55,22 @@ def _read(text: str, key: str) -> Choice:
     for stage in reversed(text.split("+")):
         name, _, options = stage.partition(":")
         pairs = [pair.partition("=") for pair in options.split(",") if pair]
-        table = {option: _read_value(value) for option, _, value in pairs}
+        table = {option: _read_value(value, f"{key}.{option}") for option, _, value in pairs}
         if len(table) < len(pairs):
-            raise KeyProblem(key, stage, "each option once")
+            raise OptionError(key, stage, "each option once")
         choice = choose(compressors, {"name": name.strip(), **table}, key)
         then = Choice(choice.name, choice.options, then)
     return then
 
 
-def _read_value(text: str) -> object:
+def _read_value(text: str, key: str) -> object:
     """A TOML value, a shape such as 7x16, or else a string."""
     sizes = text.strip().split("x")
     if len(sizes) > 1 and all(size.isdecimal() for size in sizes):
         return [int(size) for size in sizes]
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()
+    value = toml.value(text.strip())
+    toml.check(value, key)
+    return value
 
 
 def options_of(component: type) -> dict[str, inspect.Parameter]:
@@ -117,7 +116,12 @@ def convert(value: object, annotation: Any, key: str) -> Any:
             return value
         if get_origin(accepted) is tuple and _fits(value, get_args(accepted)):
             return tuple(value)
-    raise KeyProblem(key, value, describe(annotation))
+    raise OptionError(key, value, describe(annotation) + hint(_literals(annotation), value))
+
+
+def _literals(annotation: Any) -> list[str]:
+    literal = [kind for kind in _alternatives(annotation) if get_origin(kind) is Literal]
+    return [choice for kind in literal for choice in get_args(kind)]
 
 
 def _fits(value: object, types: tuple[type, ...]) -> bool:
@@ -133,4 +137,4 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 def known(table: dict, names: list[str], where: str) -> None:
     for key in table:
         if key not in names:
-            raise KeyProblem(where + key, table[key], "one of the keys " + ", ".join(names))
+            raise OptionError(where + key, table[key], "one of the keys " + one_of(names, key))

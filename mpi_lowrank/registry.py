@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
-from mpi_lowrank.errors import UserError
+from mpi_lowrank.errors import UserError, one_of, short
 
 
 class Registry:
@@ -39,7 +39,8 @@ class Registry:
     def __getitem__(self, name: str) -> type:
         self._complete or self._discover()
         if name not in self._found:
-            raise UserError(f"{self.kind}: no {name!r}; allowed is {', '.join(self.names())}")
+            allowed = one_of(self.names(), name)
+            raise UserError(f"{self.kind}: no {short(name)!r}; allowed is {allowed}")
         return self._found[name]
 
     def _discover(self) -> None:

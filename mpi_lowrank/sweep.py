@@ -2,9 +2,8 @@
 
 import itertools
 from collections.abc import Iterator
-from copy import deepcopy
 
-from mpi_lowrank.errors import KeyProblem
+from mpi_lowrank.errors import OptionError
 
 
 def sweep(table: dict) -> Iterator[dict]:
@@ -14,16 +13,20 @@ def sweep(table: dict) -> Iterator[dict]:
     """
     axes = [[(path, value) for value in values] for path, values in _lists(table, ())]
     if not axes:
-        yield deepcopy(table)
+        yield table
         return
     for point in itertools.product(*axes):
-        copy = deepcopy(table)
-        for (*path, last), value in point:
-            target = copy
-            for step in path:
-                target = target[step]
-            target[last] = value
-        yield from sweep(copy)  # a table in a list may hold lists of its own
+        yield from sweep(_at(table, dict(point)))  # a table in a list may hold lists of its own
+
+
+def _at(table: dict, point: dict[tuple[str, ...], object], path: tuple[str, ...] = ()) -> dict:
+    """The table with one value in the place of each list."""
+    chosen = {}
+    for key, value in table.items():
+        here = (*path, key)
+        inner = _at(value, point, here) if isinstance(value, dict) else value
+        chosen[key] = point.get(here, inner)
+    return chosen
 
 
 def _lists(table: dict, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list]]:
@@ -32,7 +35,7 @@ def _lists(table: dict, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
             yield from _lists(value, (*path, key))
         elif isinstance(value, list) and not _is_one_value(key, value):
             if not value:
-                raise KeyProblem(".".join((*path, key)), value, "one value or more")
+                raise OptionError(".".join((*path, key)), value, "one value or more")
             yield (*path, key), value
 
 

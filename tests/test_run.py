@@ -149,6 +149,13 @@ def test_a_diverging_case_is_recorded_as_such_and_the_next_one_runs(run):
     assert second.attributes["status"] == "finished"
 
 
+@pytest.mark.parametrize("multiple", ["1e300", "1e-300"])
+def test_a_stepsize_that_the_state_s_numbers_cannot_hold_is_one_error(run, multiple):
+    text = 'dtype = "float32"' + CASES.replace("multiple = 16", f"multiple = {multiple}")
+    message = one_error(run(text))
+    assert f"multiple = {float(multiple):g}: " in message and "a float32 above 0" in message
+
+
 def test_a_target_ends_a_case_early(run):
     assert run(CASES + "stop = { loss = 1.0 }", "--set", "rounds=500")[0] == 0
     case = next(iter(Record(run.record).cases.values()))

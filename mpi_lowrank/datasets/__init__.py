@@ -7,7 +7,7 @@ import numpy as np
 from mpi_lowrank.datasets import libsvm
 from mpi_lowrank.datasets.base import Dataset, datasets
 from mpi_lowrank.datasets.shards import shard_rows, split_test
-from mpi_lowrank.errors import UserError
+from mpi_lowrank.errors import UserError, one_of, short
 
 __all__ = [
     "Dataset",
@@ -29,11 +29,21 @@ def load(name: str) -> Dataset:
     if name in datasets.names():
         return datasets[name]().load()
     path = Path(name)
-    if not path.exists():
-        known = ", ".join(datasets.names())
-        raise UserError(f"data {name!r}: no such file; allowed is a LIBSVM file's path or {known}")
+    if _is_missing(path):
+        allowed = "a LIBSVM file's path or " + one_of(datasets.names(), name)
+        raise UserError(f"data {short(name)!r}: no such file; allowed is {allowed}")
     text = libsvm.read_text(path)
     return libsvm.dataset(name, text, name, _width(_known_as(libsvm.checksum(text))))
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name with a NUL in it
+        return True
+    except OSError:
+        return False  # there may be one, which whoever opens it is told about
+    return False
 
 
 def fetch(name: str) -> Path:

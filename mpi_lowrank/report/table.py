@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpi_lowrank.errors import UserError
+from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import Case, Record
 from mpi_lowrank.report.numbers import BYTE_UNITS, byte_unit, finite, short
 
@@ -95,7 +95,7 @@ def validity(record: Record, case: Case) -> Row:
 
 def _check_target(records: list[Record], metric: str) -> None:
     if metric not in TARGETS:
-        raise UserError(f"target {metric!r}: allowed is {', '.join(TARGETS)}")
+        raise UserError(f"target {metric!r}: allowed is {one_of(TARGETS, metric)}")
     cases = [case for record in records for case in record.cases.values()]
     recorded = [name for name in TARGETS if any(_is_recorded(case, name) for case in cases)]
     if metric not in recorded:

@@ -31,7 +31,7 @@ def test_every_row_goes_to_one_worker(rows, workers, order, seed):
 
 
 def test_an_unknown_order_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match="order = 'sorted': allowed is contiguous, shuffled, by_"):
+    with pytest.raises(UserError, match="order = sorted: allowed is contiguous, shuffled, by_"):
         shard_rows(np.ones(4), 2, "sorted", 0)
 
 
