@@ -4,6 +4,7 @@ import bz2
 import gzip
 import hashlib
 import lzma
+import os
 import re
 import zlib
 from collections.abc import Callable
@@ -23,6 +24,15 @@ OPENERS: dict[str, Callable[[Path], BinaryIO]] = {
 }
 """How a compressed file is opened, by its suffix."""
 
+PARSED = 16
+"""Bytes of memory that a byte of text takes while it is parsed (measured on w8a)."""
+
+DENSEST = 200
+"""Bytes of text in a byte of a compressed file, at most: mushrooms has 55, and others fewer."""
+
+UNSUSPECTED = 64 * 2**20
+"""Bytes of text that a compressed file of any size may have."""
+
 # Nothing can be read in two ways, so that a long line that is wrong at its end is refused at once.
 # Possessive quantifiers would say so, but before Python 3.11.5 they match what they should not.
 NUMBER = rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
@@ -33,14 +43,52 @@ LINE = re.compile(rb"\s*%s(?:\s+%s)*\s*" % (NUMBER, PAIR.pattern))
 def read_text(path: Path, place: str | None = None) -> bytes:
     """The file's text, decompressed by its suffix.
 
-    Raises UserError, which names `place` instead of the path if given, if it cannot be read.
+    Raises UserError, which names `place` instead of the path if given, if it cannot be read, or if
+    its text is longer than memory takes, or than a compressed file of that size can be meant to be.
     """
     try:
         with OPENERS.get(path.suffix, open)(path, "rb") as stream:
-            return stream.read()
+            size = os.fstat(stream.fileno()).st_size
+            return _read(stream, *_limit(size, path.suffix in OPENERS))
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{place or path}: cannot be read: {reason}") from error
+    except _TooLongError as error:
+        raise UserError(f"{place or path}: {error}") from error
+
+
+class _TooLongError(Exception):
+    def __init__(self, most: int, reason: str):
+        super().__init__(f"has more than {most >> 20} MB of text; expected at most {reason}")
+
+
+def _limit(size: int, compressed: bool) -> tuple[int, str]:
+    """The bytes of text that a file of `size` bytes may have, and where that number comes from.
+
+    Raises _TooLongError if the file itself, uncompressed, has more.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = (
+        memory // PARSED,
+        f"a {PARSED}th of this machine's memory, for its rows are all kept there",
+    )
+    if compressed:
+        meant = max(UNSUSPECTED, DENSEST * size)
+        dense = f"{DENSEST} times the compressed file, or {UNSUSPECTED >> 20} MB"
+        return min(limit, (meant, dense))
+    if size > limit[0]:
+        raise _TooLongError(*limit)
+    return limit
+
+
+def _read(stream: BinaryIO, most: int, reason: str) -> bytes:
+    pieces, length = [], 0
+    while piece := stream.read(2**20):
+        pieces.append(piece)
+        length += len(piece)
+        if length > most:
+            raise _TooLongError(most, reason)
+    return b"".join(pieces)
 
 
 def checksum(text: bytes) -> str:

@@ -1,6 +1,8 @@
 import bz2
 import gzip
 import lzma
+import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +133,30 @@ def test_compressed_files_are_read_and_truncated_ones_refused(tmp_path, suffix, 
         path.write_bytes(compress(text)[:-6])
         with pytest.raises(UserError, match=f"set{suffix}: cannot be read"):
             load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", partial(lzma.compress, preset=0))],
+)
+def test_a_small_file_of_endless_text_is_refused_in_bounded_memory(tmp_path, suffix, compress):
+    path = tmp_path / f"set{suffix}"
+    path.write_bytes(compress(b"1 1:1\n" * 10**6) * 25)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=f"set{suffix}: has more than 64 MB of text"):
+            load(str(path))
+        assert tracemalloc.get_traced_memory()[1] < 80 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_text_that_memory_cannot_take_is_refused(tmp_path):
+    path = tmp_path / "set"
+    with path.open("wb") as stream:
+        stream.truncate(10**13)
+    with pytest.raises(UserError, match="of this machine's memory"):
+        libsvm.read_text(path)
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
