@@ -160,7 +160,7 @@ def _add_list(commands) -> None:
 
 def _add_data(commands) -> None:
     text = "List, fetch or check data sets in LIBSVM's format."
-    epilog = "example:\n  mpi-lowrank data fetch a9a\n  mpi-lowrank data check a9a.txt"
+    epilog = "example:\n  mpi-lowrank data fetch a9a\n  mpi-lowrank data check mine.txt"
     data = commands.add_parser(
         "data",
         help=text,
@@ -351,7 +351,7 @@ def _listed(kind: str) -> list[dict]:
             "name": name,
             "summary": inspect.getdoc(registry[name]).splitlines()[0],
             "options": {
-                option: {"allowed": describe(p.annotation), "default": _default(p)}
+                option: {"allowed": describe(p.annotation), **_default(p)}
                 for option, p in options_of(registry[name]).items()
             },
         }
@@ -359,8 +359,10 @@ def _listed(kind: str) -> list[dict]:
     ]
 
 
-def _default(parameter: inspect.Parameter) -> object:
-    return None if parameter.default is inspect.Parameter.empty else parameter.default
+def _default(parameter: inspect.Parameter) -> dict[str, object]:
+    """An option's default, if it need not be given; that may be null, for nothing."""
+    required = parameter.default is inspect.Parameter.empty
+    return {"required": required} if required else {"required": False, "default": parameter.default}
 
 
 def _format_list(listed: dict[str, list[dict]]) -> str:
@@ -372,10 +374,15 @@ def _format_list(listed: dict[str, list[dict]]) -> str:
             told = component.get("summary") or _data_line(component)
             lines += _wrapped(f"  {component['name']:<{width}}", told, width + 2)
             for option, its in component.get("options", {}).items():
-                default = "required" if its["default"] is None else f"default {its['default']}"
-                text = f"{option} = {its['allowed']} ({default})"
+                text = f"{option} = {its['allowed']} ({_need(its)})"
                 lines += _wrapped(" " * (width + 4), text, width + 6)
     return "\n".join(lines)
+
+
+def _need(option: dict) -> str:
+    if option["required"]:
+        return "required"
+    return "optional" if option["default"] is None else f"default {option['default']}"
 
 
 def _wrapped(lead: str, text: str, indent: int) -> list[str]:
