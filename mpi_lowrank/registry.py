@@ -2,10 +2,10 @@
 
 import importlib
 import pkgutil
-import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
+from mpi_lowrank import output
 from mpi_lowrank.comm.launch import read_launch
 from mpi_lowrank.errors import UserError, in_one_line, one_of, short
 
@@ -68,4 +68,4 @@ class Registry:
         told = f"{entry.name} = {entry.value} of {plugin} cannot be used: {cause}"
         self._broken[entry.name] = told
         if read_launch().rank == 0:
-            print(f"mpi-lowrank: {self.kind}: {told}; left out", file=sys.stderr, flush=True)
+            output.complain("warning", f"{self.kind}: {told}; left out")

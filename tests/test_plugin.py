@@ -93,7 +93,7 @@ def broken(environment):
 
 
 TOLD = (
-    "mpi-lowrank: compressors: sign = my_sign:Sign of plug-in my-sign 1 cannot be used: "
+    "mpi-lowrank: warning: compressors: sign = my_sign:Sign of plug-in my-sign 1 cannot be used: "
     "ModuleNotFoundError: No module named 'a_library_that'; left out\n"
 )
 

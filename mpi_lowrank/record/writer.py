@@ -19,6 +19,7 @@ from mpi_lowrank.record.schema import COLUMNS, SCHEMA
 
 INTERVAL = 2.0  # seconds between flushes at least
 SHARE = 0.05  # of the time that flushes may take: a large record is written less often
+HEAD_START = 1.0  # seconds that they may take beyond it: the short cases of a small record
 PATIENCE = 10.0  # seconds that a flush which must succeed tries again
 CHUNK = 512  # rows; 4 KB a column
 
@@ -40,7 +41,7 @@ class RecordWriter:
         )
         self._case: h5py.Group | None = None
         self._rows: list[Mapping[str, float]] = []
-        self._due = 0.0
+        self._opened, self._due, self._spent = time.monotonic(), 0.0, 0.0
         _put(self._file, {"schema": SCHEMA, "status": "running", **attributes})
         self._file.create_group("cases", track_order=True)
         self._publish(patience=0.0)
@@ -54,7 +55,7 @@ class RecordWriter:
         self._case = self._file["cases"].create_group(name, track_order=True)
         _put(self._case, {"label": label, "status": "running", **attributes})
         _make_columns(self._case)
-        self.flush()
+        self._flush_soon()
 
     def append(self, row: Mapping[str, float]) -> None:
         """Queue one row of the current case's columns; a column left out is NaN."""
@@ -69,8 +70,17 @@ class RecordWriter:
         """
         if now:
             self._publish(PATIENCE)
-        elif time.monotonic() >= self._due:
+        elif self._due <= time.monotonic() and self._affordable():
             self._try_publish()
+
+    def _affordable(self) -> bool:
+        allowed = HEAD_START + SHARE * (time.monotonic() - self._opened)
+        return self._spent <= allowed
+
+    def _flush_soon(self) -> None:
+        """Flush at a case's beginning or end: from here on it must not be lost."""
+        self._due = 0.0
+        self.flush()
 
     def finish_case(
         self, attributes: Mapping[str, object], ledger: np.ndarray, phases: np.ndarray
@@ -84,7 +94,20 @@ class RecordWriter:
         packed = {"compression": "gzip", "shuffle": True} if len(ledger) else {}
         self._case.create_dataset("ledger", data=ledger, **packed)
         self._case.create_dataset("phases", data=phases)
-        self.flush()
+        self._flush_soon()
+
+    def fail_case(
+        self, label: str, attributes: Mapping[str, object], verdict: Mapping[str, object]
+    ) -> None:
+        """End the case `label` by `verdict` alone, and write it at once.
+
+        Where the case had not begun it begins here, with `attributes`.
+        """
+        if self._case is None or self._case.attrs["label"] != label:
+            self.start_case(label, attributes)
+        self._store_rows()
+        _put(self._case, verdict)
+        self.flush(now=True)
 
     def close(self, attributes: Mapping[str, object] | None = None, finished: bool = True) -> None:
         """Write the rest; `finished` also moves the record over the one it overwrites."""
@@ -124,7 +147,8 @@ class RecordWriter:
         self._store_rows()
         self._file.flush()
         error = _replace(self.live, self._file.id.get_file_image())
-        self._due = began + max(INTERVAL, (time.monotonic() - began) / SHARE)
+        self._due = began + INTERVAL
+        self._spent += time.monotonic() - began
         return error
 
 
