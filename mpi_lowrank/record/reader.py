@@ -1,4 +1,8 @@
-"""Read a record, finished or still being written, into arrays of its own."""
+"""Read a record, finished or still being written, into arrays of its own.
+
+A record may come from anybody and may be damaged: what leads out of the file is not followed,
+nothing is taken on trust, and whatever HDF5 says about it is one line.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,17 +13,21 @@ import h5py
 import numpy as np
 
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record.schema import COLUMNS, LEDGER_DTYPE, PHASES_DTYPE, SCHEMA
+from mpi_lowrank.record.schema import ATTRIBUTES, COLUMNS, LEDGER_DTYPE, PHASES_DTYPE, SCHEMA
+from mpi_lowrank.record.seal import is_broken
 
 if TYPE_CHECKING:
     import pandas
+
+INFLATION = 1100
+"""No data set is larger than its bytes on disk times this: zlib packs 1032 zeros into one byte."""
 
 
 class Record:
     """The record at `path` as it was when it was opened; no file stays open.
 
     `attributes` are the root's, `cases` maps labels to cases in the order they ran. Raises
-    UserError for a missing file, one that is not HDF5, or another schema.
+    UserError for a missing file, one that is not HDF5, is damaged or has another schema.
     """
 
     def __init__(self, path: Path | str):
@@ -27,9 +35,11 @@ class Record:
         with _open(self.path) as file:
             self.attributes = _attributes(file)
             _check_schema(self.path, self.attributes)
-            groups = file["cases"].values() if "cases" in file else ()
+            groups = _groups(file, "cases") if "cases" in file else ()
             cases = [Case(self.path, group) for group in groups]
         self.cases = {case.label: case for case in cases}
+        if len(self.cases) < len(cases):
+            raise UserError(f"{self.path}: two cases have one label")
 
 
 class Case:
@@ -39,14 +49,14 @@ class Case:
         self.path, self._group = path, group.name
         self.attributes = _attributes(group)
         self.label = str(self.attributes["label"])
-        self._columns = {name: data[:] for name, data in group["rounds"].items()}
-        self.units = {name: data.attrs["units"] for name, data in group["rounds"].items()}
+        rounds = _member(group, "rounds", h5py.Group)
+        self._columns = {name: _column(rounds, name) for name in rounds}
+        if len({len(column) for column in self._columns.values()}) != 1 or "round" not in rounds:
+            raise ValueError(f"{rounds.name} has columns that do not fit together")
+        self.units = {name: _attributes(rounds[name])["units"] for name in rounds}
         self.phases = _table(group, "phases", PHASES_DTYPE)
-        self.arrays = {
-            name: data[:]
-            for name, data in group.items()
-            if isinstance(data, h5py.Dataset) and name not in ("ledger", "phases")
-        }
+        own = [name for name in group if name not in ("rounds", "ledger", "phases")]
+        self.arrays = {name: _numbers(group, name) for name in own}
 
     def __getitem__(self, column: str) -> np.ndarray:
         if column not in self._columns:
@@ -80,19 +90,38 @@ class Case:
         return f"it has {', '.join(self._columns or COLUMNS)}"
 
 
+def is_running(path: Path) -> bool:
+    """Whether `path` is the record of a run that goes on or was killed; False if it is none."""
+    try:
+        with _open(path) as file:
+            return file.attrs["status"] == "running"
+    except UserError:
+        return False
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[h5py.File]:
+    """The file, open; whatever goes wrong in it or in what is read from it is one UserError."""
+    try:
+        _check_file(path)
+        # A record is replaced whole, never changed in place: there is nothing to lock.
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except UserError:
+        raise
+    except Exception as error:  # h5py and NumPy have many for what a damaged file holds
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read: {reason[:300]}") from error
+
+
+def _check_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path}: there is no such record")
+    with path.open("rb") as file:
+        if is_broken(file):
+            raise UserError(f"{path}: is damaged: its bytes are not those of its checksum")
     if not h5py.is_hdf5(path):
         raise UserError(f"{path}: is not an HDF5 file; a record is what `mpi-lowrank run` writes")
-    try:
-        # A record is replaced whole, never changed in place: there is nothing to lock.
-        file = h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise UserError(f"{path}: HDF5 cannot open it: {error}") from error
-    with file:
-        yield file
 
 
 def _check_schema(path: Path, attributes: dict[str, object]) -> None:
@@ -102,7 +131,11 @@ def _check_schema(path: Path, attributes: dict[str, object]) -> None:
 
 
 def _attributes(node: h5py.Group) -> dict[str, object]:
-    return {name: _plain(value) for name, value in node.attrs.items()}
+    attributes = {name: _plain(value) for name, value in node.attrs.items()}
+    for name, value in attributes.items():
+        if not _fits(value, ATTRIBUTES.get(name)):
+            raise ValueError(f"{node.name} has an impossible attribute {name}")
+    return attributes
 
 
 def _plain(value: object) -> object:
@@ -110,5 +143,57 @@ def _plain(value: object) -> object:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
+def _fits(value: object, kind: type | None) -> bool:
+    """Whether `value` is of the kind; None is any plain value, or a list of such ones."""
+    items = value if isinstance(value, list) else [value]
+    if kind == list[str]:
+        return isinstance(value, list) and all(isinstance(item, str) for item in items)
+    if kind is None:
+        return all(isinstance(item, str | int | float) for item in items)
+    return isinstance(value, kind)
+
+
+def _groups(group: h5py.Group, name: str) -> list[h5py.Group]:
+    parent = _member(group, name, h5py.Group)
+    return [_member(parent, child, h5py.Group) for child in parent]
+
+
+def _member(group: h5py.Group, name: str, kind: type) -> h5py.Group | h5py.Dataset:
+    """The group or data set `name`, if it lies in this very file."""
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{group.name} has no {name} of its own")
+    member = group[name]
+    if not isinstance(member, kind):
+        raise ValueError(f"{member.name} is no {kind.__name__.lower()}")
+    return member
+
+
+def _array(group: h5py.Group, name: str) -> np.ndarray:
+    """The data set `name`, of one dimension; nothing else is read and no room made for nothing."""
+    data = _member(group, name, h5py.Dataset)
+    if data.external or data.is_virtual:
+        raise ValueError(f"{data.name} is in another file")
+    if data.ndim != 1 or data.nbytes > INFLATION * data.id.get_storage_size():
+        raise ValueError(f"{data.name} has an impossible shape {data.shape}")
+    return data[:]
+
+
+def _column(rounds: h5py.Group, name: str) -> np.ndarray:
+    return _of_type(_array(rounds, name), COLUMNS[name].dtype, name)
+
+
 def _table(group: h5py.Group, name: str, dtype: np.dtype) -> np.ndarray:
-    return group[name][:] if name in group else np.empty(0, dtype)
+    return _of_type(_array(group, name), dtype, name) if name in group else np.empty(0, dtype)
+
+
+def _numbers(group: h5py.Group, name: str) -> np.ndarray:
+    array = _array(group, name)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} has type {array.dtype}, not one of numbers")
+    return array
+
+
+def _of_type(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+    if array.dtype != dtype:
+        raise ValueError(f"{name} has type {array.dtype}, not {dtype}")
+    return array

@@ -29,6 +29,14 @@ COLUMNS: dict[str, Column] = {
     "published_bits": Column(REAL, "bit", "the papers' count: float bits of what speakers keep"),
 }
 
+# The types of those attributes that reports compute with; the others are shown as they are.
+ATTRIBUTES: dict[str, type] = {
+    **dict.fromkeys(("schema", "status", "label", "method", "compressor", "family"), str),
+    **dict.fromkeys(("baseline", "config", "versions", "units"), str),
+    **dict.fromkeys(("valid", "timing_valid"), bool),
+    **dict.fromkeys(("reasons", "timing_reasons"), list[str]),
+}
+
 LEDGER_DTYPE = np.dtype(
     [
         ("rank", "<i4"),

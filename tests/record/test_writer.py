@@ -58,6 +58,10 @@ def wait_until(fact, seconds=20.0):
         assert time.monotonic() < deadline, "waited in vain"
 
 
+def flushes(folder):
+    return list(folder.glob("r.h5.flush-*"))
+
+
 def assert_whole(case):
     assert {len(column) for column in case.columns().values()} == {len(case)}
     np.testing.assert_array_equal(case["round"], np.arange(len(case)))
@@ -90,10 +94,9 @@ def test_another_process_reads_growing_whole_rows_while_the_writer_flushes(tmp_p
 @pytest.mark.parametrize("attempt", range(4))
 def test_a_writer_killed_during_a_flush_leaves_whole_rows(tmp_path, attempt):
     path = tmp_path / "r.h5"
-    scratch = tmp_path / "r.h5.flush"
     with endless_writer(path, interval=0) as child:
         wait_until(lambda: len(Record(path).cases["endless"]) > 100 * attempt)
-        wait_until(scratch.exists)
+        wait_until(lambda: flushes(tmp_path))
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
     record = Record(path)
@@ -105,7 +108,7 @@ def test_a_writer_killed_between_flushes_leaves_what_it_had_flushed(tmp_path):
     path = tmp_path / "r.h5"
     with endless_writer(path, interval=0.2) as child:
         wait_until(lambda: len(Record(path).cases["endless"]) > 0)
-        wait_until(lambda: not (tmp_path / "r.h5.flush").exists())
+        wait_until(lambda: not flushes(tmp_path))
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
     case = Record(path).cases["endless"]
@@ -127,27 +130,6 @@ def test_a_reader_that_holds_the_file_open_keeps_its_view_and_loses_no_rows(tmp_
     writer.close()
 
 
-def test_a_case_is_there_when_it_begins_and_when_it_ends(tmp_path):
-    writer = RecordWriter(tmp_path / "r.h5", {})
-    for number in range(5):
-        writer.start_case(str(number), {})
-        statuses = [c.attributes["status"] for c in Record(tmp_path / "r.h5").cases.values()]
-        assert statuses == ["finished"] * number + ["running"]
-        finish(writer)
-
-
-def test_a_case_can_fail_before_it_has_begun(tmp_path):
-    writer = RecordWriter(tmp_path / "r.h5", {})
-    writer.start_case("a", {"method": "GD"})
-    write_rows(writer, 2)
-    for label in ("a", "b"):
-        writer.fail_case(label, {"method": "EF21"}, {"status": "failed"})
-    first, second = Record(tmp_path / "r.h5").cases.values()
-    assert first.attributes == {"label": "a", "method": "GD", "status": "failed"}
-    assert second.attributes == {"label": "b", "method": "EF21", "status": "failed"}
-    assert (len(first), len(second)) == (2, 0)
-
-
 def test_rows_that_cannot_be_written_are_kept_and_written_later(tmp_path, monkeypatch):
     monkeypatch.setattr("mpi_lowrank.record.writer.INTERVAL", 0.0)
     monkeypatch.setattr("mpi_lowrank.record.writer.SHARE", 1e9)
@@ -167,7 +149,7 @@ def test_rows_that_cannot_be_written_are_kept_and_written_later(tmp_path, monkey
 
 
 def test_a_disk_that_stays_full_is_one_error_and_leaves_what_was_there(tmp_path, monkeypatch):
-    monkeypatch.setattr("mpi_lowrank.record.writer.PATIENCE", 0.3)
+    monkeypatch.setattr("mpi_lowrank.record.place.PATIENCE", 0.3)
     path = tmp_path / "r.h5"
     writer = RecordWriter(path, {})
     writer.start_case("a", {})

@@ -1,0 +1,150 @@
+"""Where a run's record grows: a name that no other run has, into which each image moves whole.
+
+Whether a run still goes on cannot be known from another machine. So a run takes a name only if
+nothing has it, and what has not finished is never replaced: its user moves or deletes it.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from mpi_lowrank.errors import UserError
+from mpi_lowrank.output import complain
+from mpi_lowrank.record.reader import is_running
+
+PATIENCE = 10.0  # seconds that a step which must succeed is tried again
+UNFINISHED = "holds a run that goes on or was stopped; move the file away or delete it first"
+
+
+Image = tuple[bytes, bytes]
+"""What a file is to hold: HDF5's part, and its seal."""
+
+
+class Place:
+    """The file `live`, in which one run's record grows until it stands at `path`.
+
+    That is `path` itself where nothing is yet; else, with `overwrite`, `path`.partial. Raises
+    UserError where that file cannot be.
+    """
+
+    def __init__(self, path: Path, overwrite: bool):
+        if "\0" in str(path):
+            raise UserError(f"{path}: has a NUL in its name")
+        self.path = Path(os.path.realpath(path))  # moving over a link would replace the link
+        self._scratch = Path(f"{self.path}.flush-{secrets.token_hex(4)}")  # this run's alone
+        try:
+            self.live = self._find(overwrite)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from error
+        self._failing = False
+
+    def claim(self, image: Image) -> None:
+        """Take the name with the first image; UserError if another run has it."""
+        try:
+            self._move_in(image, _move_to_new)
+        except FileExistsError as error:
+            raise UserError(f"{self.live}: {UNFINISHED}") from error
+        except OSError as error:
+            raise UserError(self._failure(error)) from error
+
+    def attempt(self, image: Image) -> OSError | None:
+        """Replace the earlier image, or leave it; the reason why."""
+        return _caught(lambda: self._move_in(image, os.replace))
+
+    def publish(self, image: Image) -> None:
+        """Attempt it, and say when that began to fail and when it succeeded again."""
+        error = self.attempt(image)
+        if error is not None and not self._failing:
+            complain("warning", f"{self._failure(error)}; the run goes on and tries again")
+        if error is None and self._failing:
+            complain("warning", f"{self.live}: is written again; nothing is lost")
+        self._failing = error is not None
+
+    def insist(self, image: Image) -> None:
+        """Attempt it for PATIENCE seconds; the last OSError if in vain."""
+        _patiently(lambda: self.attempt(image))
+
+    def finish(self) -> None:
+        """Move the record to `path`, over a finished one; UserError if that is in vain."""
+        if self.live == self.path:
+            return
+        if is_running(self.path):
+            raise UserError(f"{self.path}: {UNFINISHED}; this run's record is {self.live}")
+        try:
+            _patiently(lambda: _caught(lambda: os.replace(self.live, self.path)))
+        except OSError as error:
+            reason = f"cannot be replaced: {error.strerror}; this run's record is {self.live}"
+            raise UserError(f"{self.path}: {reason}") from error
+        self.live = self.path
+
+    def _find(self, overwrite: bool) -> Path:
+        path, folder = self.path, self.path.parent
+        if not folder.is_dir():
+            raise UserError(f"{path}: there is no folder {folder}; make it first")
+        longest = os.pathconf(folder, "PC_NAME_MAX") - len(self._scratch.name) + len(path.name)
+        if len(os.fsencode(path.name)) > longest:
+            raise UserError(f"{path}: its name is too long; {longest} bytes are possible")
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder; name a file in it")
+        if not path.exists():
+            return path
+        if not path.is_file():
+            raise UserError(f"{path}: is a device or a pipe; name a file")
+        if not overwrite:
+            raise UserError(f"{path}: exists; give another name, or --overwrite to replace it")
+        if is_running(path):
+            raise UserError(f"{path}: {UNFINISHED}")
+        return Path(f"{path}.partial")
+
+    def _move_in(self, image: Image, move: Callable[[Path, Path], None]) -> None:
+        try:
+            self._scratch.unlink(missing_ok=True)
+            with self._scratch.open("xb") as file:  # x: no link that others laid is followed
+                file.writelines(image)
+            move(self._scratch, self.live)
+        except OSError:
+            with suppress(OSError):  # of a file system that is read-only now
+                self._scratch.unlink(missing_ok=True)
+            raise
+
+    def _failure(self, error: OSError) -> str:
+        return f"{self.live}: cannot be written: {error.strerror}"
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` unless it is there; UserError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made a folder: {error.strerror}") from error
+
+
+def _move_to_new(scratch: Path, path: Path) -> None:
+    """Give the file the name `path`; FileExistsError for all but one of those who try at once."""
+    try:
+        os.link(scratch, path)
+        scratch.unlink()
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.replace(scratch, path)
+
+
+def _caught(step: Callable[[], None]) -> OSError | None:
+    try:
+        step()
+    except OSError as error:
+        return error
+    return None
+
+
+def _patiently(step: Callable[[], OSError | None]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while (error := step()) is not None:
+        if time.monotonic() >= deadline:
+            raise error
+        time.sleep(0.2)
