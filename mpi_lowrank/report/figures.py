@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import PHASES, Case, Record
 from mpi_lowrank.report import style
+from mpi_lowrank.report.plain import drawable
 from mpi_lowrank.report.table import case_note, record_names, timing_note, validity
 
 FORMATS = ("png", "pdf")
@@ -88,9 +89,9 @@ def _curves(records: list[Record]) -> list[Curve]:
             plain = label == baseline and len(records) == 1
             line = style.BASELINE if plain else style.line(next(numbers))
             verdict = validity(record, case)
-            notes = case_note(verdict), timing_note(verdict)
+            notes = drawable(case_note(verdict)), drawable(timing_note(verdict))
             full = f"{name}: {label}" if len(records) > 1 else label
-            curves.append(Curve(full, case, line, *notes))
+            curves.append(Curve(drawable(full), case, line, *notes))
     return curves
 
 

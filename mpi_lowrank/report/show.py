@@ -4,6 +4,7 @@ import json
 
 from mpi_lowrank.record import Record
 from mpi_lowrank.report.numbers import finite
+from mpi_lowrank.report.plain import plain
 
 
 def show(record: Record) -> dict[str, object]:
@@ -23,11 +24,12 @@ def show(record: Record) -> dict[str, object]:
 
 def format_show(shown: dict[str, object]) -> str:
     """`show`'s answer as lines: the record, its cases, and the configuration as it was written."""
-    lines = _lines(_without(shown, "config", "cases"))
-    for case in shown["cases"]:
+    lines = _lines(plain(_without(shown, "config", "cases")))
+    for case in plain(shown["cases"]):
         lines += ["", case["label"], *("  " + line for line in _lines(_without(case, "label")))]
     if shown.get("config"):
-        lines += ["", "config", *("  " + line for line in str(shown["config"]).splitlines())]
+        config = str(shown["config"]).expandtabs().splitlines()
+        lines += ["", "config", *("  " + plain(line) for line in config)]
     return "\n".join(lines)
 
 
@@ -71,5 +73,5 @@ def _parsed(versions: object) -> object:
     """Versions as the dictionary that their JSON text holds; another text as it is."""
     try:
         return json.loads(versions) if isinstance(versions, str) else versions
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return versions

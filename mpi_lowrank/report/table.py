@@ -9,6 +9,7 @@ import numpy as np
 from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import Case, Record
 from mpi_lowrank.report.numbers import BYTE_UNITS, byte_unit, finite, short
+from mpi_lowrank.report.plain import plain
 
 WIDTH = 100
 AT_MOST, AT_LEAST = "<=", ">="
@@ -42,6 +43,7 @@ def table_rows(records: list[Record], target: tuple[str, float] | None = None) -
 
 def format_table(rows: list[Row]) -> str:
     """`rows` as text at most WIDTH wide: the end of each case, the target, what is not valid."""
+    rows = plain(rows)
     blocks = [_block("At the end; bytes are a worker's", rows, END)]
     if rows and "target" in rows[0]:
         blocks.append(_block(_target_title(rows), rows, REACHED))
