@@ -15,7 +15,7 @@ FAILED = 2
 """The exit status of an error that a user can mend."""
 
 BROKEN = 1
-"""The exit status of a run with a case that failed, of a certificate with a broken promise."""
+"""The exit status of a certificate with a promise that does not hold."""
 
 INTERRUPTED = 130
 """The exit status of a run that was asked to stop."""
@@ -34,19 +34,11 @@ example:
 
 KEY is a key of the file: rounds, data.order, cases.multiple (of every case), cases.2.multiple (of
 the third one). VALUE is TOML; a list makes a sweep, the cross product of cases.
-
-A case that raises is recorded as failed, with its traceback, and the next one runs.
-
-exit status:
-  0    every case ran to its end
-  1    a case failed, or the job had to be ended
-  2    a mistake in the configuration, the data, the options or the launch: nothing ran
-  130  interrupted (Ctrl-C, SIGTERM, SIGUSR1); the record holds what there is
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Carry out one command; the exit status: 0, FAILED, BROKEN or INTERRUPTED."""
+    """Carry out one command; the exit status: 0, 2 for a user's error, 130 when interrupted."""
     try:
         try:
             options = _parser().parse_args(arguments)
@@ -213,28 +205,28 @@ def _under_mpi(name: str, command: Callable) -> int:
         return command(comm)
     except world.AgreedError:
         return FAILED
-    except BaseException as error:
-        world.abort(comm, error)
+    except BaseException:
+        world.abort(comm)
 
 
 def _run_on(comm, options: argparse.Namespace) -> int:
     from mpi_lowrank import config, experiment
     from mpi_lowrank.comm import parcels, world
     from mpi_lowrank.interruption import Interruption
+    from mpi_lowrank.record.place import make_folder
 
     interruption = Interruption()
     interruption.install()
     mine = world.agree(comm, lambda: None if comm.rank else _started_with(options))
     text, path, settings, out, overwrite = parcels.from_root(comm, mine)
     loaded = world.agree(comm, lambda: config.parse(text, Path(path), tuple(settings)))
-    if out is None and comm.rank == 0:
-        Path("results").mkdir(exist_ok=True)
+    if out is None:
+        world.agree(comm, lambda: None if comm.rank else make_folder(Path("results")))
     out = Path(out or f"results/{loaded.name}.h5")
-    ended = experiment.run(loaded, comm, out, overwrite, interruption)
-    told = "interrupted; the record holds what there is"
-    told = told if ended == "interrupted" else f"record: {out}"
+    finished = experiment.run(loaded, comm, out, overwrite, interruption)
+    told = f"record: {out}" if finished else "interrupted; the record holds what there is"
     world.agree(comm, lambda: output.say(told) if comm.rank == 0 else None)
-    return {"finished": 0, "failed": BROKEN, "interrupted": INTERRUPTED}[ended]
+    return 0 if finished else INTERRUPTED
 
 
 def _started_with(options: argparse.Namespace) -> tuple:
@@ -332,7 +324,12 @@ def _plot(options: argparse.Namespace) -> None:
     from mpi_lowrank.report.figures import plot
 
     folder = options.output or options.records[0].parent
-    paths = plot(_records(options.records), folder)
+    try:
+        paths = plot(_records(options.records), folder)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder}: cannot be written: {error.strerror}"
+        ) from error
     _print(options, [str(path) for path in paths], "\n".join)
 
 
