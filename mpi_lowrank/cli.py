@@ -188,11 +188,11 @@ def _run(options: argparse.Namespace) -> int:
 def _under_mpi(name: str, command: Callable) -> int:
     """Start MPI and carry out the command on its world; any error ends it on every rank."""
     try:
-        from mpi_lowrank.comm import alike, world
+        from mpi_lowrank.comm import world
     except (ImportError, RuntimeError) as error:
-        from mpi_lowrank.comm.launch import read_launch
+        from mpi_lowrank.comm.launch import told_rank
 
-        if read_launch().rank > 0:
+        if told_rank() > 0:
             return FAILED
         cause = " ".join(str(error).split())
         raise UserError(f"no MPI: {cause}; install one, such as pip install mpich") from error
@@ -200,8 +200,10 @@ def _under_mpi(name: str, command: Callable) -> int:
         comm = world.start()
     except world.AgreedError:
         return FAILED
+    from mpi_lowrank.comm.alike import check_alike
+
     try:
-        alike.check_alike(comm, name)
+        check_alike(comm, name)
         return command(comm)
     except world.AgreedError:
         return FAILED

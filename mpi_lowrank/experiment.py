@@ -1,6 +1,5 @@
 """From configuration to cases to runs to record."""
 
-import os
 import time
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from mpi_lowrank import provenance
 from mpi_lowrank.case_run import CaseRun, Setup
-from mpi_lowrank.comm import facts, parcels, world
+from mpi_lowrank.comm import facts, launch, parcels, world
 from mpi_lowrank.comm.distribute import assign, distribute
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.ledger import Ledger
@@ -43,18 +42,9 @@ def run(
     False if it was interrupted. Raises AgreedError, on every rank, for a mistake in the
     configuration, the data, the environment or `out`.
     """
-    threads = world.agree(comm, _blas_threads)
+    threads = world.agree(comm, launch.blas_threads)
     with threadpool_limits(threads, user_api="blas"), np.errstate(all="ignore"):
         return _Run(experiment, comm, out, overwrite, interruption or Interruption()).all_cases()
-
-
-def _blas_threads() -> int:
-    given = os.environ.get("OMP_NUM_THREADS") or "1"
-    if not given.isdecimal() or int(given) < 1:
-        raise UserError(
-            f"OMP_NUM_THREADS = {given}: allowed is an integer from 1, BLAS threads a rank"
-        )
-    return int(given)
 
 
 class _Run:

@@ -212,4 +212,4 @@ def test_a_record_can_be_read_during_the_run_and_after_its_death(run, how, statu
 
 def test_an_impossible_number_of_threads_is_one_error(run, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert "OMP_NUM_THREADS = many" in one_error(run(CASES))
+    assert "OMP_NUM_THREADS = 'many'" in one_error(run(CASES))

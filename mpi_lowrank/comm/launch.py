@@ -1,6 +1,7 @@
-"""What the launcher says, read from the environment before MPI is imported."""
+"""What the environment says of a launch, read before MPI is imported."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -18,6 +19,16 @@ batch shell has it, inside a step or not."""
 
 RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
 
+NUMBER = re.compile("[0-9]{1,9}")
+BEYOND = 10**9
+"""Above every rank and size."""
+
+THREADS_A_CORE = 16
+"""More BLAS threads a rank than these on each of the machine's cores are a mistake."""
+
+SHOWN = 40
+"""Characters of a variable's text that an error repeats."""
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -30,12 +41,36 @@ class Launch:
 
 
 def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
-    """The launch that `environment` describes; alone is size 1, rank 0."""
-    rank = next((int(environment[key]) for key in RANKS if key in environment), 0)
+    """The launch that `environment` describes; alone is size 1, rank 0.
+
+    Raises UserError for a launcher's variable that is no number.
+    """
+    for variable in environment.keys() & set(RANKS):
+        _read(variable, environment[variable], range(BEYOND))
+    rank = told_rank(environment)
     for variable, launcher in SIZES.items():
-        if variable in environment:
-            return Launch(launcher, int(environment[variable]), rank)
+        if (text := environment.get(variable)) is not None:
+            return Launch(launcher, _read(variable, text, range(1, BEYOND)), rank)
     return Launch("pmix" if "PMIX_RANK" in environment else None, 1, rank)
+
+
+def told_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """This process's rank as far as a launcher has told it; 0 where none has."""
+    told = (environment[key] for key in RANKS if key in environment)
+    return next((int(text) for text in told if NUMBER.fullmatch(text)), 0)
+
+
+def blas_threads(environment: Mapping[str, str] = os.environ) -> int:
+    """BLAS threads a rank: OMP_NUM_THREADS, else one. Raises UserError for an impossible number."""
+    most = THREADS_A_CORE * (os.cpu_count() or 1)
+    return _read("OMP_NUM_THREADS", environment.get("OMP_NUM_THREADS") or "1", range(1, most + 1))
+
+
+def _read(variable: str, text: str, allowed: range) -> int:
+    if not NUMBER.fullmatch(text) or int(text) not in allowed:
+        wanted = f"an integer from {allowed[0]} to {allowed[-1]}"
+        raise UserError(f"{variable} = {text[:SHOWN]!r}: allowed is {wanted}; correct or unset it")
+    return int(text)
 
 
 def check_library(launch: Launch, library: str) -> None:

@@ -14,7 +14,7 @@ mpi4py.rc(initialize=False, finalize=True)
 from mpi4py import MPI  # noqa: E402 (rc comes first)
 
 from mpi_lowrank import output  # noqa: E402
-from mpi_lowrank.comm.launch import check_library, check_size, read_launch  # noqa: E402
+from mpi_lowrank.comm.launch import check_library, check_size, read_launch, told_rank  # noqa: E402
 from mpi_lowrank.errors import UserError  # noqa: E402
 
 Result = TypeVar("Result")
@@ -26,15 +26,15 @@ class AgreedError(Exception):
 
 def start() -> MPI.Intracomm:
     """Initialise MPI and return the world, or refuse a launch that would measure nonsense."""
-    launch = read_launch()
     library = MPI.Get_library_version()
     try:
+        launch = read_launch()
         check_library(launch, library)
         if not MPI.Is_initialized():
             MPI.Init_thread(MPI.THREAD_FUNNELED)
         check_size(launch, MPI.COMM_WORLD.size, library)
     except UserError as error:
-        if launch.rank == 0:
+        if told_rank() == 0:
             report(error)
         raise AgreedError from error
     return MPI.COMM_WORLD

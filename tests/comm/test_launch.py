@@ -4,7 +4,14 @@ import sys
 
 import pytest
 
-from mpi_lowrank.comm.launch import check_library, check_size, library_name, read_launch
+from mpi_lowrank.comm.launch import (
+    blas_threads,
+    check_library,
+    check_size,
+    library_name,
+    read_launch,
+    told_rank,
+)
 from mpi_lowrank.errors import UserError
 
 MPICH, OPENMPI = "MPICH Version:\t5.0.2\nMPICH Release", "Open MPI v5.0.11, package: Open MPI"
@@ -64,3 +71,55 @@ def test_processes_that_would_be_singletons_end_with_one_error(launcher, mpirun)
     assert ended[0].stderr.startswith("mpi-lowrank: error: ")
     assert ended[0].stderr.count("\n") == 1 and f"{mpirun} -n 2" in ended[0].stderr
     assert ended[1].stderr == ""
+
+
+BAD = {
+    "PMI_RANK": "abc",
+    "OMPI_COMM_WORLD_RANK": "-1",
+    "SLURM_STEP_NUM_TASKS": "",
+    "PMI_SIZE": "0",
+    "OMPI_COMM_WORLD_SIZE": "9" * 400,
+    "PMIX_RANK": "²",
+    "OMP_NUM_THREADS": "1000000000",
+}
+
+
+@pytest.mark.parametrize(("variable", "text"), BAD.items())
+def test_a_variable_that_is_no_number_is_one_short_line(variable, text):
+    with pytest.raises(UserError) as error:
+        blas_threads({variable: text}) and read_launch({variable: text})
+    message = str(error.value)
+    assert message.startswith(f"{variable} = '{text[:40]}': allowed is an integer from ")
+    assert len(message) < 200 and "\n" not in message
+
+
+def test_threads_are_one_unless_told_and_within_what_the_machine_may_bear():
+    assert blas_threads({}) == blas_threads({"OMP_NUM_THREADS": ""}) == 1
+    assert blas_threads({"OMP_NUM_THREADS": "3"}) == 3
+    for text in ("0", "-1", "4,2", "9" * 400, "nan"):
+        with pytest.raises(UserError):
+            blas_threads({"OMP_NUM_THREADS": text})
+
+
+def test_the_rank_is_the_first_that_a_launcher_has_told():
+    assert told_rank({"PMI_RANK": "abc", "OMPI_COMM_WORLD_RANK": "3"}) == 3
+    assert told_rank({"SLURM_PROCID": ""}) == told_rank({}) == 0
+
+
+@pytest.mark.parametrize("variable", ["PMI_RANK", "SLURM_STEP_NUM_TASKS", "OMP_NUM_THREADS"])
+def test_a_launch_with_such_a_variable_ends_with_one_line_and_status_2(variable):
+    command = [sys.executable, "-m", "mpi_lowrank", "run", "bench/mushrooms.toml"]
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "OMPI_COMM"))}
+    environment = inherited | {variable: BAD[variable]}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith(f"mpi-lowrank: error: {variable} = ")
+
+
+def test_every_rank_of_a_launch_with_such_a_variable_ends_with_status_2(mpirun):
+    environment = os.environ | {"SLURM_STEP_NUM_TASKS": "", "PMIX_RANK": "none"}
+    script = "import sys, mpi_lowrank.cli as c; print(c.main(['run', 'some.toml'])); sys.exit(2)"
+    command = [mpirun, "-n", "2", sys.executable, "-c", script]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.stdout.split() == ["2", "2"], ended.stderr
+    assert ended.stderr.count("mpi-lowrank: error: ") == 1
