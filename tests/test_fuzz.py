@@ -1,0 +1,52 @@
+"""Whatever a configuration says, it is run or refused with one line."""
+
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mutants import mutant
+
+from mpi_lowrank import config
+from mpi_lowrank.errors import LONGEST, UserError
+
+
+@settings(deadline=None, derandomize=True, max_examples=400)
+@given(st.randoms(use_true_random=False))
+def test_a_mutated_configuration_is_read_or_refused_with_one_line(random):
+    try:
+        config.parse(mutant(random), Path("some.toml"))
+    except UserError as error:
+        assert str(error).isprintable() and len(str(error)) <= LONGEST
+
+
+@pytest.mark.mpi
+def test_a_mutated_configuration_is_run_or_refused_by_all_ranks(comm, tmp_path_factory, capfd):
+    from mpi_lowrank import experiment
+    from mpi_lowrank.comm import world
+
+    out = comm.bcast(tmp_path_factory.mktemp("mutants") / "some.h5" if comm.rank == 0 else None)
+    refused = 0
+    for experiment_ in runnable(count=12):
+        try:
+            experiment.run(experiment_, comm, out, overwrite=True)
+        except world.AgreedError:
+            refused += 1
+    told = comm.allreduce(len(capfd.readouterr().err.splitlines()))
+    assert told == refused and 0 < refused < 12
+
+
+def runnable(count):
+    """That many mutants that can be read and are small, cut to three rounds."""
+    for number in range(10**4):
+        try:
+            read = config.parse(mutant(Random(number)), Path("some.toml"))
+        except UserError:
+            continue
+        if len(read.cases) < 5 and all((case.workers or 1) < 40 for case in read.cases):
+            yield replace(read, cases=tuple(replace(case, rounds=3) for case in read.cases))
+            count -= 1
+        if count == 0:
+            return
