@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import mpi_lowrank
+from mpi_lowrank.names import printable
 
 PACKAGES = ("mpi4py", "numpy", "scipy", "h5py", "threadpoolctl")
 
@@ -38,7 +39,7 @@ def attributes() -> dict:
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     versions |= {"python": platform.python_version(), "mpi_lowrank": mpi_lowrank.__version__}
     return {
-        "command": " ".join(sys.argv),
+        "command": printable(" ".join(sys.argv)),
         "git_revision": git_revision(),
         "versions": json.dumps(versions),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),

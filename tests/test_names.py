@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpi_lowrank import config
+from mpi_lowrank import config, provenance
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.names import group_name, printable
 
@@ -49,3 +49,8 @@ def test_what_is_printed_is_printable_and_names_no_path(text):
 @given(st.text(st.characters(categories=["L", "N", "P", "S"])))
 def test_what_can_be_printed_stays_as_it_is(text):
     assert printable(text) == text
+
+
+def test_a_command_with_bytes_that_are_no_utf_8_can_be_recorded(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["mpi-lowrank", "run", "caf\udce9.toml", "é"])
+    assert provenance.attributes()["command"] == r"mpi-lowrank run caf\udce9.toml é"
