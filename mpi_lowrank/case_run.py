@@ -9,7 +9,7 @@ import numpy as np
 
 from mpi_lowrank.choice import Choice
 from mpi_lowrank.clock import Clock
-from mpi_lowrank.comm import parcels, world
+from mpi_lowrank.comm import failures, parcels
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.comm.placement import Placement
@@ -24,6 +24,7 @@ from mpi_lowrank.gradients import Gradients
 from mpi_lowrank.interruption import Interruption
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method, State
+from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Problem
 from mpi_lowrank.progress import Progress
 from mpi_lowrank.randomness import SHARED, Purpose, Stream
@@ -47,6 +48,23 @@ class Setup:
     problem: Problem
     constants: Constants
     reasons: list[str]
+
+
+def described(case: Case, workers: int) -> dict:
+    """A case's attributes in the record, as far as its configuration tells them."""
+    return {
+        "method": str(case.method),
+        "compressor": str(case.compressor),
+        "family": compressors[case.compressor.name].family,
+        "problem": str(case.problem),
+        "data": case.data.name or problems[case.problem.name].default_data,
+        "order": case.data.order,
+        "test_fraction": case.data.test_fraction,
+        "workers": workers,
+        "topology": case.topology,
+        "dtype": case.dtype,
+        "seed": case.seed,
+    }
 
 
 class CaseRun:
@@ -76,15 +94,21 @@ class CaseRun:
             case.reduction,
             case.seed,
         )
-        self.compressor, self.blocks = self._prepared(case.compressor)
-        self.gradients = Gradients(problem, placement.local, dtype, self.clock)
-        self.method = self._make_method()
-        self.first_rounds = FirstRounds(self.method, self.exchange)
-        self.evaluate = self._make_evaluator()
+        failures.together(comm, self._make)
+        self.exchange.warm_up()
         self._interruption = interruption
         # Seconds, whether any rank was asked to stop, whether one had what cannot be sent.
         self._slowest = np.zeros(3)
         self._scale, self._first_loss = 0.0, np.inf
+
+    def _make(self) -> None:
+        """Make what the case runs on and allocate for it, without communication."""
+        problem, local, dtype = self.setup.problem, self.setup.placement.local, self.exchange.dtype
+        self.compressor, self.blocks = self._prepared(self.case.compressor)
+        self.gradients = Gradients(problem, local, dtype, self.clock)
+        self.method = self._make_method()
+        self.first_rounds = FirstRounds(self.method, self.exchange)
+        self.evaluate = self._make_evaluator()
 
     def _prepared(self, choice: Choice) -> tuple[Operator, list[str]]:
         problem, workers = self.setup.problem, self.setup.placement.total
@@ -106,7 +130,7 @@ class CaseRun:
             compressor=self.compressor,
             dense=self._prepared(dense_beside(case.compressor))[0],
             x0=initial(case, problem),
-            stepsize=world.agree(self.comm, self._stepsize),
+            stepsize=self._stepsize(),
             numbers=placement.workers,
             total=placement.total,
             shared=Stream(case.seed, Purpose.PARTICIPATE, SHARED),
@@ -138,7 +162,7 @@ class CaseRun:
             key = "stepsize" if self.multiple is None else "multiple"
             given = case.stepsize if self.multiple is None else self.multiple
             allowed = f"one that makes the stepsize a {case.dtype} above 0: it is {stepsize:g}"
-            raise OptionError(f"{case.label}: {key}", given, allowed)
+            raise OptionError(key, given, allowed)
         return stepsize
 
     def _computed_stepsize(self) -> float:
@@ -223,18 +247,7 @@ class CaseRun:
 
     def _attributes(self) -> dict:
         case, constants = self.case, self.setup.constants
-        return {
-            "method": str(case.method),
-            "compressor": str(case.compressor),
-            "family": compressors[case.compressor.name].family,
-            "problem": str(case.problem),
-            "data": case.data.name or self.setup.problem.default_data,
-            "order": case.data.order,
-            "test_fraction": case.data.test_fraction,
-            "workers": self.setup.placement.total,
-            "topology": case.topology,
-            "dtype": case.dtype,
-            "seed": case.seed,
+        return described(case, self.setup.placement.total) | {
             "stepsize": float(self.method.stepsize),
             "multiple": self.multiple,
             "L": constants.L,

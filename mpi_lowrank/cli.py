@@ -15,7 +15,7 @@ FAILED = 2
 """The exit status of an error that a user can mend."""
 
 BROKEN = 1
-"""The exit status of a certificate with a promise that does not hold."""
+"""The exit status of a run with a case that failed, of a certificate with a broken promise."""
 
 INTERRUPTED = 130
 """The exit status of a run that was asked to stop."""
@@ -34,11 +34,19 @@ example:
 
 KEY is a key of the file: rounds, data.order, cases.multiple (of every case), cases.2.multiple (of
 the third one). VALUE is TOML; a list makes a sweep, the cross product of cases.
+
+A case that raises is recorded as failed, with its traceback, and the next one runs.
+
+exit status:
+  0    every case ran to its end
+  1    a case failed, or the job had to be ended
+  2    a mistake in the configuration, the data, the options or the launch: nothing ran
+  130  interrupted (Ctrl-C, SIGTERM, SIGUSR1); the record holds what there is
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Carry out one command; the exit status: 0, 2 for a user's error, 130 when interrupted."""
+    """Carry out one command; the exit status: 0, FAILED, BROKEN or INTERRUPTED."""
     try:
         try:
             options = _parser().parse_args(arguments)
@@ -207,8 +215,8 @@ def _under_mpi(name: str, command: Callable) -> int:
         return command(comm)
     except world.AgreedError:
         return FAILED
-    except BaseException:
-        world.abort(comm)
+    except BaseException as error:
+        world.abort(comm, error)
 
 
 def _run_on(comm, options: argparse.Namespace) -> int:
@@ -225,10 +233,11 @@ def _run_on(comm, options: argparse.Namespace) -> int:
     if out is None:
         world.agree(comm, lambda: None if comm.rank else make_folder(Path("results")))
     out = Path(out or f"results/{loaded.name}.h5")
-    finished = experiment.run(loaded, comm, out, overwrite, interruption)
-    told = f"record: {out}" if finished else "interrupted; the record holds what there is"
+    ended = experiment.run(loaded, comm, out, overwrite, interruption)
+    told = "interrupted; the record holds what there is"
+    told = told if ended == "interrupted" else f"record: {out}"
     world.agree(comm, lambda: output.say(told) if comm.rank == 0 else None)
-    return 0 if finished else INTERRUPTED
+    return {"finished": 0, "failed": BROKEN, "interrupted": INTERRUPTED}[ended]
 
 
 def _started_with(options: argparse.Namespace) -> tuple:

@@ -54,3 +54,11 @@ def hint(names: Iterable[str], given: object) -> str:
     lowered = {name.lower(): name for name in names}
     nearest = get_close_matches(given[:100].lower(), lowered, n=1)
     return f"; did you mean {lowered[nearest[0]]}?" if nearest else ""
+
+
+def in_one_line(error: BaseException) -> str:
+    """Any exception as a user reads it: its type, unless it is a UserError, and what it says."""
+    told = short(" ".join(str(error).split()), 500)
+    if isinstance(error, UserError):
+        return told
+    return f"{type(error).__name__}: {told}" if told else type(error).__name__

@@ -2,14 +2,15 @@
 
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from mpi4py import MPI
 from threadpoolctl import threadpool_limits
 
-from mpi_lowrank import provenance
-from mpi_lowrank.case_run import CaseRun, Setup
-from mpi_lowrank.comm import facts, launch, parcels, world
+from mpi_lowrank import output, provenance
+from mpi_lowrank.case_run import CaseRun, Setup, described
+from mpi_lowrank.comm import facts, failures, launch, parcels, world
 from mpi_lowrank.comm.distribute import assign, distribute
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.ledger import Ledger
@@ -29,6 +30,8 @@ from mpi_lowrank.progress import Progress, terminal
 from mpi_lowrank.record.writer import RecordWriter
 from mpi_lowrank.validity import check_gradient, clock_problems
 
+Outcome = Literal["finished", "failed", "interrupted"]
+
 
 def run(
     experiment: Experiment,
@@ -36,15 +39,19 @@ def run(
     out: Path,
     overwrite: bool = False,
     interruption: Interruption | None = None,
-) -> bool:
+) -> Outcome:
     """Run every case on all ranks of `comm` and write the record `out` on rank 0.
 
-    False if it was interrupted. Raises AgreedError, on every rank, for a mistake in the
-    configuration, the data, the environment or `out`.
+    "failed" if a case raised: the others ran. Raises AgreedError, on every rank, for a mistake in
+    the configuration, the data, the environment or `out`.
     """
     threads = world.agree(comm, launch.blas_threads)
     with threadpool_limits(threads, user_api="blas"), np.errstate(all="ignore"):
         return _Run(experiment, comm, out, overwrite, interruption or Interruption()).all_cases()
+
+
+LONGEST_TRACEBACK = 20_000
+"""Characters: an attribute of HDF5 holds 64 KB."""
 
 
 class _Run:
@@ -58,9 +65,9 @@ class _Run:
         overwrite: bool,
         interruption: Interruption,
     ):
-        self.experiment, self.comm, self.interruption = experiment, comm, interruption
-        self.counted = comm.Dup()
-        self.counted.Set_name("mpi-lowrank door")  # for profilers: all that the ledgers count
+        self.experiment, self.interruption = experiment, interruption
+        self.votes = comm.Dup()
+        self._open_lines()
         self.root = comm.rank == 0
         screen = terminal() if self.root else None
         self.progress = Progress(len(experiment.cases), screen, silent=not self.root)
@@ -70,17 +77,31 @@ class _Run:
         self.facts = parcels.from_all(comm, facts.local_facts())
         self.writer = world.agree(comm, lambda: self._open(out, overwrite))
 
-    def all_cases(self) -> bool:
+    def _open_lines(self) -> None:
+        """Take communicators on which nothing is under way: a failed case may have left calls."""
+        self.comm, self.counted = self.votes.Dup(), self.votes.Dup()
+        self.counted.Set_name("mpi-lowrank door")  # for profilers: all that the ledgers count
+
+    def all_cases(self) -> Outcome:
         """Run the cases in order, all of them or until interrupted; the record keeps what is."""
-        finished = False
+        outcome: Outcome = "interrupted"
         try:
-            cases = enumerate(self.experiment.cases)
-            finished = all(self._case(number, case) != "interrupted" for number, case in cases)
+            outcome = self._outcome()
         except BaseException:
             self._close_alone()
             raise
+        finished = outcome != "interrupted"
         world.agree(self.comm, lambda: self.writer.close(finished=finished) if self.root else None)
-        return finished
+        return outcome
+
+    def _outcome(self) -> Outcome:
+        outcome: Outcome = "finished"
+        for number, case in enumerate(self.experiment.cases):
+            status = self._case(number, case)
+            if status == "interrupted":
+                return status
+            outcome = "failed" if status == "failed" else outcome
+        return outcome
 
     def _close_alone(self) -> None:
         """Keep what there is; the others may be gone, and why is what the user is to read last."""
@@ -100,6 +121,8 @@ class _Run:
             except UserError as error:
                 source = self.experiment.source
                 raise UserError(f"{source}: {case.label}: {error}") from error
+            except Exception:  # a plug-in's bug: the case fails in its turn, the others run
+                continue
 
     def _validate_components(self, case: Case) -> None:
         key = "problem."
@@ -159,6 +182,35 @@ class _Run:
         return RecordWriter(out, attributes | machine | provenance.attributes(), overwrite)
 
     def _case(self, number: int, case: Case) -> str:
+        """Carry out a case: its status."""
+        status = error = None
+        try:
+            status = self._carry_out(number, case)
+        except Exception as caught:
+            error = caught
+            if self.root:  # now: where the others do not fail as well, the job ends
+                self._record_failure(case, failures.Failure.of(0, error))
+        failure = failures.conclude(self.votes, error)
+        if failure is None:
+            return status
+        if self.root:
+            self._record_failure(case, failure)
+            told = f"{failure.reason} (rank {failure.rank}; its traceback is in the record)"
+            output.complain("error", f"{case.label} failed: {told}")
+        self._open_lines()
+        return "failed"
+
+    def _record_failure(self, case: Case, failure: failures.Failure) -> None:
+        verdict = {
+            "status": "failed",
+            "valid": False,
+            "reasons": [failure.reason],
+            "traceback": failure.traceback[-LONGEST_TRACEBACK:],
+        }
+        workers = case.workers or self.comm.size
+        self.writer.fail_case(case.label, described(case, workers), verdict)
+
+    def _carry_out(self, number: int, case: Case) -> str:
         door = Door(self.counted, Ledger(self.comm.rank))
         setup = self._prepare(case, door)
         run = CaseRun(case, setup, door, self.comm, self.writer, self.interruption)
@@ -166,7 +218,7 @@ class _Run:
         try:
             with self.progress.case(number, case.label, case.rounds):
                 status = run.rounds(self.progress)
-        except BaseException:
+        except KeyboardInterrupt:
             run.interrupt()
             raise
         wall, monotonic = time.time() - began[0], time.perf_counter() - began[1]
@@ -184,7 +236,10 @@ class _Run:
         placement = Placement(case.workers or self.comm.size, self.comm.size, self.comm.rank)
         shards = self._shards(case, placement, door)
         dtype = np.dtype(case.dtype)
-        problem = problems[case.problem.name](shards, dtype, **case.problem.arguments())
+        options = case.problem.arguments()
+        problem = failures.together(
+            self.comm, lambda: problems[case.problem.name](shards, dtype, **options)
+        )
 
         def mean(rows: np.ndarray) -> np.ndarray:
             total = np.zeros(rows.shape[1:])
@@ -202,6 +257,12 @@ class _Run:
     def _shards(self, case: Case, placement: Placement, door: Door) -> LocalShards:
         if problems[case.problem.name].default_data is None:
             return LocalShards(placement.workers, placement.total, case.seed, workers=[])
-        dataset = self._dataset(case) if self.root else None
-        rows = assign(dataset, case.data, placement.total, case.seed) if self.root else None
+        dataset, rows = failures.together(self.comm, lambda: self._assigned(case, placement))
         return distribute(door, placement, dataset, rows, case.seed)
+
+    def _assigned(self, case: Case, placement: Placement) -> tuple[Dataset | None, list | None]:
+        """The data set and each worker's rows, on rank 0."""
+        if not self.root:
+            return None, None
+        dataset = self._dataset(case)
+        return dataset, assign(dataset, case.data, placement.total, case.seed)

@@ -22,7 +22,7 @@ def choose(registry: Registry, given: object, key: str) -> Choice:
         raise OptionError(key, given, 'a name, or a table such as {name = "...", ...}')
     name = table["name"]
     if name not in registry.names():
-        raise OptionError(key, name, one_of(registry.names(), name))
+        raise OptionError(key, name, registry.allowed(name))
     allowed = options_of(registry[name])
     given = {option: value for option, value in table.items() if option != "name"}
     known(given, list(allowed), key + ".")

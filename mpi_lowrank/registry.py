@@ -3,9 +3,11 @@
 import importlib
 import pkgutil
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
-from mpi_lowrank.errors import UserError, one_of, short
+from mpi_lowrank import output
+from mpi_lowrank.comm.launch import read_launch
+from mpi_lowrank.errors import UserError, in_one_line, one_of, short
 
 
 class Registry:
@@ -13,12 +15,14 @@ class Registry:
 
     A built-in registers itself when its module is imported; every module of the package
     `mpi_lowrank.<kind>` is, at the first look-up. Other distributions add theirs as entry points of
-    the group `mpi_lowrank.<kind>`.
+    the group `mpi_lowrank.<kind>`. One that cannot be used is named on standard error, once,
+    and left out.
     """
 
     def __init__(self, kind: str):
         self.kind = kind
         self._found: dict[str, type] = {}
+        self._broken: dict[str, str] = {}
         self._complete = False
 
     def register(self, name: str) -> Callable[[type], type]:
@@ -39,14 +43,29 @@ class Registry:
     def __getitem__(self, name: str) -> type:
         self._complete or self._discover()
         if name not in self._found:
-            allowed = one_of(self.names(), name)
-            raise UserError(f"{self.kind}: no {short(name)!r}; allowed is {allowed}")
+            raise UserError(f"{self.kind}: no {short(name)!r}; allowed is {self.allowed(name)}")
         return self._found[name]
+
+    def allowed(self, wrong: str) -> str:
+        """What is allowed in place of the name `wrong`, and why a plug-in of that name is not."""
+        names = one_of(self.names(), wrong)
+        return f"{names} ({self._broken[wrong]})" if wrong in self._broken else names
 
     def _discover(self) -> None:
         package = importlib.import_module(f"mpi_lowrank.{self.kind}")
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")
         for entry in entry_points(group=package.__name__):
-            self.register(entry.name)(entry.load())
+            try:
+                self.register(entry.name)(entry.load())
+            except (Exception, SystemExit) as error:
+                self._leave_out(entry, error)
         self._complete = True
+
+    def _leave_out(self, entry: EntryPoint, error: BaseException) -> None:
+        plugin = f"plug-in {entry.dist.name} {entry.dist.version}" if entry.dist else "a plug-in"
+        cause = in_one_line(error)
+        told = f"{entry.name} = {entry.value} of {plugin} cannot be used: {cause}"
+        self._broken[entry.name] = told
+        if read_launch().rank == 0:
+            output.complain("warning", f"{self.kind}: {told}; left out")

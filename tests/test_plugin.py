@@ -72,3 +72,52 @@ def test_it_runs_on_two_ranks_and_is_plotted(environment, mpirun, tmp_path):
     assert {"EF21 sign 0.05/L", "EF14 topk(k=16)+sign 0.05/L"} <= labels
     pictures = json.loads(mpi_lowrank(environment, "plot", record, "-o", tmp_path, "--json"))
     assert pictures and all(Path(picture).stat().st_size > 1000 for picture in pictures)
+
+
+def test_the_tests_of_the_package_do_not_mind_it(environment):
+    tests = ["compressors/test_wire_sizes.py", "bench/test_best.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not mpi"]
+    command += ["-k", "every_compressor", *(str(Path(__file__).parent / test) for test in tests)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout
+
+
+@pytest.fixture(scope="module")
+def broken(environment):
+    """The same environment after an upgrade that has broken the plug-in."""
+    target = Path(environment["PYTHONPATH"])
+    working = target.joinpath("my_sign.py").read_text()
+    target.joinpath("my_sign.py").write_text("import a_library_that\n\nis_gone\n")
+    yield environment
+    target.joinpath("my_sign.py").write_text(working)
+
+
+TOLD = (
+    "mpi-lowrank: warning: compressors: sign = my_sign:Sign of plug-in my-sign 1 cannot be used: "
+    "ModuleNotFoundError: No module named 'a_library_that'; left out\n"
+)
+
+
+def outcome(environment, *arguments, launcher=()):
+    command = [*launcher, sys.executable, "-m", "mpi_lowrank", *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+
+
+def test_a_plugin_that_cannot_be_imported_is_named_once_and_left_out(broken, mpirun, tmp_path):
+    listed = outcome(broken, "list")
+    assert listed.returncode == 0 and listed.stderr == TOLD
+    assert "  topk" in listed.stdout and "  sign  " not in listed.stdout
+    certified = outcome(broken, "certify", "natural")
+    assert certified.returncode == 0 and certified.stderr == TOLD
+    (tmp_path / "mine.toml").write_text(CONFIG[: CONFIG.rindex("[[cases]]")])
+    arguments = ("run", tmp_path / "mine.toml", "--out", tmp_path / "mine.h5")
+    ran = outcome(broken, *arguments, launcher=(mpirun, "-n", "2"))
+    assert ran.returncode == 0 and ran.stderr == TOLD
+
+
+def test_the_use_of_its_name_says_why_there_is_none(broken, mpirun, tmp_path):
+    (tmp_path / "mine.toml").write_text(CONFIG)
+    ran = outcome(broken, "run", tmp_path / "mine.toml", launcher=(mpirun, "-n", "2"))
+    first, error = ran.stderr.splitlines(keepends=True)
+    assert ran.returncode == 2 and first == TOLD
+    assert "compressor = sign" in error and "No module named 'a_library_that'" in error

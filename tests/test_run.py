@@ -213,3 +213,83 @@ def test_a_record_can_be_read_during_the_run_and_after_its_death(run, how, statu
 def test_an_impossible_number_of_threads_is_one_error(run, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     assert "OMP_NUM_THREADS = 'many'" in one_error(run(CASES))
+
+
+BUG = """
+import os
+import mpi_lowrank.methods.error_feedback as m
+
+rank = os.environ.get("PMI_RANK", os.environ.get("OMPI_COMM_WORLD_RANK"))
+learn = m.EF21._learn
+
+
+def broken(self, compressor, active=None):
+    self.rounds = getattr(self, "rounds", 0) + 1
+    if CONDITION:
+        raise ZeroDivisionError("a bug in round 7")
+    learn(self, compressor, active)
+
+
+m.EF21._learn = broken
+"""
+SWEEP = """
+workers = 6
+rounds = 30
+[[cases]]
+method = ["EF14", "EF21", "DCGD"]
+compressor = { name = "topk", k = 3 }
+"""
+
+
+def test_a_case_that_raises_is_recorded_as_failed_and_the_next_one_runs(run, patched):
+    patched(BUG.replace("CONDITION", "self.rounds == 8"))
+    code, out, err = run(SWEEP)
+    assert (code, out) == (1, "record: some.h5\n")
+    told = "ZeroDivisionError: a bug in round 7"
+    line = f"EF21 topk(k=3) 1x failed: {told} (rank 0; its traceback is in the record)"
+    assert [line for line in err.splitlines() if "mpi-lowrank" in line] == [
+        f"mpi-lowrank: error: {line}"
+    ]
+    assert "Traceback" not in err
+    record = Record(run.record)
+    before, failed, after = record.cases.values()
+    assert record.attributes["status"] == "finished"
+    assert before.attributes["valid"] and after.attributes["valid"]
+    assert len(before["loss"]) == len(after["loss"]) == 31 and len(failed["loss"]) == 8
+    given = failed.attributes
+    assert (given["status"], given["valid"], given["reasons"]) == ("failed", False, [told])
+    assert "in broken" in given["traceback"] and given["stepsize"] > 0
+    table = subprocess.run(
+        [sys.executable, "-m", "mpi_lowrank", "table", run.record], capture_output=True, text=True
+    )
+    assert told in table.stdout and "failed" in table.stdout
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_bug_on_one_rank_ends_the_job_and_leaves_the_cases_before_it(run, patched, rank):
+    patched(BUG.replace("CONDITION", f"self.rounds == 8 and rank == '{rank}'"))
+    began = time.monotonic()
+    code, out, err = run(SWEEP)
+    assert code != 0 and out == "" and f"rank {rank} failed" in err and "a bug in round 7" in err
+    assert time.monotonic() - began < 30
+    before, failed = Record(run.record).cases.values()
+    assert before.attributes["status"] == "finished" and len(before["loss"]) == 31
+    assert failed.attributes["status"] == ("failed" if rank == 0 else "running")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_fails_while_it_is_made_on_one_rank_fails_on_all(run, patched, rank):
+    patched(
+        "import os, mpi_lowrank.methods.error_feedback as m\n"
+        "def broken(*_):\n"
+        f"    if os.environ.get('PMI_RANK', os.environ.get('OMPI_COMM_WORLD_RANK')) == '{rank}':\n"
+        "        raise MemoryError('no room for 7 TiB')\n"
+        "m.EF21.__init__ = broken\n"
+    )
+    code, out, err = run(SWEEP)
+    assert (code, out) == (1, "record: some.h5\n")
+    assert f"failed: MemoryError: no room for 7 TiB (rank {rank}; its" in err
+    before, failed, after = Record(run.record).cases.values()
+    assert failed.attributes["status"] == "failed" and len(failed) == 0
+    assert failed.attributes["method"] == "EF21" and "stepsize" not in failed.attributes
+    assert before.attributes["valid"] and after.attributes["valid"]

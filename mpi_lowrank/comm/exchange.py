@@ -65,14 +65,18 @@ class Exchange:
         self._broadcasts: dict[Compressor, _Broadcast] = {}
 
     def prepare(self, compressor: Operator) -> None:
-        """Make the buffers that `compressor` needs, and pass an empty message to warm up MPI."""
+        """Make the buffers that `compressor` needs."""
         kind = _Reduced if compressor.shared else _Gathered
         self._channels[compressor] = kind(self, compressor)
-        self._channels[compressor].warm_up()
 
     def prepare_broadcast(self, compressor: Compressor) -> None:
         """Make the buffers for `broadcast` through `compressor`."""
         self._broadcasts[compressor] = _Broadcast(self, compressor)
+
+    def warm_up(self) -> None:
+        """Pass an empty message through all that was prepared, so that MPI knows its ways."""
+        for channel in self._channels.values():
+            channel.warm_up()
 
     def __call__(
         self,

@@ -65,15 +65,14 @@ def agree(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
     return result
 
 
-def abort(comm: MPI.Intracomm) -> NoReturn:
-    """Print the current exception, its traceback unless it is a user's, and end the job."""
-    error = sys.exc_info()[1]
+def abort(comm: MPI.Intracomm, error: BaseException) -> NoReturn:
+    """Print the error, with its traceback unless it is a user's, and end the job on every rank."""
     if isinstance(error, UserError):
         report(error)
     else:
         with suppress(OSError):  # a full disk behind standard error
             print(f"mpi-lowrank: rank {comm.rank} failed:", file=sys.stderr)
-            traceback.print_exc()
+            traceback.print_exception(error)
             sys.stderr.flush()
     comm.Abort(1)
     raise SystemExit(1)

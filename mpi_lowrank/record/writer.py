@@ -23,6 +23,7 @@ from mpi_lowrank.record.seal import seal
 
 INTERVAL = 2.0  # seconds between flushes at least
 SHARE = 0.05  # of the time that flushes may take: a large record is written less often
+HEAD_START = 1.0  # seconds that they may take beyond it: the short cases of a small record
 CHUNK = 512  # rows; 4 KB a column
 CHECKED = {"fletcher32": True}  # any HDF5 reader then refuses a chunk whose bits have changed
 _numbers = itertools.count()
@@ -44,7 +45,7 @@ class RecordWriter:
         self._file = _in_memory()
         self._case: h5py.Group | None = None
         self._rows: list[Mapping[str, float]] = []
-        self._due = 0.0
+        self._opened, self._due, self._spent = time.monotonic(), 0.0, 0.0
         _put(self._file, {"schema": SCHEMA, "status": "running", **attributes})
         self._file.create_group("cases", track_order=True)
         self._place.claim(_image(self._file))
@@ -68,7 +69,7 @@ class RecordWriter:
             del cases[name]
             raise
         self._case = case
-        self.flush()
+        self._flush_soon()
 
     def append(self, row: Mapping[str, float]) -> None:
         """Queue one row of the current case's columns; a column left out is NaN."""
@@ -81,12 +82,20 @@ class RecordWriter:
 
         What cannot be written (a full disk, say) is told once and kept for the next flush.
         """
-        began = time.monotonic()
-        if now or began >= self._due:
+        if now:
             self._store_rows()
-            write = self._insist if now else self._place.publish
-            write(_image(self._file))
-            self._due = began + max(INTERVAL, (time.monotonic() - began) / SHARE)
+            self._insist(_image(self._file))
+        elif self._due <= time.monotonic() and self._affordable():
+            self._publish()
+
+    def _affordable(self) -> bool:
+        allowed = HEAD_START + SHARE * (time.monotonic() - self._opened)
+        return self._spent <= allowed
+
+    def _flush_soon(self) -> None:
+        """Flush at a case's beginning or end: from here on it must not be lost."""
+        self._due = 0.0
+        self.flush()
 
     def finish_case(
         self, attributes: Mapping[str, object], ledger: np.ndarray, phases: np.ndarray
@@ -102,7 +111,22 @@ class RecordWriter:
         self._case.create_dataset("ledger", data=ledger, **packed, **CHECKED)
         self._case.create_dataset("phases", data=phases, **CHECKED)
         self._end_case()
-        self.flush()
+        self._flush_soon()
+
+    def fail_case(
+        self, label: str, attributes: Mapping[str, object], verdict: Mapping[str, object]
+    ) -> None:
+        """End the case `label` by `verdict` alone, and write it at once.
+
+        Where the case had not begun it begins here, with `attributes`.
+        """
+        self._end_case()
+        name = group_name(label)
+        if name not in self._file["cases"]:
+            self.start_case(label, attributes)
+        _put(self._file["cases"][name], verdict)
+        self._end_case()
+        self._publish()
 
     def close(self, attributes: Mapping[str, object] | None = None, finished: bool = True) -> None:
         """Write the rest; `finished` also moves the record over the one it overwrites.
@@ -112,8 +136,7 @@ class RecordWriter:
         """
         status = "finished" if finished else "interrupted"
         _put(self._file, {"status": status, **(attributes or {})})
-        self._store_rows()
-        self._insist(_image(self._file))
+        self.flush(now=True)
         self._file.close()
         if finished:
             self._place.finish()
@@ -126,6 +149,13 @@ class RecordWriter:
         if self._rows:
             _append(self._case["rounds"], self._rows)
             self._rows = []
+
+    def _publish(self) -> None:
+        began = time.monotonic()
+        self._store_rows()
+        self._place.publish(_image(self._file))
+        self._due = began + INTERVAL
+        self._spent += time.monotonic() - began
 
     def _insist(self, image: Image) -> None:
         try:

@@ -40,10 +40,10 @@ def points(picture):
 
 def test_every_compressor_is_timed():
     rows = json.loads(output("throughput.py", "--d", "1000", "--seconds", "0", "--json"))
-    assert names(rows) == set(compressors.names())
+    assert names(rows) >= set(compressors.names())
     measured = [row for row in rows if "skipped" not in row]
     assert all(row["encode_gb_s"] > 0 and row["decode_gb_s"] > 0 for row in measured)
-    assert names(measured) == set(compressors.names())
+    assert names(measured) >= set(compressors.names())
 
 
 def test_the_table_of_times_fits_a_hundred_columns():
@@ -59,7 +59,7 @@ def test_a_message_of_float32_numbers_is_as_long_as_they_are():
 
 
 def test_every_compressor_is_on_the_map(points):
-    assert names(points) == set(compressors.names())
+    assert names(points) >= set(compressors.names())
 
 
 def test_the_map_is_drawn(points, picture):

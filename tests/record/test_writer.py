@@ -130,6 +130,27 @@ def test_a_reader_that_holds_the_file_open_keeps_its_view_and_loses_no_rows(tmp_
     writer.close()
 
 
+def test_a_case_is_there_when_it_begins_and_when_it_ends(tmp_path):
+    writer = RecordWriter(tmp_path / "r.h5", {})
+    for number in range(5):
+        writer.start_case(str(number), {})
+        statuses = [c.attributes["status"] for c in Record(tmp_path / "r.h5").cases.values()]
+        assert statuses == ["finished"] * number + ["running"]
+        finish(writer)
+
+
+def test_a_case_can_fail_before_it_has_begun(tmp_path):
+    writer = RecordWriter(tmp_path / "r.h5", {})
+    writer.start_case("a", {"method": "GD"})
+    write_rows(writer, 2)
+    for label in ("a", "b"):
+        writer.fail_case(label, {"method": "EF21"}, {"status": "failed"})
+    first, second = Record(tmp_path / "r.h5").cases.values()
+    assert first.attributes == {"label": "a", "method": "GD", "status": "failed"}
+    assert second.attributes == {"label": "b", "method": "EF21", "status": "failed"}
+    assert (len(first), len(second)) == (2, 0)
+
+
 def test_rows_that_cannot_be_written_are_kept_and_written_later(tmp_path, monkeypatch):
     monkeypatch.setattr("mpi_lowrank.record.writer.INTERVAL", 0.0)
     monkeypatch.setattr("mpi_lowrank.record.writer.SHARE", 1e9)

@@ -1,0 +1,73 @@
+"""A case that raises: all ranks fail together and go on to the next case, or the job ends."""
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+import numpy as np
+from mpi4py import MPI
+
+from mpi_lowrank.comm import parcels, world
+from mpi_lowrank.errors import in_one_line
+
+Result = TypeVar("Result")
+
+PATIENCE = 5.0
+"""Seconds that a rank which failed waits for the others to end the case as well."""
+
+POLL = 0.001
+
+
+class FailedElsewhere(Exception):
+    """Another rank has failed in a step that all ranks carry out; this one has no error itself."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What the lowest rank that failed has raised."""
+
+    rank: int
+    reason: str
+    traceback: str
+
+    @classmethod
+    def of(cls, rank: int, error: BaseException) -> "Failure":
+        told = "".join(traceback.format_exception(error))
+        return cls(rank, in_one_line(error), told)
+
+
+def together(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
+    """Run a step without communication on every rank; what raises on one fails on all.
+
+    A rank without an error of its own raises FailedElsewhere.
+    """
+    error = result = None
+    try:
+        result = step()
+    except Exception as caught:
+        error = caught
+    failed = np.zeros(1, np.uint8)
+    comm.Allreduce(np.array([error is not None], np.uint8), failed, op=MPI.MAX)
+    if failed[0]:
+        raise error or FailedElsewhere
+    return result
+
+
+def conclude(comm: MPI.Intracomm, error: Exception | None) -> Failure | None:
+    """End a case on every rank: what one has raised, on all of them; None if none has.
+
+    Collective, on a communicator for this alone. A rank that waits for what a failed one never
+    sent cannot be told: where the others do not come here within PATIENCE, a rank with an error
+    prints it and ends the job.
+    """
+    arrival = comm.Ibarrier()
+    deadline = time.monotonic() + PATIENCE
+    while not arrival.Test():
+        if error is not None and time.monotonic() > deadline:
+            world.abort(comm, error)
+        time.sleep(POLL)
+    mine = error is not None and not isinstance(error, FailedElsewhere)
+    failed = parcels.from_all(comm, asdict(Failure.of(comm.rank, error)) if mine else None)
+    return next((Failure(**told) for told in failed if told), None)
