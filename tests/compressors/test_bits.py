@@ -64,3 +64,8 @@ def test_wrong_lengths_and_bytes_above_five_trits_raise():
             packer.unpack(np.zeros((1, packer.nbytes + 1), np.uint8), np.zeros((1, 9), np.uint8))
     with pytest.raises(MessageError):
         packer.unpack(np.full((1, 2), 243, np.uint8), np.zeros((1, 9), np.uint8))
+
+
+def test_numbers_are_held_in_the_smallest_type_of_their_width():
+    for width, size in ((1, 1), (8, 1), (9, 2), (16, 2), (17, 4)):
+        assert BitFields(3, width).dtype == np.dtype(f"u{size}")
