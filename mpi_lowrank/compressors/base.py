@@ -138,14 +138,20 @@ class Compressor(Operator):
             self.encode(x, messages, generators)
 
     def unpack(self, messages: np.ndarray, out: np.ndarray) -> None:
-        """`decode`, refusing messages of a wrong length with MessageError."""
+        """`decode`, refusing messages that no encoder writes.
+
+        Raises MessageError for a wrong length, and where what is decoded is not finite: factors may
+        be so, and their product not.
+        """
         if messages.ndim != 2 or messages.shape[1] != self.nbytes:
             raise MessageError(
                 f"{self.name}: a message has {self.nbytes} bytes; got {messages.shape[-1]}"
             )
         if self.variable:
             message_lengths(messages)
-        self.decode(messages, out)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.decode(messages, out)
+        refuse(self.name, out)
 
 
 def finite(x: np.ndarray) -> bool:
@@ -157,7 +163,7 @@ def finite(x: np.ndarray) -> bool:
 def refuse(name: str, numbers: np.ndarray) -> None:
     """Raise MessageError for numbers out of a message that are not finite: none are ever sent."""
     if not finite(numbers):
-        raise MessageError(f"{name}: a number in the message is not finite")
+        raise MessageError(f"{name}: what the message holds is not finite")
 
 
 def message_lengths(messages: np.ndarray) -> np.ndarray:
