@@ -30,7 +30,7 @@ from mpi_lowrank.progress import Progress
 from mpi_lowrank.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.record.schema import PHASES, PHASES_DTYPE
 from mpi_lowrank.record.writer import RecordWriter
-from mpi_lowrank.validity import FirstRounds, check_bytes, check_estimate, check_replicas
+from mpi_lowrank.validity import Watch, check_bytes, check_estimate, check_replicas
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -107,7 +107,7 @@ class CaseRun:
         self.compressor, self.blocks = self._prepared(self.case.compressor)
         self.gradients = Gradients(problem, local, dtype, self.clock)
         self.method = self._make_method()
-        self.first_rounds = FirstRounds(self.method, self.exchange)
+        self.watch = Watch(self.method, self.exchange)
         self.evaluate = self._make_evaluator()
 
     def _prepared(self, choice: Choice) -> tuple[Operator, list[str]]:
@@ -180,6 +180,8 @@ class CaseRun:
             self.writer.start_case(self.case.label, self._attributes())
         measures = self._row(0)
         self._first_loss = measures.loss
+        if self._diverged(measures):
+            return "diverged"
         for t in range(self.case.rounds):
             if self._slowest[1]:
                 return "interrupted"
@@ -211,7 +213,7 @@ class CaseRun:
 
     def _round(self, t: int) -> None:
         self.door.round = self.exchange.round = t
-        with self.first_rounds.watching(t):
+        with self.watch.watching(t):
             self.clock.resume()
             self.method.round(t)
             self.clock.pause()
@@ -288,8 +290,8 @@ class CaseRun:
         total, rounds = self.setup.placement.total, self.exchange.round + 1
         reasons = check_bytes(self.door, self.exchange) + check_replicas(self.door, self.method.x)
         if status != "diverged":
-            reasons += self.first_rounds.check(self.door, self._scale)
-            reasons += check_estimate(self.door, self.method, total, rounds, self._scale)
+            reasons += self.watch.check_first_rounds(self.door)
+            reasons += check_estimate(self.door, self.watch, total, rounds, self._scale)
         return reasons
 
     def _phases(self) -> np.ndarray:

@@ -331,8 +331,10 @@ def shared_sums(subject: Subject) -> Iterator[Finding]:
         own, mean, nbytes = drive.reduce(operator, _rows(), round)
         sent.append(nbytes)
         scale = np.linalg.norm(mean) or 1.0
-        worst = max(worst, float(np.linalg.norm(own.mean(axis=0) - mean) / scale))
-    yield Finding(subject.spec, "mean of decodes", 0.0, worst, worst <= 20 * subject.slack)
+        worst = np.maximum(worst, np.linalg.norm(own.mean(axis=0) - mean) / scale)
+    yield Finding(
+        subject.spec, "mean of decodes", 0.0, float(worst), bool(worst <= 20 * subject.slack)
+    )
     ordinary = float(np.mean(sent[2:]))  # a first round may send the basis whole
     passed = ordinary == operator.nbytes
     yield Finding(subject.spec, "bytes", str(operator.nbytes), f"{ordinary:g}", passed)

@@ -50,8 +50,8 @@ def _run(comm, placement, spec, make, topology) -> Iterator[Finding]:
         replicas += check_replicas(door, mean)
         expected = _in_one_process(alone, x, round)
         scale = np.linalg.norm(expected) / np.sqrt(len(expected)) or 1.0
-        own_gap = max(own_gap, np.abs(own - expected[placement.workers]).max() / scale)
-        mean_gap = max(mean_gap, np.abs(mean - expected.mean(axis=0)).max() / scale)
+        own_gap = np.maximum(own_gap, np.abs(own - expected[placement.workers]).max() / scale)
+        mean_gap = np.maximum(mean_gap, np.abs(mean - expected.mean(axis=0)).max() / scale)
     where = f"{comm.size} ranks, {topology}"
     worst = np.zeros(2)
     door.maximum(np.array([own_gap, mean_gap]), worst, "control")

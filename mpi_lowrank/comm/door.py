@@ -112,8 +112,11 @@ class Door:
         self.broadcast(out, purpose, self.size - 1)
 
     def maximum(self, mine: np.ndarray, out: np.ndarray, purpose: str) -> None:
-        """The elementwise maximum over ranks; exact in any order."""
-        self._reduce(mine, out, MPI.MAX, purpose)
+        """The elementwise maximum over ranks; exact in any order.
+
+        NaN counts as infinity: what MPI's own maximum makes of it depends on who has it.
+        """
+        self._reduce(np.where(np.isnan(mine), np.inf, mine), out, MPI.MAX, purpose)
 
     def allreduce(self, mine: np.ndarray, out: np.ndarray, purpose: str) -> None:
         """The sum over ranks, in the array's own precision and in MPI's own order."""

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from mpi_lowrank.record import Record
+
 pytestmark = pytest.mark.mpi
 
 
@@ -13,12 +15,15 @@ def door(comm):
 
 
 class Estimates:
-    """A method's g_i of two workers a rank, and its g, off the mean by `error`."""
+    """A method's g_i of two workers a rank, and its g, off the mean by `error`; both of size 1."""
+
+    largest, energy = 1.0, 100.0
 
     def __init__(self, comm, error):
         everybody = np.random.default_rng(0).standard_normal((2 * comm.size, 5))
         self.mine = everybody[2 * comm.rank : 2 * comm.rank + 2]
         self.g = everybody.mean(axis=0) + error
+        self.method = self
 
     def estimate_error(self):
         return self.mine, self.g
@@ -65,3 +70,81 @@ def test_a_call_that_the_ledger_missed_is_noticed(comm, door):
     assert check_bytes(door, Sent) == []
     Sent.handed_bytes += 1
     assert "uplink bytes" in check_bytes(door, Sent)[0]
+
+
+WRONG = [0, -1]  # the rank that has what is not finite: the first, the last
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_maximum_of_what_is_no_number_is_infinite_whoever_has_it(comm, door, dtype, wrong):
+    mine, whole = np.array([comm.rank, comm.rank], dtype), np.zeros(2, dtype)
+    if comm.rank == wrong % comm.size:
+        mine[1] = np.nan
+    door.maximum(mine, whole, "control")
+    assert whole.tolist() == [comm.size - 1, np.inf]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("what", ["gradients", "losses"])
+def test_a_gradient_or_loss_of_one_rank_that_is_not_finite_is_noticed_by_all(
+    comm, door, what, wrong
+):
+    from mpi_lowrank.validity import check_gradient
+
+    slope = Slope(wrong=False)
+    if comm.rank == wrong % comm.size:
+        setattr(slope, what, lambda x, out: out.fill(np.nan))
+    assert check_gradient(door, slope, np.ones(5), 2) == ["a loss or gradient at x^0 is not finite"]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_g_i_of_one_rank_that_is_not_finite_is_noticed_by_all(comm, door, wrong):
+    from mpi_lowrank.validity import Watch, check_estimate
+
+    class Exchange:
+        def heard(self):
+            return np.zeros((2, 5))
+
+    Exchange.door, Estimates.x = door, np.zeros(5)
+    estimates = Estimates(comm, 0)
+    watch = Watch(estimates, Exchange())
+    with watch.watching(0):
+        if comm.rank == wrong % comm.size:
+            estimates.mine[1, 2] = np.nan
+    (reason,) = watch.check_first_rounds(door)
+    assert reason.startswith("g_i does not move by what worker i sends")
+    (reason,) = check_estimate(door, watch, 2 * comm.size, rounds=1, scale=1.0)
+    assert reason.startswith("g is not mean g_i")
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_case_that_starts_where_the_loss_is_not_finite_has_diverged(
+    comm, tmp_path_factory, monkeypatch, wrong
+):
+    from mpi_lowrank import config, experiment
+    from mpi_lowrank.problems import problems
+
+    class Pole(problems["matrix"]):
+        """No loss at the start, for one rank's workers."""
+
+        calls = 0
+
+        def losses(self, x, out):
+            super().losses(x, out)
+            self.calls += 1
+            if self.calls <= 3 and comm.rank == wrong % comm.size:
+                out[0] = np.nan
+
+    monkeypatch.setitem(problems._found, "pole", Pole)
+    folder = comm.bcast(str(tmp_path_factory.mktemp("pole")) if comm.rank == 0 else None)
+    if comm.rank == 0:
+        with open(f"{folder}/pole.toml", "w") as file:
+            file.write('problem = "pole"\nworkers = 4\nrounds = 3\n[[cases]]\nmethod = "GD"')
+    comm.Barrier()
+    experiment.run(config.load(f"{folder}/pole.toml"), comm, f"{folder}/pole.h5")
+    comm.Barrier()
+    (case,) = Record(f"{folder}/pole.h5").cases.values()
+    given = case.attributes
+    assert (given["status"], bool(given["valid"])) == ("diverged", False)
+    assert list(given["reasons"]) == ["a loss or gradient at x^0 is not finite"]
