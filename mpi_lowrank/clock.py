@@ -1,11 +1,19 @@
 """The method's own clock: where a round's seconds go."""
 
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import fmean, median
 from time import perf_counter
 
 METHOD = ("gradient", "compress", "exchange", "decode", "update")
 """The phases of a round. `update` is the method's own arithmetic: what no other phase claims."""
+
+KEPT = 4096
+"""The rounds, the last ones, whose seconds are kept one by one."""
+
+FEW = 20
+"""So many rounds say nothing about how even rounds are."""
 
 
 class Clock:
@@ -13,10 +21,11 @@ class Clock:
 
     def __init__(self):
         self.seconds = dict.fromkeys((*METHOD, "evaluate"), 0.0)
-        self._last = 0.0
+        self._last = self._resumed = 0.0
+        self._kept, self._rounds = array("d", bytes(8 * KEPT)), 0
 
     def resume(self) -> None:
-        self._last = perf_counter()
+        self._last = self._resumed = perf_counter()
 
     def lap(self, phase: str) -> None:
         """Charge the time since the last lap to `phase`."""
@@ -31,6 +40,8 @@ class Clock:
 
     def pause(self) -> None:
         self.lap("update")
+        self._kept[self._rounds % KEPT] = self._last - self._resumed
+        self._rounds += 1
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
@@ -42,3 +53,11 @@ class Clock:
     def total(self) -> float:
         """Seconds of the method, evaluation left out."""
         return sum(self.seconds[phase] for phase in METHOD)
+
+    def unevenness(self) -> float:
+        """The mean of the last rounds' seconds over their median, the first round left out.
+
+        1 where there are few of them.
+        """
+        last = self._kept if self._rounds > KEPT else self._kept[1 : self._rounds]
+        return fmean(last) / median(last) if len(last) >= FEW else 1.0

@@ -20,6 +20,7 @@ from mpi_lowrank.compressors.base import Operator
 from mpi_lowrank.config import Case, Experiment
 from mpi_lowrank.datasets import Dataset, load
 from mpi_lowrank.datasets.local import LocalShards
+from mpi_lowrank.disturbance import Disturbance, disturbances
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.interruption import Interruption
 from mpi_lowrank.methods import methods
@@ -28,7 +29,7 @@ from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block
 from mpi_lowrank.progress import Progress, terminal
 from mpi_lowrank.record.writer import RecordWriter
-from mpi_lowrank.validity import check_gradient, clock_problems
+from mpi_lowrank.validity import check_gradient
 
 Outcome = Literal["finished", "failed", "interrupted"]
 
@@ -214,16 +215,15 @@ class _Run:
         door = Door(self.counted, Ledger(self.comm.rank))
         setup = self._prepare(case, door)
         run = CaseRun(case, setup, door, self.comm, self.writer, self.interruption)
-        began = time.time(), time.perf_counter()
+        disturbance = Disturbance()
         try:
             with self.progress.case(number, case.label, case.rounds):
                 status = run.rounds(self.progress)
         except KeyboardInterrupt:
             run.interrupt()
             raise
-        wall, monotonic = time.time() - began[0], time.perf_counter() - began[1]
-        timing = facts.timing_problems(self.facts) + clock_problems(wall, monotonic)
-        run.finish(status, timing)
+        seen = parcels.from_all(self.comm, disturbance.seen(run.clock))
+        run.finish(status, facts.timing_problems(self.facts) + disturbances(seen))
         return status
 
     def _prepare(self, case: Case, door: Door) -> Setup:

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from mpi_lowrank.comm.door import Door
     from mpi_lowrank.comm.exchange import Exchange
 
-CLOCK_JUMP = 0.5
-"""Seconds by which the wall clock and the monotonic clock may drift apart in a case."""
-
 
 def gradient_errors(problem: Problem, x: np.ndarray, workers: int) -> np.ndarray:
     """Central differences against the gradients along one random direction, a worker a number.
@@ -160,9 +157,3 @@ def check_bytes(door: Door, exchange: Exchange) -> list[str]:
         return []
     sent = exchange.handed_bytes
     return [f"the ledger counts {counted[0]} uplink bytes, the messages make {sent}"]
-
-
-def clock_problems(wall: float, monotonic: float) -> list[str]:
-    """A reason if the two clocks disagree on how long the case took, in seconds."""
-    jump = wall - monotonic
-    return [f"the wall clock jumped by {jump:.1f} s"] if abs(jump) > CLOCK_JUMP else []

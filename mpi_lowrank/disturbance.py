@@ -1,0 +1,134 @@
+"""Whether a case had its processors to itself; where not, its seconds are not the method's alone.
+
+The kernel's counters are read when a case begins and when it ends: nothing is added to a round but
+the note of how long it took.
+"""
+
+import os
+import resource
+import time
+from pathlib import Path
+
+from mpi_lowrank.clock import METHOD, Clock
+
+KEPT_AWAY = 0.05
+"""The share of a case's time that a rank may be kept from its processor. A daemon's work stays well
+below it; a process that computes on the same core takes half."""
+
+SWITCHES = 50
+"""Times a second that a rank may be taken off its processor, where the kernel does not say for how
+long. Two processes on one core change places every 3 to 10 ms, a core of one's own sees a few."""
+
+UNEVEN = 2.0
+"""What the mean of a case's rounds may be of their median: on machines of one's own 1.0 to 1.3."""
+
+CLOCK_JUMP = 0.5
+"""Seconds by which the wall clock and the monotonic clock may drift apart in a case."""
+
+CRITERIA = (
+    (
+        lambda seen: (seen["waited"] or 0) / seen["took"],
+        KEPT_AWAY,
+        "rank {rank} waited {worst:.0%} of its time for a processor that something else used",
+    ),
+    (
+        lambda seen: (seen["computed"] - seen["cpu"]) / seen["took"],
+        KEPT_AWAY,
+        "rank {rank} computed {worst:.0%} of its time without a processor",
+    ),
+    (
+        lambda seen: 0 if seen["waited"] is not None else seen["switches"] / max(seen["took"], 1),
+        SWITCHES,
+        "rank {rank} was taken off its processor {worst:.0f} times a second",
+    ),
+    (
+        lambda seen: seen["stolen"] / seen["took"],
+        KEPT_AWAY,
+        "rank {rank}'s virtual machine was kept from its processor for {worst:.0%} of the time",
+    ),
+    (
+        lambda seen: seen["unevenness"],
+        UNEVEN,
+        "rounds are uneven: on rank {rank} their mean is {worst:.1f} times their median",
+    ),
+    (
+        lambda seen: abs(seen["jump"]),
+        CLOCK_JUMP,
+        "the wall clock jumped by {worst:.1f} s on rank {rank}",
+    ),
+)
+"""What is looked at, what is allowed, and what it is called."""
+
+
+def disturbances(ranks: list[dict]) -> list[str]:
+    """Why the seconds of a case mean little, from what each rank has `seen`; empty if they do."""
+    found = []
+    for measure, allowed, text in CRITERIA:
+        values = [measure(seen) for seen in ranks]
+        worst = max(values)
+        if worst > allowed:
+            found.append(text.format(rank=values.index(worst), worst=worst))
+    return found
+
+
+class Disturbance:
+    """What befalls this process from now on."""
+
+    def __init__(self):
+        self._began = _counters()
+
+    def seen(self, clock: Clock) -> dict:
+        """Until now, in seconds but for `switches` and `unevenness`.
+
+        `took` and `cpu`: of this thread's time, and of a processor's for it. `waited`: the longest
+        that a thread was ready and did not run, None where the kernel does not tell. `stolen`: the
+        most that a processor was taken by the host. `computed`: in phases that do not wait.
+        """
+        now, began = _counters(), self._began
+        waited = _most(now["waited"], began["waited"])
+        return {
+            "took": now["monotonic"] - began["monotonic"],
+            "jump": now["wall"] - began["wall"] - (now["monotonic"] - began["monotonic"]),
+            "cpu": now["cpu"] - began["cpu"],
+            "computed": sum(clock.seconds[phase] for phase in METHOD if phase != "exchange"),
+            "waited": waited,
+            "stolen": _most(now["stolen"], began["stolen"]) or 0.0,
+            "switches": now["switches"] - began["switches"],
+            "unevenness": clock.unevenness(),
+        }
+
+
+def _counters() -> dict:
+    return {
+        "monotonic": time.perf_counter(),
+        "wall": time.time(),
+        "cpu": time.thread_time(),
+        "waited": _waited(),
+        "stolen": _stolen(),
+        "switches": resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
+    }
+
+
+def _most(now: dict[str, float], began: dict[str, float]) -> float | None:
+    return max((now[key] - began[key] for key in now.keys() & began.keys()), default=None)
+
+
+def _waited() -> dict[str, float]:
+    """Seconds by thread of this process, as Linux counts them."""
+    try:
+        threads = list(Path("/proc/self/task").iterdir())
+        return {t.name: int((t / "schedstat").read_text().split()[1]) / 1e9 for t in threads}
+    except (OSError, IndexError):
+        return {}
+
+
+def _stolen() -> dict[str, float]:
+    """Seconds by processor that this process may use, as Linux counts them."""
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+        mine = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+        fields = (line.split() for line in lines)
+        tick = os.sysconf("SC_CLK_TCK")
+        return {field[0]: int(field[8]) / tick for field in fields if field[0] in mine}
+    except (OSError, AttributeError, IndexError):
+        return {}
