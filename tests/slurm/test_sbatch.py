@@ -10,7 +10,7 @@ from pathlib import Path
 import cluster
 import pytest
 
-from mpi_lowrank.record import Record
+from mpi_lowrank.record import Record, RecordWriter
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "slurm" / "run.sbatch"
@@ -60,6 +60,20 @@ def test_script_has_three_lines_to_edit():
     lines = [line for _, line in EDITABLE.findall(SCRIPT.read_text())]
     assert [line.split("=")[0].split()[0] for line in lines] == ["#SBATCH", "source", "launch"]
     assert (ROOT / "bench" / "mushrooms.toml").is_file()
+
+
+def test_a_requeued_job_leaves_what_it_had_recorded(tmp_path):
+    for folder in ("bench", "results"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "bench" / "mushrooms.toml").write_text("[[cases]]\nmethod = 'GD'\nrounds = 2\n")
+    (tmp_path / "run.sbatch").write_text(edited(SCRIPT.read_text(), 'launch=""'))
+    killed = RecordWriter(tmp_path / "results" / "mushrooms-7.h5", {"name": "killed"})
+    job = {"SLURM_JOB_NAME": "mushrooms", "SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}
+    command = ["bash", "run.sbatch", "--set", "rounds=1"]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | job, check=True, timeout=60)
+    assert Record(killed.live).attributes["name"] == "killed"
+    record = Record(tmp_path / "results" / "mushrooms-7-1.h5")
+    assert record.attributes["status"] == "finished"
 
 
 @pytest.mark.timeout(300, method="signal")
