@@ -243,6 +243,61 @@ def test_two_cases_of_one_label_are_an_error(tmp_path):
     writer.close()
 
 
+@pytest.mark.parametrize(
+    ("label", "attributes", "error"),
+    [
+        ("a", {}, UserError),
+        ("a∕b", {}, UserError),
+        ("c", {"L": object()}, TypeError),
+        ("c", {"L_i": np.array([object()])}, TypeError),
+    ],
+)
+def test_a_case_that_cannot_begin_leaves_those_before_as_they_were(
+    tmp_path, label, attributes, error
+):
+    path = tmp_path / "r.h5"
+    writer = RecordWriter(path, {})
+    for earlier in ("a", "a/b"):
+        writer.start_case(earlier, {})
+        write_rows(writer, 3)
+        finish(writer)
+    with pytest.raises(error):
+        writer.start_case(label, attributes)
+    # What a run does with the case that raised.
+    writer.finish_case({"status": "interrupted"}, np.zeros(5, LEDGER_DTYPE), np.zeros(1))
+    writer.start_case("d", {})
+    writer.close(finished=False)
+    cases = Record(path).cases
+    assert [case.attributes["status"] for case in cases.values()] == ["finished"] * 2 + ["running"]
+    assert [len(case) for case in cases.values()] == [3, 3, 0]
+    assert list(cases) == ["a", "a/b", "d"]
+
+
+def test_a_case_can_fail_after_it_has_ended_here(tmp_path):
+    writer = RecordWriter(tmp_path / "r.h5", {})
+    writer.start_case("a", {})
+    write_rows(writer, 3)
+    finish(writer)
+    writer.fail_case("a", {}, {"status": "failed"})
+    writer.close()
+    (case,) = Record(tmp_path / "r.h5").cases.values()
+    assert (case.attributes["status"], len(case)) == ("failed", 3)
+
+
+def test_more_text_than_an_attribute_used_to_hold(tmp_path):
+    hosts, config = [f"node{number}" for number in range(9000)], "x" * 200_000
+    RecordWriter(tmp_path / "r.h5", {"hosts": hosts, "config": config}).close()
+    attributes = Record(tmp_path / "r.h5").attributes
+    assert (attributes["hosts"], attributes["config"]) == (hosts, config)
+
+
+def test_text_that_hdf5_cannot_hold_is_escaped(tmp_path):
+    writer = RecordWriter(tmp_path / "r.h5", {"command": "caf\udce9.h5", "hosts": ["a\0b"]})
+    writer.close()
+    attributes = Record(tmp_path / "r.h5").attributes
+    assert (attributes["command"], attributes["hosts"]) == ("caf\\udce9.h5", ["a\\x00b"])
+
+
 def test_a_column_that_the_schema_lacks_is_an_error(tmp_path):
     writer = RecordWriter(tmp_path / "r.h5", {})
     writer.start_case("a", {})
