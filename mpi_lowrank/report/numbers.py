@@ -26,11 +26,16 @@ def byte_unit(values: Iterable[float | None]) -> str:
 
 
 def short(value: float | None, digits: int = 3) -> str:
-    """`value` to `digits` significant digits without an exponent; "-" for None."""
+    """`value` to `digits` significant digits; with an exponent only where it would be too wide.
+
+    "-" for None.
+    """
     if value is None:
         return "-"
     if value == 0:
         return "0"
+    if not 1e-6 <= abs(value) < 1e9:
+        return f"{value:.{digits - 1}e}"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))
     return f"{value:.{max(decimals, 0)}f}"
 

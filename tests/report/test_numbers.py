@@ -37,6 +37,8 @@ def test_no_cell_is_wider_than_nine_characters(values):
         (12.34, "12.3"),
         (0.01234, "0.0123"),
         (-2.5, "-2.50"),
+        (4.408e29, "4.41e+29"),
+        (3.6e-301, "3.60e-301"),
     ],
 )
 def test_short_keeps_three_digits_and_no_exponent(value, text):
