@@ -85,7 +85,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     # Data.
     "mpi-lowrank data fetch a9a": By("tests/datasets/test_libsvm_sets.py", "tiny.fetch()"),
     "mpi-lowrank data fetch NAME": By("tests/datasets/test_datasets.py", '["data", "fetch"'),
-    "mpi-lowrank data check a9a.txt": By("tests/datasets/test_datasets.py", '["data", "check"'),
+    "mpi-lowrank data check mine.txt": By("tests/datasets/test_datasets.py", '["data", "check"'),
     "python -m mpi_lowrank.datasets.mushrooms mushroom.csv": By(
         "tests/datasets/test_mushrooms.py", "mushrooms.build("
     ),
