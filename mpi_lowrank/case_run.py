@@ -10,6 +10,7 @@ import numpy as np
 from mpi_lowrank.choice import Choice
 from mpi_lowrank.clock import Clock
 from mpi_lowrank.comm import failures, parcels
+from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.comm.placement import Placement
@@ -96,9 +97,9 @@ class CaseRun:
         )
         failures.together(comm, self._make)
         self.exchange.warm_up()
-        self._interruption = interruption
-        # Seconds, whether any rank was asked to stop, whether one had what cannot be sent.
-        self._slowest = np.zeros(3)
+        self._agreement = Agreement(door, interruption.wished)
+        # Seconds, whether any rank had what cannot be sent.
+        self._slowest = np.zeros(2)
         self._scale, self._first_loss = 0.0, np.inf
 
     def _make(self) -> None:
@@ -182,30 +183,43 @@ class CaseRun:
         self._first_loss = measures.loss
         if self._diverged(measures):
             return "diverged"
+        asked = self._asked(0)
         for t in range(self.case.rounds):
-            if self._slowest[1]:
-                return "interrupted"
             if self._stops(measures):
                 return "finished"
+            if asked:
+                return "interrupted"
             self._round(t)
             done = t + 1
-            if self._astray() or done % self.case.evaluate_every == 0 or done == self.case.rounds:
-                measures = self._row(done)
+            asked = self._asked(done)
+            if asked or self._astray() or self._is_evaluated(done):
+                measures = self._row(done, asked)
                 progress.show(done, measures)
                 if self._diverged(measures):
                     return "diverged"
         return "finished"
+
+    def _asked(self, done: int) -> bool:
+        """Collective: whether a rank was asked to stop; False in most rounds, where none asks."""
+        if not self._agreement.due(done):
+            return False
+        if self.root:
+            self.writer.flush()
+        return self._agreement.reach(done)
+
+    def _is_evaluated(self, done: int) -> bool:
+        return done % self.case.evaluate_every == 0 or done == self.case.rounds
 
     def _astray(self) -> bool:
         return not np.isfinite(self.method.x @ self.method.x)
 
     def _diverged(self, measures: Measures) -> bool:
         hopeless = measures.loss > HOPELESS * (1 + self._first_loss)
-        return bool(hopeless or self._slowest[2] or not measures.finite or self._astray())
+        return bool(hopeless or self._slowest[1] or not measures.finite or self._astray())
 
     def _is_last(self, done: int, measures: Measures) -> bool:
         """Whether the row after `done` rounds is the case's last one."""
-        ends = done == self.case.rounds or self._slowest[1] or self._stops(measures)
+        ends = done == self.case.rounds or self._stops(measures)
         return bool(ends or self._diverged(measures))
 
     def _stops(self, measures: Measures) -> bool:
@@ -218,15 +232,14 @@ class CaseRun:
             self.method.round(t)
             self.clock.pause()
 
-    def _row(self, done: int) -> Measures:
+    def _row(self, done: int, last: bool = False) -> Measures:
         """Evaluate and record the model after `done` rounds, outside the method's clock."""
         with self.clock.evaluation():
             measures = self.evaluate(self.method.x, done)
             self._scale = max(self._scale, measures.worker_norm)
-            wished, unsendable = self._interruption.wished, self.exchange.unsendable
-            mine = np.array([self.clock.total(), wished, unsendable])
+            mine = np.array([self.clock.total(), self.exchange.unsendable])
             self.door.maximum(mine, self._slowest, "evaluation")
-            if not measures.whole and self._is_last(done, measures):
+            if not measures.whole and (last or self._is_last(done, measures)):
                 measures = self.evaluate(self.method.x, done, last=True)
             if self.root:
                 self.writer.append(self._columns(done, measures))
@@ -280,11 +293,6 @@ class CaseRun:
                 "timing_reasons": timing,
             }
             self.writer.finish_case(verdict, ledger, phases)
-
-    def interrupt(self) -> None:
-        """Keep what this rank alone knows: the others may be gone."""
-        if self.root:
-            self.writer.finish_case({"status": "interrupted"}, self.ledger.rows(), self._phases())
 
     def _check(self, status: str) -> list[str]:
         total, rounds = self.setup.placement.total, self.exchange.round + 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import mpi_lowrank
 from mpi_lowrank import output
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.interruption import Interruption, end_at_once
 
 FAILED = 2
 """The exit status of an error that a user can mend."""
@@ -42,6 +43,9 @@ exit status:
   1    a case failed, or the job had to be ended
   2    a mistake in the configuration, the data, the options or the launch: nothing ran
   130  interrupted (Ctrl-C, SIGTERM, SIGUSR1); the record holds what there is
+
+A signal is heeded within about a second, a second one at once. Open MPI's mpirun ends its ranks
+half a second after Ctrl-C or SIGTERM, with status 1: SIGUSR1 leaves them the time they need.
 """
 
 
@@ -56,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         output.complain("error", error)
         return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:
         output.drop()  # the reader, such as head, has seen enough
         return 0
@@ -195,6 +201,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _under_mpi(name: str, command: Callable) -> int:
     """Start MPI and carry out the command on its world; any error ends it on every rank."""
+    end_at_once()
     try:
         from mpi_lowrank.comm import world
     except (ImportError, RuntimeError) as error:
@@ -215,6 +222,8 @@ def _under_mpi(name: str, command: Callable) -> int:
         return command(comm)
     except world.AgreedError:
         return FAILED
+    except KeyboardInterrupt:
+        world.leave(comm, INTERRUPTED)
     except BaseException as error:
         world.abort(comm, error)
 
@@ -222,18 +231,15 @@ def _under_mpi(name: str, command: Callable) -> int:
 def _run_on(comm, options: argparse.Namespace) -> int:
     from mpi_lowrank import config, experiment
     from mpi_lowrank.comm import parcels, world
-    from mpi_lowrank.interruption import Interruption
     from mpi_lowrank.record.place import make_folder
 
-    interruption = Interruption()
-    interruption.install()
     mine = world.agree(comm, lambda: None if comm.rank else _started_with(options))
     text, path, settings, out, overwrite = parcels.from_root(comm, mine)
     loaded = world.agree(comm, lambda: config.parse(text, Path(path), tuple(settings)))
     if out is None:
         world.agree(comm, lambda: None if comm.rank else make_folder(Path("results")))
     out = Path(out or f"results/{loaded.name}.h5")
-    ended = experiment.run(loaded, comm, out, overwrite, interruption)
+    ended = experiment.run(loaded, comm, out, overwrite, Interruption())
     told = "interrupted; the record holds what there is"
     told = told if ended == "interrupted" else f"record: {out}"
     world.agree(comm, lambda: output.say(told) if comm.rank == 0 else None)

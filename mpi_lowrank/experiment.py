@@ -1,5 +1,6 @@
 """From configuration to cases to runs to record."""
 
+import itertools
 import time
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from mpi_lowrank import output, provenance
 from mpi_lowrank.case_run import CaseRun, Setup, described
 from mpi_lowrank.comm import facts, failures, launch, parcels, world
+from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.comm.distribute import assign, distribute
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.ledger import Ledger
@@ -22,7 +24,7 @@ from mpi_lowrank.datasets import Dataset, load
 from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.disturbance import Disturbance, disturbances
 from mpi_lowrank.errors import OptionError, UserError
-from mpi_lowrank.interruption import Interruption
+from mpi_lowrank.interruption import Interruption, StopAgreed
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants
 from mpi_lowrank.problems import problems
@@ -48,7 +50,7 @@ def run(
     """
     threads = world.agree(comm, launch.blas_threads)
     with threadpool_limits(threads, user_api="blas"), np.errstate(all="ignore"):
-        return _Run(experiment, comm, out, overwrite, interruption or Interruption()).all_cases()
+        return _Run(experiment, comm, out, overwrite, interruption).all_cases()
 
 
 LONGEST_TRACEBACK = 20_000
@@ -64,9 +66,9 @@ class _Run:
         comm: MPI.Intracomm,
         out: Path,
         overwrite: bool,
-        interruption: Interruption,
+        interruption: Interruption | None,
     ):
-        self.experiment, self.interruption = experiment, interruption
+        self.experiment, self.interruption = experiment, interruption or Interruption()
         self.votes = comm.Dup()
         self._open_lines()
         self.root = comm.rank == 0
@@ -76,6 +78,8 @@ class _Run:
         self._setup: tuple[object, Setup] | None = None
         world.agree(comm, self._validate)
         self.facts = parcels.from_all(comm, facts.local_facts())
+        if interruption:
+            interruption.install()
         self.writer = world.agree(comm, lambda: self._open(out, overwrite))
 
     def _open_lines(self) -> None:
@@ -187,15 +191,20 @@ class _Run:
         status = error = None
         try:
             status = self._carry_out(number, case)
+        except StopAgreed:
+            status = "interrupted"
+        except KeyboardInterrupt:  # the others may be gone: keep what this rank has
+            self._end_case(case, {"status": "interrupted"})
+            raise
         except Exception as caught:
             error = caught
-            if self.root:  # now: where the others do not fail as well, the job ends
-                self._record_failure(case, failures.Failure.of(0, error))
+            # Now: where the others do not fail as well, the job ends.
+            self._record_failure(case, failures.Failure.of(self.comm.rank, error))
         failure = failures.conclude(self.votes, error)
         if failure is None:
             return status
+        self._record_failure(case, failure)
         if self.root:
-            self._record_failure(case, failure)
             told = f"{failure.reason} (rank {failure.rank}; its traceback is in the record)"
             output.complain("error", f"{case.label} failed: {told}")
         self._open_lines()
@@ -208,20 +217,20 @@ class _Run:
             "reasons": [failure.reason],
             "traceback": failure.traceback[-LONGEST_TRACEBACK:],
         }
-        workers = case.workers or self.comm.size
-        self.writer.fail_case(case.label, described(case, workers), verdict)
+        self._end_case(case, verdict)
+
+    def _end_case(self, case: Case, verdict: dict) -> None:
+        if self.root:
+            described_so_far = described(case, case.workers or self.comm.size)
+            self.writer.end_case(case.label, described_so_far, verdict)
 
     def _carry_out(self, number: int, case: Case) -> str:
         door = Door(self.counted, Ledger(self.comm.rank))
         setup = self._prepare(case, door)
         run = CaseRun(case, setup, door, self.comm, self.writer, self.interruption)
         disturbance = Disturbance()
-        try:
-            with self.progress.case(number, case.label, case.rounds):
-                status = run.rounds(self.progress)
-        except KeyboardInterrupt:
-            run.interrupt()
-            raise
+        with self.progress.case(number, case.label, case.rounds):
+            status = run.rounds(self.progress)
         seen = parcels.from_all(self.comm, disturbance.seen(run.clock))
         run.finish(status, facts.timing_problems(self.facts) + disturbances(seen))
         return status
@@ -241,7 +250,12 @@ class _Run:
             self.comm, lambda: problems[case.problem.name](shards, dtype, **options)
         )
 
+        agreement, calls = Agreement(door, self.interruption.wished), itertools.count()
+
         def mean(rows: np.ndarray) -> np.ndarray:
+            call = next(calls)
+            if agreement.due(call) and agreement.reach(call):
+                raise StopAgreed
             total = np.zeros(rows.shape[1:])
             door.ordered_sum(rows, total, "setup")
             return total / placement.total

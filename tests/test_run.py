@@ -191,7 +191,7 @@ def wait_for_rows(path, patience=30):
 
 
 @pytest.mark.parametrize(
-    ("how", "status"), [(signal.SIGKILL, "running"), (signal.SIGTERM, "interrupted")]
+    ("how", "status"), [(signal.SIGKILL, "running"), (signal.SIGUSR1, "interrupted")]
 )
 def test_a_record_can_be_read_during_the_run_and_after_its_death(run, how, status):
     started = run(CASES, "--set", "rounds=10000000", wait=False)

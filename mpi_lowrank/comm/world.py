@@ -1,6 +1,7 @@
 """Starting MPI, agreeing on errors, ending a job that cannot go on."""
 
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,9 @@ from mpi_lowrank.comm.launch import check_library, check_size, read_launch, told
 from mpi_lowrank.errors import UserError  # noqa: E402
 
 Result = TypeVar("Result")
+
+COURTESY = 3.0
+"""Seconds for rank 0 to write the record before another rank ends the job."""
 
 
 class AgreedError(Exception):
@@ -63,6 +67,14 @@ def agree(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
     if lowest[0] < comm.size:
         raise AgreedError from error
     return result
+
+
+def leave(comm: MPI.Intracomm, status: int) -> NoReturn:
+    """End the job at a user's wish; the other ranks give rank 0, which has the record, a moment."""
+    if comm.rank > 0:
+        time.sleep(COURTESY)
+    comm.Abort(status)
+    raise SystemExit(status)
 
 
 def abort(comm: MPI.Intracomm, error: BaseException) -> NoReturn:

@@ -113,7 +113,7 @@ class RecordWriter:
         self._end_case()
         self._flush_soon()
 
-    def fail_case(
+    def end_case(
         self, label: str, attributes: Mapping[str, object], verdict: Mapping[str, object]
     ) -> None:
         """End the case `label` by `verdict` alone, and write it at once.

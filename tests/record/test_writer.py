@@ -139,12 +139,12 @@ def test_a_case_is_there_when_it_begins_and_when_it_ends(tmp_path):
         finish(writer)
 
 
-def test_a_case_can_fail_before_it_has_begun(tmp_path):
+def test_a_case_can_end_before_it_has_begun(tmp_path):
     writer = RecordWriter(tmp_path / "r.h5", {})
     writer.start_case("a", {"method": "GD"})
     write_rows(writer, 2)
     for label in ("a", "b"):
-        writer.fail_case(label, {"method": "EF21"}, {"status": "failed"})
+        writer.end_case(label, {"method": "EF21"}, {"status": "failed"})
     first, second = Record(tmp_path / "r.h5").cases.values()
     assert first.attributes == {"label": "a", "method": "GD", "status": "failed"}
     assert second.attributes == {"label": "b", "method": "EF21", "status": "failed"}
