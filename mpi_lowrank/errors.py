@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from mpi_lowrank.choice import spell
 from mpi_lowrank.names import printable
 
-LONGEST = 1000
-"""Characters of an error's text: of a longer one the middle is left out."""
+LONGEST = 950
+"""Characters of an error's text, 1000 with its line's start: a longer one loses its middle."""
 
 
 class UserError(Exception):
@@ -34,7 +34,7 @@ class OptionError(UserError):
 
 
 def short(text: str, longest: int = 100) -> str:
-    """The text, or of a longer one its beginning and, the larger part, its end."""
+    """The text, or of a longer one its beginning and, twice as much, its end."""
     if len(text) <= longest:
         return text
     head = longest // 3

@@ -13,6 +13,11 @@ from mpi_lowrank.registry import Registry
 
 
 def choose(registry: Registry, given: object, key: str) -> Choice:
+    """The component that a name, a table or a compressor's one line stands for, options checked.
+
+    Raises OptionError, which names `key`, for an unknown name and for an option that is unknown,
+    missing or of another type.
+    """
     if registry is compressors and isinstance(given, dict) and "compose" in given:
         return _composed(given, key)
     if registry is compressors and isinstance(given, str) and set(given) & set(":+"):
@@ -135,6 +140,7 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def known(table: dict, names: list[str], where: str) -> None:
+    """Raise OptionError for a key of the table that is none of the names."""
     for key in table:
         if key not in names:
             raise OptionError(where + key, table[key], "one of the keys " + one_of(names, key))

@@ -4,7 +4,7 @@ import os
 import sys
 from contextlib import suppress
 
-from mpi_lowrank.errors import UserError
+from mpi_lowrank.errors import LONGEST, UserError, short
 from mpi_lowrank.names import printable
 
 
@@ -21,7 +21,8 @@ def flush() -> None:
 def complain(kind: str, text: object) -> None:
     """Print one line on standard error, if that can be written: `kind` is error or warning."""
     with suppress(OSError):
-        print(f"mpi-lowrank: {kind}: {printable(str(text))}", file=sys.stderr, flush=True)
+        told = short(printable(str(text)), LONGEST)
+        print(f"mpi-lowrank: {kind}: {told}", file=sys.stderr, flush=True)
 
 
 def drop() -> None:

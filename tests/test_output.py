@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from mpi_lowrank.output import say
+from mpi_lowrank.output import complain, say
 from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, RecordWriter
 
 RUN = "run some.toml --out full.h5"
@@ -52,3 +52,9 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder):
 def test_no_text_steers_the_terminal(capsys):
     say("a\x1b[2Jb\nc\rd\udcff\u202e")
     assert capsys.readouterr().out == "a\\x1b[2Jb\nc\\rd\\udcff\\u202e\n"
+
+
+def test_no_complaint_is_longer_than_a_thousand_characters(capsys):
+    complain("warning", "x" * 10**4 + "\n: what is allowed")
+    said = capsys.readouterr().err
+    assert len(said) <= 1000 and said.endswith("x\\n: what is allowed\n")
