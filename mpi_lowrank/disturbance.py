@@ -5,6 +5,7 @@ the note of how long it took.
 """
 
 import os
+import platform
 import resource
 import time
 from pathlib import Path
@@ -25,50 +26,57 @@ UNEVEN = 2.0
 CLOCK_JUMP = 0.5
 """Seconds by which the wall clock and the monotonic clock may drift apart in a case."""
 
+STEPS = (1, 2, 5, 10)
+"""A reason's figure is the largest of these multiples of what is allowed that was exceeded: cases
+that were disturbed alike share a note."""
+
 CRITERIA = (
     (
-        lambda seen: (seen["waited"] or 0) / seen["took"],
-        KEPT_AWAY,
-        "rank {rank} waited {worst:.0%} of its time for a processor that something else used",
-    ),
-    (
-        lambda seen: (seen["computed"] - seen["cpu"]) / seen["took"],
-        KEPT_AWAY,
-        "rank {rank} computed {worst:.0%} of its time without a processor",
-    ),
-    (
-        lambda seen: 0 if seen["waited"] is not None else seen["switches"] / max(seen["took"], 1),
-        SWITCHES,
-        "rank {rank} was taken off its processor {worst:.0f} times a second",
+        lambda seen: abs(seen["jump"]),
+        CLOCK_JUMP,
+        "the wall clock jumped by more than {:g} s",
     ),
     (
         lambda seen: seen["stolen"] / seen["took"],
         KEPT_AWAY,
-        "rank {rank}'s virtual machine was kept from its processor for {worst:.0%} of the time",
+        "the virtual machine was kept from a processor for more than {:.0%} of the time",
+    ),
+    (
+        lambda seen: (seen["waited"] or 0) / seen["took"],
+        KEPT_AWAY,
+        "something else used a rank's processor for more than {:.0%} of the time",
+    ),
+    (
+        lambda seen: (seen["computed"] - seen["cpu"]) / seen["took"],
+        KEPT_AWAY,
+        "a rank computed for more than {:.0%} of the time without a processor",
+    ),
+    (
+        lambda seen: 0 if seen["waited"] is not None else seen["switches"] / max(seen["took"], 1),
+        SWITCHES,
+        "a rank was taken off its processor more than {:g} times a second",
     ),
     (
         lambda seen: seen["unevenness"],
         UNEVEN,
-        "rounds are uneven: on rank {rank} their mean is {worst:.1f} times their median",
-    ),
-    (
-        lambda seen: abs(seen["jump"]),
-        CLOCK_JUMP,
-        "the wall clock jumped by {worst:.1f} s on rank {rank}",
+        "the mean round took more than {:g} times the median one",
     ),
 )
-"""What is looked at, what is allowed, and what it is called."""
+"""What is measured of a rank, what is allowed, and what it is called: causes before symptoms."""
 
 
 def disturbances(ranks: list[dict]) -> list[str]:
-    """Why the seconds of a case mean little, from what each rank has `seen`; empty if they do."""
-    found = []
+    """Why the seconds of a case mean little, from what each rank has `seen`; empty if they do.
+
+    The first of CRITERIA that a rank exceeds, since the later ones follow from it, and the host of
+    the rank where it is worst.
+    """
     for measure, allowed, text in CRITERIA:
-        values = [measure(seen) for seen in ranks]
-        worst = max(values)
-        if worst > allowed:
-            found.append(text.format(rank=values.index(worst), worst=worst))
-    return found
+        worst = max(ranks, key=measure)
+        if measure(worst) > allowed:
+            figure = allowed * max(step for step in STEPS if measure(worst) > step * allowed)
+            return [f"{worst['host']}: {text.format(figure)}"]
+    return []
 
 
 class Disturbance:
@@ -78,7 +86,7 @@ class Disturbance:
         self._began = _counters()
 
     def seen(self, clock: Clock) -> dict:
-        """Until now, in seconds but for `switches` and `unevenness`.
+        """Until now, in seconds but for `host`, `switches` and `unevenness`.
 
         `took` and `cpu`: of this thread's time, and of a processor's for it. `waited`: the longest
         that a thread was ready and did not run, None where the kernel does not tell. `stolen`: the
@@ -87,6 +95,7 @@ class Disturbance:
         now, began = _counters(), self._began
         waited = _most(now["waited"], began["waited"])
         return {
+            "host": platform.node(),
             "took": now["monotonic"] - began["monotonic"],
             "jump": now["wall"] - began["wall"] - (now["monotonic"] - began["monotonic"]),
             "cpu": now["cpu"] - began["cpu"],

@@ -232,7 +232,7 @@ class _Run:
         with self.progress.case(number, case.label, case.rounds):
             status = run.rounds(self.progress)
         seen = parcels.from_all(self.comm, disturbance.seen(run.clock))
-        run.finish(status, facts.timing_problems(self.facts) + disturbances(seen))
+        run.finish(status, facts.timing_problems(self.facts) or disturbances(seen))
         return status
 
     def _prepare(self, case: Case, door: Door) -> Setup:
