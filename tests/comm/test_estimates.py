@@ -13,7 +13,7 @@ dtype = "float32"
 problem = {{ name = "matrix", shape = [16, 8], heterogeneity = {spread} }}
 workers = {workers}
 rounds = {rounds}
-evaluate_every = {rounds}
+evaluate_every = {every}
 [[cases]]
 method = "{method}"
 compressor = "topk:k=4"
@@ -53,6 +53,16 @@ class OneIsNotHeard(EF21):
             self._estimate -= first / self.exchange.placement.total
 
 
+class LosesX(EF21):
+    """The last rank's x is no number any more."""
+
+    def round(self, t):
+        super().round(t)
+        placement = self.exchange.placement
+        if t == 2 and placement.rank == placement.ranks - 1:
+            self.x[0] = np.nan
+
+
 @pytest.fixture
 def verdict(comm, tmp_path_factory, monkeypatch):
     """Run one case; its status and why it is not valid."""
@@ -61,13 +71,14 @@ def verdict(comm, tmp_path_factory, monkeypatch):
 
     folder = comm.bcast(str(tmp_path_factory.mktemp("estimates")) if comm.rank == 0 else None)
 
-    def verdict(method, workers, rounds=40, spread=0.0):
+    def verdict(method, workers, rounds=40, spread=0.0, every=1000):
         if isinstance(method, type):
             methods.names()  # the built-in ones come first
             monkeypatch.setitem(methods._found, method.__name__, method)
             method = method.__name__
         path = f"{folder}/{method}.toml"
-        text = RUN.format(method=method, workers=workers, rounds=rounds, spread=spread)
+        options = {"workers": workers, "rounds": rounds, "every": every, "spread": spread}
+        text = RUN.format(method=method, **options)
         if comm.rank == 0:
             with open(path, "w") as file:
                 file.write(text)
@@ -100,3 +111,9 @@ def test_a_g_that_is_off_by_a_thousandth_is_not_valid(verdict, workers):
 def test_a_g_that_left_out_one_message_of_a_hundred_is_not_valid(verdict):
     status, (reason,) = verdict(OneIsNotHeard, 100)
     assert status == "finished" and reason.startswith("g is not mean g_i")
+
+
+def test_an_x_that_is_no_number_on_one_rank_is_the_end_on_all(comm, verdict):
+    status, reasons = verdict(LosesX, 4, every=1)
+    assert status == "diverged"
+    assert reasons == (["replicas of x differ: 1 ranks from rank 0"] if comm.size > 1 else [])
