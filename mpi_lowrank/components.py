@@ -4,7 +4,7 @@ import numpy as np
 
 from mpi_lowrank.choice import Choice
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Carrier, Operator
+from mpi_lowrank.compressors.base import Carrier, Operator, check_size
 from mpi_lowrank.compressors.blocks import compress_blocks
 from mpi_lowrank.config import Case
 from mpi_lowrank.errors import OptionError
@@ -24,13 +24,18 @@ def make_compressor(
     def make_dense(shape: tuple[int, ...]) -> Operator:
         return make_operator(dense, shape, dtype, workers)
 
-    return compress_blocks(blocks, kind, make, make_dense)
+    whole, told = compress_blocks(blocks, kind, make, make_dense)
+    if not whole.shared:
+        check_size(whole.nbytes)
+    return whole, told
 
 
 def make_operator(choice: Choice, block: tuple[int, ...], dtype: str, workers: int) -> Operator:
     """The compressor for one block of that shape; what it carries travels as `choice.then` says."""
     operator = compressors[choice.name](block, np.dtype(dtype), **choice.arguments())
     operator.join(workers)
+    if not operator.shared:
+        check_size(operator.nbytes)
     if choice.then is None:
         return operator
     then = choice.then

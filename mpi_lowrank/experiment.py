@@ -9,15 +9,16 @@ import numpy as np
 from mpi4py import MPI
 from threadpoolctl import threadpool_limits
 
-from mpi_lowrank import output, provenance
+from mpi_lowrank import memory, output, provenance
 from mpi_lowrank.case_run import CaseRun, Setup, described
+from mpi_lowrank.choice import spell
 from mpi_lowrank.comm import facts, failures, launch, parcels, world
 from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.comm.distribute import assign, distribute
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.ledger import Ledger
 from mpi_lowrank.comm.placement import Placement
-from mpi_lowrank.components import initial, make_compressor
+from mpi_lowrank.components import dense_beside, initial, make_compressor
 from mpi_lowrank.compressors.base import Operator
 from mpi_lowrank.config import Case, Experiment
 from mpi_lowrank.datasets import Dataset, load
@@ -76,8 +77,8 @@ class _Run:
         self.progress = Progress(len(experiment.cases), screen, silent=not self.root)
         self._datasets: dict[str, Dataset] = {}
         self._setup: tuple[object, Setup] | None = None
-        world.agree(comm, self._validate)
         self.facts = parcels.from_all(comm, facts.local_facts())
+        world.agree(comm, self._validate)
         if interruption:
             interruption.install()
         self.writer = world.agree(comm, lambda: self._open(out, overwrite))
@@ -120,7 +121,7 @@ class _Run:
         """Make every component of every case once, on rank 0, before anything runs."""
         for case in self.experiment.cases:
             try:
-                Placement(case.workers or self.comm.size, self.comm.size, self.comm.rank)
+                self._placement(case)
                 if self.root:
                     self._validate_components(case)
             except UserError as error:
@@ -135,16 +136,37 @@ class _Run:
             dataset = self._dataset(case)
             problem = problems[case.problem.name]
             blocks = problem.model(dataset, **case.problem.arguments())
+            key = ""
+            self._validate_memory(case, blocks, dataset)
             key = "compressor."
-            workers = case.workers or self.comm.size
-            compressor, _ = make_compressor(case.compressor, case.dtype, blocks, workers)
+            compressor = self._validate_compressor(case, blocks)
             key = "method."
             self._validate_method(case, blocks, compressor)
-            key = ""
-            if dataset is not None:
-                assign(dataset, case.data, case.workers or self.comm.size, case.seed)
         except OptionError as error:
             raise OptionError(key + error.option, error.value, error.allowed) from error
+
+    def _validate_memory(self, case, blocks: tuple[Block, ...], dataset: Dataset | None) -> None:
+        placement, itemsize = self._placement(case), np.dtype(case.dtype).itemsize
+        local, total, shapes = placement.local, placement.total, [shape for _, shape in blocks]
+        shards = assign(dataset, case.data, total, case.seed)[0] if dataset is not None else []
+        longest = max(map(len, shards), default=0)
+        problem, options = problems[case.problem.name], case.problem.arguments()
+        needed = memory.rows(shapes, local, total, itemsize)
+        needed += problem.footprint(blocks, local, longest, itemsize, **options)
+        what = f"{total} workers on {placement.ranks} ranks and a model of "
+        what += " + ".join(f"{block.name} {spell(block.shape)}" for block in blocks)
+        memory.check(needed, memory.share(self.facts), what)
+
+    def _validate_compressor(self, case: Case, blocks: tuple[Block, ...]) -> Operator:
+        local, total = self._placement(case).local, self._placement(case).total
+        choices = case.compressor, dense_beside(case.compressor)
+        made = [make_compressor(choice, case.dtype, blocks, total)[0] for choice in choices]
+        needed = sum(memory.messages(operator, local, total) for operator in made)
+        memory.check(needed, memory.share(self.facts), f"messages of {total} workers")
+        return made[0]
+
+    def _placement(self, case: Case) -> Placement:
+        return Placement(case.workers or self.comm.size, self.comm.size, self.comm.rank)
 
     def _validate_method(self, case: Case, blocks: tuple[Block, ...], compressor: Operator) -> None:
         method, options = methods[case.method.name], case.method.arguments()
@@ -242,7 +264,7 @@ class _Run:
         return self._setup[1]
 
     def _make_setup(self, case: Case, door: Door) -> Setup:
-        placement = Placement(case.workers or self.comm.size, self.comm.size, self.comm.rank)
+        placement = self._placement(case)
         shards = self._shards(case, placement, door)
         dtype = np.dtype(case.dtype)
         options = case.problem.arguments()

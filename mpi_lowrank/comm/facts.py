@@ -8,15 +8,18 @@ from collections import Counter
 from mpi4py import MPI
 from threadpoolctl import threadpool_info
 
+from mpi_lowrank import memory
 from mpi_lowrank.comm.launch import library_name
 
 
 def local_facts() -> dict:
-    """This rank's host, processor, cores it may use, and BLAS."""
+    """This rank's host, processor, memory, cores it may use, and BLAS."""
     blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
         "host": socket.gethostname(),
         "cpu": _cpu_model(),
+        "memory": memory.there(),
+        "allowed": memory.allowed(),
         "cores": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [],
         "blas": sorted({f"{p['internal_api']} {p['version']} {p['architecture']}" for p in blas}),
         "threads": max((pool["num_threads"] for pool in blas), default=1),

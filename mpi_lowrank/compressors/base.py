@@ -9,13 +9,23 @@ from typing import Literal
 import numpy as np
 from ml_dtypes import finfo
 
-from mpi_lowrank.errors import OptionError
+from mpi_lowrank.errors import OptionError, UserError
 
 Wire = Literal["float32", "float64"]
 """The type of a number inside a message."""
 
 LENGTH = np.dtype("<u4")
 """The header of a message that varies in length: its bytes, the header's own four included."""
+
+
+LARGEST = 2**31 - 1
+"""Bytes of a message at the most: NumPy counts those of a record in a C int."""
+
+
+def check_size(nbytes: int) -> None:
+    """Raise UserError for a message that would be empty or larger than LARGEST."""
+    if not 1 <= nbytes <= LARGEST:
+        raise UserError(f"a message would have {nbytes} bytes; allowed is from 1 to {LARGEST}")
 
 
 class MessageError(ValueError):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, SharedCompressor, fields, refuse
+from mpi_lowrank.compressors.base import Compressor, SharedCompressor, check_size, fields, refuse
 from mpi_lowrank.compressors.wires import AnyWire, wire_dtype
 
 
@@ -16,6 +16,7 @@ class Identity(Compressor):
 
     def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, wire: AnyWire = "float32"):
         self.d, self.wire = int(np.prod(block)), wire_dtype(wire)
+        check_size(self.d * self.wire.itemsize)
         self._layout = np.dtype([("numbers", self.wire, (self.d,))])
         self.nbytes = self._layout.itemsize
         self.published_bits = 8 * self.nbytes

@@ -5,7 +5,14 @@ from typing import Literal
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, MessageError, Wire, fields, refuse
+from mpi_lowrank.compressors.base import (
+    Compressor,
+    MessageError,
+    Wire,
+    check_size,
+    fields,
+    refuse,
+)
 from mpi_lowrank.compressors.bits import bits_for
 from mpi_lowrank.compressors.sparsification import equal_error
 
@@ -38,6 +45,7 @@ class PermK(Compressor):
 
     def join(self, workers):
         self.n, self.k = workers, -(-self.d // workers)
+        check_size(self.k * self.wire.itemsize)
         number = ("worker", "u1", (-(-bits_for(workers) // 8),))
         self._layout = np.dtype([number, ("values", self.wire, (self.k,))])
         self.nbytes = self._layout.itemsize

@@ -57,6 +57,17 @@ class Problem(ABC):
         Raises OptionError for an impossible option, UserError for data that do not fit.
         """
 
+    @classmethod
+    def footprint(
+        cls, blocks: tuple[Block, ...], workers: int, longest: int, itemsize: int, **options
+    ) -> int:
+        """Bytes that a rank of `workers` workers takes at least, beside vectors of the model.
+
+        Told before anything is allocated. `blocks` are the model's, `longest` the rows of the
+        longest shard, `itemsize` a number's bytes in the state's dtype.
+        """
+        return 0
+
     @abstractmethod
     def gradients(self, x: np.ndarray, out: np.ndarray) -> None:
         """Write grad f_i(x) into the rows of `out`, (workers, d); allocates nothing."""

@@ -40,6 +40,12 @@ class Classifier(Problem):
             weights[0, : len(labels)] = 1 / len(labels)
         self._slope = np.zeros(self.d, dtype)
 
+    @classmethod
+    def footprint(cls, blocks, workers, longest, itemsize, **options):
+        matrices = [block.shape for block in blocks if len(block.shape) == 2]
+        widths = matrices[0][0] + sum(outputs for _, outputs in matrices)
+        return workers * widths * longest * itemsize
+
     @staticmethod
     def check(dataset: Dataset, lambda_: float) -> tuple[int, int]:
         """Features and classes of data that fit, or UserError; OptionError for `lambda_` < 0."""

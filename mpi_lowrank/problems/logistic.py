@@ -59,6 +59,10 @@ class LogisticRegression(Problem):
             )
         return (Block("x", dataset.features.shape[1:]),)
 
+    @classmethod
+    def footprint(cls, blocks, workers, longest, itemsize, **options):
+        return workers * (4 * longest + blocks[0].shape[0]) * itemsize
+
     def gradients(self, x, out):
         margins = self._margins
         self._rows.times(x, margins)

@@ -114,6 +114,13 @@ class MatrixRegression(Problem):
             raise OptionError("heterogeneity_rank", heterogeneity_rank, ranks)
         return (Block("W", shape),)
 
+    @classmethod
+    def footprint(cls, blocks, workers, longest, itemsize, *, bases="common", **options):
+        ((m, columns),) = (block.shape for block in blocks)
+        designs = 1 if bases == "common" else workers
+        one_in_the_making = 2 * 8 * m * m
+        return (designs * m * m + 2 * workers * m * columns) * itemsize + one_in_the_making
+
     def gradients(self, x, out):
         errors = np.subtract(x.reshape(self.blocks[0].shape), self._targets, out=self._errors)
         np.matmul(self._designs, errors, out=out.reshape(errors.shape))
