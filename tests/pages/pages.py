@@ -26,6 +26,7 @@ PROGRAMS = ("make", "mpirun", "srun", "sbatch", "mpi-lowrank", "python", "pip", 
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+")
+EXAMPLE = re.compile(r"(?<=^example:\n)(?: {2}.*\n)+", re.MULTILINE)
 INLINE = re.compile(r"`([^`]+)`")
 
 
@@ -63,8 +64,7 @@ def _docstrings():
 def _epilogs():
     for parser in _with_subcommands(cli._parser()):
         told = (parser.epilog or "") + "\n"
-        example = re.findall(r"^ {2}.*\n", told, re.MULTILINE)
-        yield f"{parser.prog} --help", _lines("".join(example))
+        yield f"{parser.prog} --help", _lines("".join(EXAMPLE.findall(told)))
 
 
 def _with_subcommands(parser):
