@@ -36,8 +36,7 @@ class Exchange:
     worker order in the state's precision.
 
     `uplink_bytes` counts what a mean worker has sent, `downlink_bytes` what a worker has had to
-    receive back: the other workers' messages, the broadcast, or the reduction. `messages` counts a
-    mean worker's vectors, silence left out.
+    receive back: the other workers' messages, the broadcast, or the reduction.
     """
 
     def __init__(
@@ -55,7 +54,8 @@ class Exchange:
         self.d, self.dtype, self.seed = d, np.dtype(dtype), seed
         self.topology, self.reduction = topology, reduction
         self.round = 0
-        self.uplink_bytes = self.downlink_bytes = self.messages = 0.0
+        self.uplink_bytes = self.downlink_bytes = 0.0
+        self._spoken = 0
         self.handed_bytes = 0
         """What all ranks together should have handed to MPI as uplink: the ledger must agree."""
         self.unsendable = False
@@ -96,9 +96,14 @@ class Exchange:
         than on rank 0 it is not to be read.
         """
         self.clock.lap("update")
-        self.messages += 1 if active is None else np.count_nonzero(active) / len(active)
+        self._spoken += self.placement.total if active is None else np.count_nonzero(active)
         self._last = self._channels[compressor]
         return self._last.exchange(x, weights, active, own, share)
+
+    @property
+    def messages(self) -> float:
+        """How many vectors a mean worker has sent; in a silent round it sends none."""
+        return self._spoken / self.placement.total
 
     def heard(self) -> np.ndarray | None:
         """What the others have made of the local workers' last messages, (local workers, d).
