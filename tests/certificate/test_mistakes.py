@@ -150,6 +150,17 @@ class UnsharedSeed(Sketch):
         return super().reduce(x, own, mean, self._generator, generators)
 
 
+class NoMean(Sketch):
+    """The mean of all is no number, as if nobody had written it."""
+
+    def __init__(self, block, dtype):
+        super().__init__(block, dtype, rank=1)
+
+    def reduce(self, x, own, mean, generator, generators):
+        yield from super().reduce(x, own, mean, generator, generators)
+        mean[...] = np.nan
+
+
 class StaleBasis(PowerSGD):
     """A warm basis without a fresh column that claims to contract."""
 
@@ -231,6 +242,10 @@ def test_what_it_was_made_from_passes(kind, options):
     assert broken_promises(kind, **options) == set()
 
 
+def test_a_mean_that_is_no_number_is_none_of_the_decodes():
+    assert "mean of decodes" in broken_promises(NoMean)
+
+
 RUN = """
 workers = 4
 rounds = 12
@@ -276,6 +291,15 @@ class TestMethods:
         if comm.size > 1:
             assert len(told) == 1 and "bytes that are no uplink or downlink" in told[0]
         assert reasons(comm, tmp_path_factory, "wrong", GD) == []
+
+    def test_a_mean_that_is_no_number(self, comm):
+        from mpi_lowrank.certificate.ranks import certify_ranks
+
+        def make(block, workers):
+            return NoMean(block, np.dtype(float))
+
+        broken = {f.promise for f in certify_ranks(comm, "wrong", make) if not f.passed}
+        assert broken == {"mean of the decodes"}
 
     def test_a_seed_that_ranks_do_not_share(self, comm):
         from mpi_lowrank.certificate.ranks import certify_ranks
