@@ -1,14 +1,19 @@
 """What a case takes at least, and what there is: too much is refused before it is allocated."""
 
+from __future__ import annotations
+
 import os
 import resource
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mpi_lowrank.compressors.base import Operator
 from mpi_lowrank.errors import UserError
+
+if TYPE_CHECKING:
+    from mpi_lowrank.compressors.base import Operator
 
 UNLIMITED = 1 << 62
 """Bytes from which on a limit is none."""

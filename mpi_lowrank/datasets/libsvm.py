@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from scipy.sparse import csr_array
 
+from mpi_lowrank import memory
 from mpi_lowrank.datasets.base import Dataset
 from mpi_lowrank.errors import UserError
 
@@ -67,11 +68,8 @@ def _limit(size: int, compressed: bool) -> tuple[int, str]:
 
     Raises _TooLongError if the file itself, uncompressed, has more.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = (
-        memory // PARSED,
-        f"a {PARSED}th of this machine's memory, for its rows are all kept there",
-    )
+    there = min(memory.there(), memory.allowed())
+    limit = there // PARSED, f"a {PARSED}th of the memory there is, where its rows are all kept"
     if compressed:
         meant = max(UNSUSPECTED, DENSEST * size)
         dense = f"{DENSEST} times the compressed file, or {UNSUSPECTED >> 20} MB"

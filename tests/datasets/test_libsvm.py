@@ -155,7 +155,7 @@ def test_a_text_that_memory_cannot_take_is_refused(tmp_path):
     path = tmp_path / "set"
     with path.open("wb") as stream:
         stream.truncate(10**13)
-    with pytest.raises(UserError, match="of this machine's memory"):
+    with pytest.raises(UserError, match="of the memory there is"):
         libsvm.read_text(path)
 
 
