@@ -28,7 +28,7 @@ OPENERS: dict[str, Callable[[Path], BinaryIO]] = {
 PARSED = 16
 """Bytes of memory that a byte of text takes while it is parsed (measured on w8a)."""
 
-DENSEST = 200
+DENSEST = 100
 """Bytes of text in a byte of a compressed file, at most: mushrooms has 55, and others fewer."""
 
 UNSUSPECTED = 64 * 2**20
