@@ -100,12 +100,10 @@ class RecordWriter:
     def finish_case(
         self, attributes: Mapping[str, object], ledger: np.ndarray, phases: np.ndarray
     ) -> None:
-        """End the current case, if one began: `attributes` (status, valid, ...), and two tables.
+        """End the current case: `attributes` (status, valid, ...), and its two tables.
 
         `ledger` is of LEDGER_DTYPE, `phases` of PHASES_DTYPE, one row a rank.
         """
-        if self._case is None:
-            return
         _put(self._case, attributes)
         packed = {"compression": "gzip", "shuffle": True} if len(ledger) else {}
         self._case.create_dataset("ledger", data=ledger, **packed, **CHECKED)
@@ -121,10 +119,10 @@ class RecordWriter:
         Where the case had not begun it begins here, with `attributes`.
         """
         self._end_case()
-        name = group_name(label)
-        if name not in self._file["cases"]:
+        cases, name = self._file["cases"], group_name(label)
+        if name not in cases or cases[name].attrs["label"] != label:
             self.start_case(label, attributes)
-        _put(self._file["cases"][name], verdict)
+        _put(cases[name], verdict)
         self._end_case()
         self._publish()
 
