@@ -1,0 +1,32 @@
+"""What a configuration may leave out of a problem: the values on which figures and papers rest."""
+
+import inspect
+
+import pytest
+
+from mpi_lowrank.problems import problems
+
+DEFAULTS = {
+    "logistic": {"regularizer": "nonconvex", "lambda_": 0.1},
+    "softmax": {"lambda_": 1e-3},
+    "mlp": {"hidden": 32, "lambda_": 1e-3},
+    "matrix": {
+        "shape": (256, 256),
+        "spectrum": "geometric",
+        "condition": 100.0,
+        "bases": "common",
+        "target_rank": None,
+        "target_spectrum": "flat",
+        "heterogeneity": 0.0,
+        "heterogeneity_rank": 4,
+    },
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_problem_and_the_check_before_it_leave_out_the_same(name):
+    assert set(problems.names()) == set(DEFAULTS)
+    for function in (problems[name].__init__, problems[name].model):
+        parameters = inspect.signature(function).parameters.values()
+        options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        assert options == DEFAULTS[name]
