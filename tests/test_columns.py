@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from itertools import islice
 
 import numpy as np
@@ -53,23 +54,23 @@ def cases(request, tmp_path_factory, mpirun):
     return Record(out).cases
 
 
-@pytest.fixture(scope="module")
-def problems():
-    return {name: Logistic(seed=SEED, strength=0.2, **given) for name, given in SETTINGS.items()}
+@cache
+def problem_of(setting):
+    return Logistic(seed=SEED, strength=0.2, **SETTINGS[setting])
+
+
+@cache
+def smoothness_of(setting):
+    return problem_of(setting).smoothness()
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("method", METHODS)
-def test_all_that_is_recorded_is_what_dense_numpy_makes_of_it(cases, problems, method, setting):
-    case, problem = cases[f"{method}, {setting}"], problems[setting]
+def test_all_that_is_recorded_is_what_dense_numpy_makes_of_it(cases, method, setting):
+    case = cases[f"{method}, {setting}"]
     assert case.attributes["valid"], case.attributes["reasons"]
-    step, rounds = MULTIPLE * theory(problem, method), [*range(0, ROUNDS, EVERY), ROUNDS]
+    step, expected = in_dense_numpy(method, setting)
     assert case.attributes["stepsize"] == pytest.approx(step, rel=1e-12)
-    x0 = np.random.default_rng(SEED).standard_normal(112)
-    name, first = method.split()[0], 112 if method == "EF21" else K
-    walk = models(name, problem.gradients, x0, step, 112 if method == "GD" else K, first)
-    walk = list(islice(walk, ROUNDS + 1))
-    expected = measured(problem, [walk[t] for t in rounds]) | sent(method, setting, rounds)
     assert {*expected, "seconds"} == set(COLUMNS)
     for name, column in expected.items():
         np.testing.assert_allclose(case[name], column, rtol=1e-9, err_msg=name)
@@ -77,17 +78,28 @@ def test_all_that_is_recorded_is_what_dense_numpy_makes_of_it(cases, problems, m
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_the_smoothness_is_that_of_the_dense_hessians(cases, problems, setting):
-    L, L_i = problems[setting].smoothness()
+def test_the_smoothness_is_that_of_the_dense_hessians(cases, setting):
+    L, L_i = smoothness_of(setting)
     case = cases[f"GD, {setting}"]
     assert case.attributes["L"] == pytest.approx(L, rel=1e-12)
     assert case.attributes["L_tilde"] == pytest.approx(np.sqrt(np.mean(L_i**2)), rel=1e-12)
     np.testing.assert_allclose(case.arrays["L_i"], L_i, rtol=1e-12)
 
 
-def theory(problem, method):
+@cache
+def in_dense_numpy(method, setting):
+    """The stepsize, and every column."""
+    problem, rounds = problem_of(setting), [*range(0, ROUNDS, EVERY), ROUNDS]
+    step = MULTIPLE * theory(method, *smoothness_of(setting))
+    x0 = np.random.default_rng(SEED).standard_normal(112)
+    name, first = method.split()[0], 112 if method == "EF21" else K
+    walk = models(name, problem.gradients, x0, step, 112 if method == "GD" else K, first)
+    walk = list(islice(walk, ROUNDS + 1))
+    return step, measured(problem, [walk[t] for t in rounds]) | sent(method, setting, rounds)
+
+
+def theory(method, L, L_i):
     """1 / L, or EF21's 1 / (L + L_tilde xi)."""
-    L, L_i = problem.smoothness()
     alpha = 1 if method == "GD" else K / 112
     return 1 / (L + np.sqrt(np.mean(L_i**2)) * ((1 + np.sqrt(1 - alpha)) / alpha - 1))
 

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -153,3 +155,48 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     peak = tracemalloc.get_traced_memory()[1] - before
     tracemalloc.stop()
     assert peak < d  # bytes: an eighth of one float64 vector
+
+
+def test_every_call_has_its_row_and_its_modelled_traffic(comm):
+    from mpi_lowrank.comm.door import LIMIT
+
+    door, p, bytes_each = make_door(comm), comm.size, 5 * 8
+    assert make_door(comm, LIMIT).limit == np.iinfo(np.int32).max and door.round == -1
+    mine, whole, counts = np.full(5, comm.rank + 1.0), np.zeros(5 * p), [5] * p
+    door.allgather(mine, whole, counts, "uplink")
+    door.gather(mine, whole if comm.rank == 0 else None, counts, "uplink")
+    door.broadcast(mine.copy(), "downlink")
+    door.allreduce(mine, np.zeros(5), "uplink")
+    door.maximum(mine, np.zeros(5), "control")
+    door.barrier("evaluation")
+    door.ordered_sum(mine[np.newaxis], np.zeros(5), "setup")
+    names = [b"Allgatherv", b"Gatherv", b"Bcast", b"Allreduce", b"Allreduce", b"Barrier"]
+    factors = [p - 1, 1 - 1 / p, 1 - 1 / p, 2 - 2 / p, 2 - 2 / p, 0]
+    if comm.rank > 0:
+        names, factors = [*names, b"Recv"], [*factors, 0]
+    if comm.rank < p - 1:
+        names, factors = [*names, b"Send"], [*factors, 1]
+    names, factors = [*names, b"Bcast"], [*factors, 1 - 1 / p]
+    rows = door.ledger.rows()
+    assert rows["op"].tolist() == names
+    sent = [0 if name == b"Barrier" else bytes_each for name in names]
+    assert rows["bytes"].tolist() == sent and rows["count"].tolist() == [b // 8 for b in sent]
+    np.testing.assert_allclose(rows["modelled"], np.array(factors) * sent, rtol=1e-14)
+    assert (rows["seconds"] > 0).all() and (rows["round"] == -1).all()
+
+
+def test_a_barrier_waits_for_the_last_rank(comm):
+    door = make_door(comm)
+    comm.Barrier()
+    if comm.rank == comm.size - 1:
+        time.sleep(0.2)
+    door.barrier("evaluation")
+    if comm.rank < comm.size - 1:
+        assert door.ledger.rows()["seconds"][0] > 0.1
+
+
+def test_the_largest_of_numbers_that_are_none_is_infinite_whoever_has_them(comm):
+    out = np.zeros(3)
+    mine = np.array([np.nan if comm.rank == 0 else 1.0, 2.0, np.nan])
+    make_door(comm).maximum(mine, out, "control")
+    assert out.tolist() == [np.inf, 2.0, np.inf]

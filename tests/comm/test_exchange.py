@@ -252,3 +252,42 @@ def test_what_cannot_be_sent_hangs_nobody_and_is_known_where_it_was(comm, spec, 
         mean = exchange(x[exchange.placement.workers], compressor)[1]
     assert np.isfinite(mean).all()
     assert exchange.unsendable == (last or (compressor.shared and value == 1e300))
+
+
+@pytest.mark.parametrize("reduction", ["mpi", "ordered"])
+def test_warming_up_is_control_and_leaves_no_trace(comm, reduction):
+    exchange = make_exchange(comm, reduction=reduction)
+    for name, options in (("topk", {"k": 3}), ("powersgd", {"rank": 1})):
+        exchange.prepare(make_compressor(name, options))
+    exchange.warm_up()
+    rows = exchange.door.ledger.rows()
+    assert set(rows["purpose"]) == {b"control"} and len(rows) == 2
+    assert exchange.uplink_bytes == exchange.downlink_bytes == exchange.handed_bytes == 0
+
+
+@pytest.mark.parametrize("topology", ["allgather", "server"])
+def test_a_gathered_round_is_its_messages_and_their_sum_in_worker_order(comm, topology):
+    exchange, x = make_exchange(comm, topology=topology), everybody(comm)
+    compressor, n = make_compressor("topk", {"k": 7}), LOCAL * comm.size
+    exchange.prepare(compressor)
+    kept = np.where(np.abs(x) >= np.sort(np.abs(x), axis=1)[:, [-7]], x, 0).astype(np.float32)
+    mine, weight = exchange.placement.workers, 1 / n
+    for round in (1, 2):
+        own, mean = exchange(x[mine], compressor)
+        np.testing.assert_array_equal(own, kept[mine])
+        np.testing.assert_array_equal(exchange.heard(), kept[mine])
+        expected = np.zeros(D)
+        for row in kept.astype(float):
+            expected += weight * row
+        np.testing.assert_allclose(mean, expected, rtol=1e-15)
+        assert exchange.uplink_bytes == round * compressor.nbytes == round * (7 * 4 + 6)
+        assert exchange.handed_bytes == n * exchange.uplink_bytes
+        received = (n - 1) * compressor.nbytes if topology == "allgather" else 8 * D
+        assert exchange.downlink_bytes == pytest.approx(round * received)
+    own, mean = exchange(x[mine], compressor, own=False, share=False)
+    assert own is None and exchange.uplink_bytes == 3 * compressor.nbytes
+    if comm.rank == 0:
+        np.testing.assert_allclose(mean, expected, rtol=1e-15)
+    if topology == "server":
+        assert exchange.downlink_bytes == 2 * 8 * D
+    assert not exchange.unsendable

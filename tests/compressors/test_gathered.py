@@ -300,6 +300,7 @@ class TestBlocksOfVaryingLength:
             total += message_lengths(own) if part.variable else part.nbytes
             at += d
         assert whole.variable and message_lengths(messages).tolist() == total.tolist()
+        assert whole.nbytes == 4 + sum(part.nbytes for part in parts)
         assert len(set(total)) == 3
         for message, length in zip(messages, total, strict=True):
             message[length:] = 255
