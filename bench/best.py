@@ -17,18 +17,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mpi_lowrank.record import Record
+from mpi_lowrank.report.medians import together
 from mpi_lowrank.report.table import table_rows
 
 SETTING = ("problem", "data", "order", "workers")
 BASELINES = ("dense", "dense(wire=float32)", "identity", "identity(wire=float32)")
-COSTS = ("rounds", "uplink_bytes", "total_bytes")
 
 
 def best_rows(records: list[Record], target: tuple[str, float], by: str) -> list[dict]:
     """The best step of each method, compressor and setting, in order.
 
-    A row's `costs` hold an array over the seeds for each of COSTS, infinite where the target was
-    not reached, and `reached` their medians, or None if that of the rounds is infinite.
+    A row's `costs` and `reached` are those of `together`, over the seeds.
     """
     best: dict[tuple, dict] = {}
     for row in _steps(records, target):
@@ -50,17 +49,7 @@ def _steps(records: list[Record], target: tuple[str, float]) -> list[dict]:
             row["step"] = f"{given['stepsize']:.3g}" if np.isnan(in_L) else f"{in_L:.3g}/L"
             key = (*(row[k] for k in SETTING), row["method"], row["compressor"], row["step"])
             steps.setdefault(key, []).append(row)
-    return [_together(rows) for rows in steps.values()]
-
-
-def _together(rows: list[dict]) -> dict:
-    costs = {
-        cost: np.array([row["reached"][cost] if row["reached"] else np.inf for row in rows])
-        for cost in COSTS
-    }
-    medians = {cost: float(np.median(values)) for cost, values in costs.items()}
-    reached = medians if np.isfinite(medians["rounds"]) else None
-    return rows[0] | {"costs": costs, "reached": reached}
+    return [together(rows) for rows in steps.values()]
 
 
 def baseline(rows: list[dict]) -> dict | None:

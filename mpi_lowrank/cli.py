@@ -1,9 +1,7 @@
 """The command line. Only `run` and `certify --ranks` import MPI; the rest needs none."""
 
 import argparse
-import inspect
 import json
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import mpi_lowrank
 from mpi_lowrank import output
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.interruption import Interruption, end_at_once
+from mpi_lowrank.listing import format_list, listed
 
 FAILED = 2
 """The exit status of an error that a user can mend."""
@@ -24,14 +23,14 @@ INTERRUPTED = 130
 EXAMPLE = """\
 example:
   mpirun -n 2 mpi-lowrank run bench/mushrooms.toml --out results/mushrooms.h5
-  mpi-lowrank table results/mushrooms.h5 --target grad_norm_sq=1e-6
-  mpi-lowrank plot results/mushrooms.h5 -o results
+  mpi-lowrank table results/mushrooms.h5 --median grad_norm_sq=1e-6
+  mpi-lowrank plot results/mushrooms.h5 --median grad_norm_sq=1e-6
 """
 
 RUN_EXAMPLE = """\
 example:
   mpirun -n 4 mpi-lowrank run bench/mushrooms.toml --out results/more.h5 \\
-      --set rounds=200 --set data.test_fraction=0.2 --set 'cases.3.multiple=[64,256]'
+      --set rounds=200 --set data.test_fraction=0.2 --set 'cases.3.stepsize=["4/L","16/L"]'
 
 KEY is a key of the file: rounds, data.order, cases.multiple (of every case), cases.2.multiple (of
 the third one). VALUE is TOML; a list makes a sweep, the cross product of cases.
@@ -104,13 +103,26 @@ def _add_run(commands) -> None:
     )
 
 
+TABLE_EXAMPLE = """\
+example:
+  mpi-lowrank table results/mine.h5 --target grad_norm_sq=1e-6
+  mpi-lowrank table results/mushrooms.h5 --median grad_norm_sq=1e-6   # a row for all seeds
+"""
+
+PLOT_EXAMPLE = """\
+example:
+  mpi-lowrank plot results/mine.h5 -o results
+  mpi-lowrank plot results/mushrooms.h5 --median grad_norm_sq=1e-6    # a line for all seeds
+"""
+
+
 def _add_reports(commands) -> None:
     table = _command(
         commands,
         "table",
         _table,
         "Print a row a case: rounds, bytes a worker, seconds, loss, gradient, accuracy.",
-        epilog="example:\n  mpi-lowrank table results/mushrooms.h5 --target grad_norm_sq=1e-6",
+        epilog=TABLE_EXAMPLE,
     )
     table.add_argument("records", nargs="+", type=Path, metavar="RECORD")
     table.add_argument(
@@ -118,16 +130,18 @@ def _add_reports(commands) -> None:
         metavar="METRIC=VALUE",
         help="what each case needs to reach it, such as loss=0.1",
     )
+    _add_median(table)
     _add_json(table)
     plot = _command(
         commands,
         "plot",
         _plot,
         "Draw accuracy, loss and gradient against bytes, rounds and seconds, as PNG and PDF.",
-        epilog="example:\n  mpi-lowrank plot results/mushrooms.h5 -o results",
+        epilog=PLOT_EXAMPLE,
     )
     plot.add_argument("records", nargs="+", type=Path, metavar="RECORD")
     plot.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: beside the record")
+    _add_median(plot)
     _add_json(plot)
     show = _command(
         commands,
@@ -138,6 +152,13 @@ def _add_reports(commands) -> None:
     )
     show.add_argument("record", type=Path, metavar="RECORD")
     _add_json(show)
+
+
+def _add_median(parser: argparse.ArgumentParser) -> None:
+    told = (
+        "take cases that differ in their seed alone together: medians of what they need to reach it"
+    )
+    parser.add_argument("--median", metavar="METRIC=VALUE", help=told)
 
 
 CERTIFY_EXAMPLE = """\
@@ -320,29 +341,29 @@ def _records(paths: list[Path]) -> list:
 
 
 def _table(options: argparse.Namespace) -> None:
-    from mpi_lowrank.report.table import format_table, table_rows
+    from mpi_lowrank.report.medians import format_medians, median_rows
+    from mpi_lowrank.report.table import format_table, read_target, table_rows
 
-    rows = table_rows(_records(options.records), _target(options.target))
-    _print(options, rows, format_table)
-
-
-def _target(text: str | None) -> tuple[str, float] | None:
-    if text is None:
-        return None
-    metric, _, value = text.partition("=")
-    try:
-        return metric, float(value)
-    except ValueError:
-        example = "METRIC=NUMBER, such as grad_norm_sq=1e-6"
-        raise UserError(f"--target {text}: expected {example}") from None
+    records = _records(options.records)
+    if options.median:
+        rows = median_rows(records, read_target("--median", options.median))
+        return _print(options, rows, format_medians)
+    target = read_target("--target", options.target) if options.target else None
+    _print(options, table_rows(records, target), format_table)
 
 
 def _plot(options: argparse.Namespace) -> None:
+    from mpi_lowrank.report.crossings import plot_medians
     from mpi_lowrank.report.figures import plot
+    from mpi_lowrank.report.table import read_target
 
     folder = options.output or options.records[0].parent
+    records = _records(options.records)
     try:
-        paths = plot(_records(options.records), folder)
+        if options.median:
+            paths = plot_medians(records, read_target("--median", options.median), folder)
+        else:
+            paths = plot(records, folder)
     except OSError as error:
         raise UserError(
             f"{error.filename or folder}: cannot be written: {error.strerror}"
@@ -358,67 +379,11 @@ def _show(options: argparse.Namespace) -> None:
 
 def _list(options: argparse.Namespace) -> None:
     kinds = [options.kind] if options.kind else ["compressors", "methods", "problems", "datasets"]
-    _print(options, {kind: _listed(kind) for kind in kinds}, _format_list)
-
-
-def _listed(kind: str) -> list[dict]:
-    if kind == "datasets":
-        from mpi_lowrank.datasets import listing
-
-        return listing()
-    from mpi_lowrank.options import describe, options_of
-
-    registry = getattr(__import__(f"mpi_lowrank.{kind}", fromlist=[kind]), kind)
-    return [
-        {
-            "name": name,
-            "summary": inspect.getdoc(registry[name]).splitlines()[0],
-            "options": {
-                option: {"allowed": describe(p.annotation), **_default(p)}
-                for option, p in options_of(registry[name]).items()
-            },
-        }
-        for name in registry.names()
-    ]
-
-
-def _default(parameter: inspect.Parameter) -> dict[str, object]:
-    """An option's default, if it need not be given; that may be null, for nothing."""
-    required = parameter.default is inspect.Parameter.empty
-    return {"required": required} if required else {"required": False, "default": parameter.default}
-
-
-def _format_list(listed: dict[str, list[dict]]) -> str:
-    lines = []
-    for kind, components in listed.items():
-        lines += [kind] if len(listed) > 1 else []
-        width = max(12, *(len(component["name"]) + 2 for component in components))
-        for component in components:
-            told = component.get("summary") or _data_line(component)
-            lines += _wrapped(f"  {component['name']:<{width}}", told, width + 2)
-            for option, its in component.get("options", {}).items():
-                text = f"{option} = {its['allowed']} ({_need(its)})"
-                lines += _wrapped(" " * (width + 4), text, width + 6)
-    return "\n".join(lines)
-
-
-def _need(option: dict) -> str:
-    if option["required"]:
-        return "required"
-    return "optional" if option["default"] is None else f"default {option['default']}"
-
-
-def _wrapped(lead: str, text: str, indent: int) -> list[str]:
-    """The text behind its lead, in lines of at most a hundred columns."""
-    return textwrap.wrap(lead + text, 100, subsequent_indent=" " * indent, drop_whitespace=True)
-
-
-def _data_line(entry: dict) -> str:
-    return f"{entry['rows']:>7} x {entry['features']:<6}{entry['where']:<13}{entry['licence']}"
+    _print(options, {kind: listed(kind) for kind in kinds}, format_list)
 
 
 def _data_list(options: argparse.Namespace) -> None:
-    _print(options, {"datasets": _listed("datasets")}, _format_list)
+    _print(options, {"datasets": listed("datasets")}, format_list)
 
 
 def _data_fetch(options: argparse.Namespace) -> None:

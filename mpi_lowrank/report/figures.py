@@ -73,10 +73,10 @@ def plot(records: list[Record], folder: Path) -> list[Path]:
     paths = []
     with matplotlib.rc_context(style.RC):
         for axis in X_AXES:
-            paths += _save(_draw_curves(curves, axis), folder / f"{stem}_{axis.name}")
+            paths += save(_draw_curves(curves, axis), folder / f"{stem}_{axis.name}")
         timed = [curve for curve in curves if len(curve.case.phases) and len(curve.case)]
         if timed:
-            paths += _save(_draw_phases(timed), folder / f"{stem}_phases")
+            paths += save(_draw_phases(timed), folder / f"{stem}_phases")
     return paths
 
 
@@ -321,7 +321,7 @@ def _draw_bars(ax: Axes, curves: list[Curve], scale: np.ndarray) -> None:
     ax.grid(axis="y", visible=False)
 
 
-def _save(figure: Figure, stem: Path) -> list[Path]:
+def save(figure: Figure, stem: Path) -> list[Path]:
     """Write the figure in each format, whole: what was there stays if drawing fails."""
     paths = []
     for extension in FORMATS:

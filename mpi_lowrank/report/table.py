@@ -41,14 +41,24 @@ def table_rows(records: list[Record], target: tuple[str, float] | None = None) -
     ]
 
 
+def read_target(option: str, text: str) -> tuple[str, float]:
+    """A command line's METRIC=VALUE as (metric, value); UserError, naming the option."""
+    metric, _, value = text.partition("=")
+    try:
+        return metric, float(value)
+    except ValueError:
+        example = "METRIC=NUMBER, such as grad_norm_sq=1e-6"
+        raise UserError(f"{option} {text}: expected {example}") from None
+
+
 def format_table(rows: list[Row]) -> str:
     """`rows` as text at most WIDTH wide: the end of each case, the target, what is not valid."""
     rows = plain(rows)
-    blocks = [_block("At the end; bytes are a worker's", rows, END)]
+    blocks = [block("At the end; bytes are a worker's", rows, END)]
     if rows and "target" in rows[0]:
-        blocks.append(_block(_target_title(rows), rows, REACHED))
-    blocks.append("\n".join(_notes(rows)))
-    return "\n\n".join(block for block in blocks if block)
+        blocks.append(block(_target_title(rows), rows, REACHED))
+    blocks.append("\n".join(footnotes(rows)))
+    return "\n\n".join(text for text in blocks if text)
 
 
 def record_names(records: list[Record]) -> list[str]:
@@ -127,7 +137,10 @@ def _row(name: str, record: Record, case: Case) -> Row:
         "record": name,
         "label": case.label,
         "baseline": case.label == record.attributes.get("baseline"),
-        **{key: case.attributes.get(key) for key in ("method", "compressor", "family", "multiple")},
+        **{
+            key: case.attributes.get(key)
+            for key in ("method", "compressor", "family", "multiple", "seed")
+        },
         **end,
         **{key: _last(case, key) for key in metrics},
         **validity(record, case),
@@ -171,7 +184,7 @@ def _ratio(value: float | None, base: float | None) -> float | None:
     return value / base if base and value is not None else None
 
 
-class _Column(NamedTuple):
+class Column(NamedTuple):
     header: str
     value: Callable[[Row], float | None]
     show: Callable[[float | None], str] = short
@@ -179,7 +192,7 @@ class _Column(NamedTuple):
     timing: bool = False
 
 
-def _scientific(value: float | None) -> str:
+def scientific(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}"
 
 
@@ -200,22 +213,22 @@ def _at_target(key: str) -> Callable[[Row], float | None]:
 
 
 END = (
-    _Column("rounds", _end("rounds"), _integer),
-    _Column("up", _end("uplink_bytes"), in_bytes=True),
-    _Column("down", _end("downlink_bytes"), in_bytes=True),
-    _Column("seconds", _end("seconds"), timing=True),
-    _Column("loss", _end("loss"), lambda value: short(value, 4)),
-    _Column("|grad|^2", _end("grad_norm_sq"), _scientific),
-    _Column("train %", _end("train_accuracy"), _percent),
-    _Column("test %", _end("test_accuracy"), _percent),
+    Column("rounds", _end("rounds"), _integer),
+    Column("up", _end("uplink_bytes"), in_bytes=True),
+    Column("down", _end("downlink_bytes"), in_bytes=True),
+    Column("seconds", _end("seconds"), timing=True),
+    Column("loss", _end("loss"), lambda value: short(value, 4)),
+    Column("|grad|^2", _end("grad_norm_sq"), scientific),
+    Column("train %", _end("train_accuracy"), _percent),
+    Column("test %", _end("test_accuracy"), _percent),
 )
 REACHED = (
-    _Column("rounds", _at_target("rounds"), _integer),
-    _Column("up", _at_target("uplink_bytes"), in_bytes=True),
-    _Column("up+down", _at_target("total_bytes"), in_bytes=True),
-    _Column("seconds", _at_target("seconds"), timing=True),
-    _Column("up/base", _at_target("uplink_bytes_ratio")),
-    _Column("up+down/base", _at_target("total_bytes_ratio")),
+    Column("rounds", _at_target("rounds"), _integer),
+    Column("up", _at_target("uplink_bytes"), in_bytes=True),
+    Column("up+down", _at_target("total_bytes"), in_bytes=True),
+    Column("seconds", _at_target("seconds"), timing=True),
+    Column("up/base", _at_target("uplink_bytes_ratio")),
+    Column("up+down/base", _at_target("total_bytes_ratio")),
 )
 
 
@@ -226,7 +239,7 @@ def _target_title(rows: list[Row]) -> str:
     return f"To {metric} {TARGETS[metric]} {value:g}; bytes are a worker's{against}"
 
 
-def _block(title: str, rows: list[Row], columns: tuple[_Column, ...]) -> str:
+def block(title: str, rows: list[Row], columns: tuple[Column, ...]) -> str:
     recorded = [column for column in columns if any(column.value(row) is not None for row in rows)]
     recorded = recorded or list(columns[:1])  # no case began, or none reached the target
     cells = [_cells(column, rows) for column in recorded]
@@ -241,7 +254,7 @@ def _block(title: str, rows: list[Row], columns: tuple[_Column, ...]) -> str:
     return "\n".join([title, *_with_headings([line.rstrip() for line in lines], rows)])
 
 
-def _cells(column: _Column, rows: list[Row]) -> list[str]:
+def _cells(column: Column, rows: list[Row]) -> list[str]:
     values = [column.value(row) for row in rows]
     if column.in_bytes:
         unit = byte_unit(values)
@@ -284,7 +297,7 @@ def _with_headings(lines: list[str], rows: list[Row]) -> list[str]:
     return result
 
 
-def _notes(rows: list[Row]) -> list[str]:
+def footnotes(rows: list[Row]) -> list[str]:
     notes = [*_grouped("*", rows, case_note), *_grouped("~", rows, timing_note)]
     return [line for note in notes for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
 

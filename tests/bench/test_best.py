@@ -77,14 +77,6 @@ def test_the_step_of_least_median_uplink_stands_for_a_method(bench, record):
         assert np.isinf(medians["0.02/L"]) and row["reached"]
 
 
-def test_a_seed_that_never_arrives_counts_as_infinitely_many(bench):
-    costs = {"rounds": 3, "uplink_bytes": 30.0, "total_bytes": 60.0}
-    one_short = bench[0]._together([{"reached": costs}, {"reached": None}, {"reached": costs}])
-    assert one_short["reached"] == costs and np.isinf(one_short["costs"]["rounds"]).sum() == 1
-    two_short = bench[0]._together([{"reached": costs}, {"reached": None}, {"reached": None}])
-    assert two_short["reached"] is None
-
-
 def test_the_table_says_how_far_seeds_are_apart_and_how_many_arrived(bench, record, capsys):
     rows = bench[0].best_rows([record], TARGET, "uplink_bytes")
     bench[0].print_table(rows)

@@ -42,7 +42,7 @@ def test_every_figure_is_a_png_and_a_pdf_named_after_the_record(make_record, tmp
 
 def test_the_same_record_gives_the_same_pdf(make_record, tmp_path):
     record = make_record(cases=TWO)
-    pairs = [figures._save(drawn(record, "uplink"), tmp_path / name) for name in "ab"]
+    pairs = [figures.save(drawn(record, "uplink"), tmp_path / name) for name in "ab"]
     assert pairs[0][1].read_bytes() == pairs[1][1].read_bytes()
 
 

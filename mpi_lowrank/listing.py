@@ -1,0 +1,62 @@
+"""What there is: compressors, methods, problems and data sets, with their options."""
+
+import inspect
+import textwrap
+
+
+def listed(kind: str) -> list[dict]:
+    """A JSON-ready entry a component of the kind, with its options; what is known of data sets."""
+    if kind == "datasets":
+        from mpi_lowrank.datasets import listing
+
+        return listing()
+    from mpi_lowrank.options import describe, options_of
+
+    registry = getattr(__import__(f"mpi_lowrank.{kind}", fromlist=[kind]), kind)
+    return [
+        {
+            "name": name,
+            "summary": inspect.getdoc(registry[name]).splitlines()[0],
+            "options": {
+                option: {"allowed": describe(p.annotation), **_default(p)}
+                for option, p in options_of(registry[name]).items()
+            },
+        }
+        for name in registry.names()
+    ]
+
+
+def _default(parameter: inspect.Parameter) -> dict[str, object]:
+    """An option's default, if it need not be given; that may be null, for nothing."""
+    required = parameter.default is inspect.Parameter.empty
+    return {"required": required} if required else {"required": False, "default": parameter.default}
+
+
+def format_list(listed: dict[str, list[dict]]) -> str:
+    """The entries of each kind as text, an option a line."""
+    lines = []
+    for kind, components in listed.items():
+        lines += [kind] if len(listed) > 1 else []
+        width = max(12, *(len(component["name"]) + 2 for component in components))
+        for component in components:
+            told = component.get("summary") or _data_line(component)
+            lines += _wrapped(f"  {component['name']:<{width}}", told, width + 2)
+            for option, its in component.get("options", {}).items():
+                text = f"{option} = {its['allowed']} ({_need(its)})"
+                lines += _wrapped(" " * (width + 4), text, width + 6)
+    return "\n".join(lines)
+
+
+def _need(option: dict) -> str:
+    if option["required"]:
+        return "required"
+    return "optional" if option["default"] is None else f"default {option['default']}"
+
+
+def _wrapped(lead: str, text: str, indent: int) -> list[str]:
+    """The text behind its lead, in lines of at most a hundred columns."""
+    return textwrap.wrap(lead + text, 100, subsequent_indent=" " * indent, drop_whitespace=True)
+
+
+def _data_line(entry: dict) -> str:
+    return f"{entry['rows']:>7} x {entry['features']:<6}{entry['where']:<13}{entry['licence']}"

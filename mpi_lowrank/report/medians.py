@@ -1,0 +1,151 @@
+"""Cases that differ in their seed alone, together: medians over starts of what a target took."""
+
+import numpy as np
+
+from mpi_lowrank.record import Case, Record
+from mpi_lowrank.report.numbers import finite
+from mpi_lowrank.report.plain import plain
+from mpi_lowrank.report.table import (
+    COSTS,
+    TARGETS,
+    Column,
+    Row,
+    block,
+    footnotes,
+    record_names,
+    scientific,
+    table_rows,
+)
+
+
+def median_rows(records: list[Record], target: tuple[str, float]) -> list[Row]:
+    """One JSON-ready row a group of cases that differ in their seed alone, in the records' order.
+
+    COSTS hold the medians over the group's starts of what the target (metric, value) took; a start
+    that never arrived took infinitely much, and a median that is infinite is None. `..._ratio` is
+    over the medians of the baseline's group, `uplink_least` and `uplink_most` are the ends,
+    `arrived` says how many of `starts` did, `lowest` is the median of the best value reached.
+    Raises UserError as `table_rows` does.
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in table_rows(records, target):
+        groups.setdefault((row["record"], start_free(row["label"], row["seed"])), []).append(row)
+    best = {key: _best(cases, target[0]) for key, cases in grouped_cases(records).items()}
+    rows = [_median_row(key, members, best[key]) for key, members in groups.items()]
+    bases = {row["record"]: row for row in rows if row["baseline"]}
+    return [row | _ratios(row, bases.get(row["record"], {})) for row in rows]
+
+
+def grouped_cases(records: list[Record]) -> dict[tuple[str, str], list[Case]]:
+    """The cases of each group that `median_rows` has a row of, by its record and label."""
+    groups: dict[tuple[str, str], list[Case]] = {}
+    for name, record in zip(record_names(records), records, strict=True):
+        for label, case in record.cases.items():
+            key = name, start_free(label, case.attributes.get("seed"))
+            groups.setdefault(key, []).append(case)
+    return groups
+
+
+def together(rows: list[Row]) -> Row:
+    """The first of `table_rows` of several starts, with what all of them took.
+
+    `costs` hold an array over the starts for each of COSTS, infinite where the target was not
+    reached, and `reached` their medians, or None if that of the rounds is infinite.
+    """
+    costs = {
+        cost: np.array([row["reached"][cost] if row["reached"] else np.inf for row in rows], float)
+        for cost in COSTS
+    }
+    medians = {cost: float(np.median(values)) for cost, values in costs.items()}
+    return rows[0] | {
+        "costs": costs,
+        "reached": medians if np.isfinite(medians["rounds"]) else None,
+    }
+
+
+def start_free(label: str, seed: int | None) -> str:
+    """The label of a case without the seed that tells it from the group's others."""
+    return label.replace(f" seed={seed}", "")
+
+
+def format_medians(rows: list[Row]) -> str:
+    """`median_rows` as text at most 100 wide."""
+    rows = plain(rows)
+    if not rows:
+        return ""
+    metric, value = rows[0]["target"]["metric"], rows[0]["target"]["value"]
+    starts = sorted({row["starts"] for row in rows})
+    over = f"{starts[0]} starts" if len(starts) == 1 else f"{starts[0]} to {starts[-1]} starts"
+    bases = ", ".join(dict.fromkeys(row["label"] for row in rows if row["baseline"]))
+    title = f"To {metric} {TARGETS[metric]} {value:g}, medians over {over}; KB per worker"
+    told = [title + (f"; base is {bases}" if bases else ""), "\n".join(footnotes(rows))]
+    told[0] = block(told[0], rows, COLUMNS)
+    return "\n\n".join(text for text in told if text)
+
+
+def _median_row(key: tuple[str, str], members: list[Row], best: list[float]) -> Row:
+    joined = together(members)
+    uplink = joined["costs"]["uplink_bytes"]
+    kept = ("record", "method", "compressor", "family", "multiple", "target")
+    return {
+        **{name: joined[name] for name in kept},
+        "label": key[1],
+        "baseline": any(row["baseline"] for row in members),
+        "starts": len(members),
+        "arrived": int(np.isfinite(joined["costs"]["rounds"]).sum()),
+        **(joined["reached"] or dict.fromkeys(COSTS)),
+        "uplink_least": finite(float(uplink.min())),
+        "uplink_most": finite(float(uplink.max())),
+        "lowest": finite(float(np.median(best))) if best else None,
+        **_verdict(members),
+    }
+
+
+def _best(cases: list[Case], metric: str) -> list[float]:
+    """The best value of the metric that each start has reached; of those that measured it."""
+    pick = np.nanmin if TARGETS[metric] == "<=" else np.nanmax
+    return [float(pick(case[metric])) for case in cases if not np.isnan(case[metric]).all()]
+
+
+def _verdict(members: list[Row]) -> Row:
+    """The status and validity of all: those of the worst."""
+    status = next((row["status"] for row in members if row["status"] != "finished"), "finished")
+    verdict: Row = {"status": status}
+    for valid, reasons in (("valid", "reasons"), ("timing_valid", "timing_reasons")):
+        said = [row[valid] for row in members]
+        verdict[valid] = False if False in said else said[0]
+        verdict[reasons] = list(dict.fromkeys(text for row in members for text in row[reasons]))
+    return verdict
+
+
+def _ratios(row: Row, base: Row) -> Row:
+    pairs = {cost: (row[cost], base.get(cost)) for cost in COSTS}
+    return {
+        f"{cost}_ratio": value / of if of and value is not None else None
+        for cost, (value, of) in pairs.items()
+    }
+
+
+def _kilobytes(key: str):
+    return lambda row: None if row[key] is None else row[key] / 1e3
+
+
+def _plain_number(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
+
+
+def _share(value: str | None) -> str:
+    return value or "-"
+
+
+COLUMNS = (
+    Column("rounds", lambda row: row["rounds"], _plain_number),
+    Column("up KB", _kilobytes("uplink_bytes")),
+    Column("least", _kilobytes("uplink_least")),
+    Column("most", _kilobytes("uplink_most")),
+    Column("up+down KB", _kilobytes("total_bytes")),
+    Column("up/base", lambda row: row["uplink_bytes_ratio"]),
+    Column("up+down/base", lambda row: row["total_bytes_ratio"]),
+    Column("arrived", lambda row: f"{row['arrived']}/{row['starts']}", _share),
+    Column("lowest", lambda row: row["lowest"], scientific),
+)
