@@ -25,12 +25,18 @@ def show(record: Record) -> dict[str, object]:
 def format_show(shown: dict[str, object]) -> str:
     """`show`'s answer as lines: the record, its cases, and the configuration as it was written."""
     lines = _lines(plain(_without(shown, "config", "cases")))
-    for case in plain(shown["cases"]):
-        lines += ["", case["label"], *("  " + line for line in _lines(_without(case, "label")))]
-    if shown.get("config"):
-        config = str(shown["config"]).expandtabs().splitlines()
-        lines += ["", "config", *("  " + plain(line) for line in config)]
-    return "\n".join(lines)
+    for case in shown["cases"]:
+        lines += ["", plain(case["label"])]
+        lines += ["  " + line for line in _lines(plain(_without(case, "label", "traceback")))]
+        lines += ["  " + line for line in _quoted("traceback", case.get("traceback"))]
+    config = _quoted("config", shown.get("config"))
+    return "\n".join([*lines, "", *config] if config else lines)
+
+
+def _quoted(title: str, text: object) -> list[str]:
+    """A text of many lines as it is, below its title; nothing where there is none."""
+    lines = str(text).expandtabs().splitlines() if text else []
+    return [title, *("  " + plain(line) for line in lines)] if lines else []
 
 
 def _lines(values: dict[str, object]) -> list[str]:

@@ -35,6 +35,17 @@ def test_the_text_names_everything_once_and_ends_with_the_configuration(make_rec
     assert text.endswith('config\n  name = "mushrooms"\n  workers = 20')
 
 
+def test_a_traceback_is_shown_line_by_line(tmp_path):
+    writer = RecordWriter(tmp_path / "r.h5", {})
+    verdict = {"status": "failed", "traceback": "Traceback:\n  File\x1b[31m\nMemoryError\n"}
+    writer.end_case("a", {"method": "GD"}, verdict)
+    writer.close()
+    lines = format_show(show(Record(tmp_path / "r.h5"))).splitlines()
+    at = lines.index("  traceback")
+    assert lines[at + 1] == "    Traceback:" and lines[at + 3 :] == ["    MemoryError"]
+    assert "\x1b" not in lines[at + 2]
+
+
 def test_many_numbers_are_shown_by_their_range(tmp_path):
     writer = RecordWriter(tmp_path / "r.h5", {})
     writer.start_case("a", {"L_i": np.arange(20.0) + 0.5})
