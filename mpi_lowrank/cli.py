@@ -96,7 +96,7 @@ def _add_run(commands) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG.toml")
     parser.add_argument("--out", type=Path, help="the record (default: results/NAME.h5)")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace an existing record, once this one is done"
+        "--overwrite", action="store_true", help="replace a finished record, once this one is done"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the file"

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -84,4 +84,6 @@ class Progress:
             self._due = time.monotonic() + EVERY
             text = f"{self._label}: round {done} of {self._rounds}"
             text += f", loss {measures.loss:.6g}" if measures.whole else ""
-            print(f"{text}, |grad|^2 {measures.grad_norm_sq:.2e}", file=sys.stderr, flush=True)
+            text += f", |grad|^2 {measures.grad_norm_sq:.2e}"
+            with suppress(OSError):  # the log may be on a disk that is full: the run goes on
+                print(text, file=sys.stderr, flush=True)

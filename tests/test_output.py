@@ -1,5 +1,6 @@
 """What commands print, and where it cannot be printed."""
 
+import os
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpi_lowrank.output import complain, say
-from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, RecordWriter
+from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, Record, RecordWriter
 
 RUN = "run some.toml --out full.h5"
 
@@ -38,6 +39,17 @@ def test_a_full_standard_output_is_one_line(folder, arguments):
         )
     expected = "mpi-lowrank: error: standard output: cannot be written: No space left on device\n"
     assert (ended.returncode, ended.stderr) == (2, expected)
+
+
+def test_a_full_disk_under_the_log_does_not_end_a_run(folder, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import mpi_lowrank.progress as p; p.EVERY = 0.0")
+    command = [sys.executable, "-m", "mpi_lowrank", "run", "some.toml", "--out", tmp_path / "r.h5"]
+    with open("/dev/full", "w") as full:
+        environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+        ended = subprocess.run(command, stderr=full, cwd=folder, env=environment, timeout=60)
+    assert ended.returncode == 0
+    (case,) = Record(tmp_path / "r.h5").cases.values()
+    assert case.attributes["status"] == "finished" and len(case) == 3
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(folder):
