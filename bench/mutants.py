@@ -1,0 +1,438 @@
+"""What the tests would not notice: the code with one small mistake, against its module's tests.
+
+A mutant differs in one operator, comparison, constant, statement, condition or order of arguments.
+It is killed when a test fails, hangs or cannot be imported; one that no test kills is printed with
+its place. `mutants.toml` says of some why they cannot matter.
+"""
+
+import argparse
+import ast
+import copy
+import fnmatch
+import gc
+import importlib
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import Queue
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SERIAL = "serial"
+
+NO_TESTS = (4, 5)
+"""pytest's exit status for a path that is not there, or for no test in it."""
+
+WHOLE = "serial tests/test_columns.py"
+
+EXCHANGE = "tests/comm/test_exchange.py tests/comm/test_silent_workers.py"
+
+VALIDITY = "tests/comm/test_validity.py tests/certificate/test_mistakes.py"
+
+DOOR = "tests/comm/test_door.py tests/comm/test_parcels.py"
+
+TESTS = {
+    "evaluation.py": ("1 tests/comm/test_evaluator.py", WHOLE, "serial tests/test_evaluation.py"),
+    "validity.py": (f"1 {VALIDITY}", f"2 {VALIDITY}", WHOLE),
+    "randomness.py": ("serial tests/test_randomness.py",),
+    "comm/exchange.py": (f"1 {EXCHANGE}", f"2 {EXCHANGE}", WHOLE, "2 tests/certificate"),
+    "comm/door.py": (f"1 {DOOR}", f"2 {DOOR}", f"2 {EXCHANGE}"),
+    "comm/ledger.py": (f"1 {DOOR}", f"2 {DOOR}"),
+    "methods": ("serial tests/methods", WHOLE),
+    "problems": (
+        "serial tests/problems/test_defaults.py tests/problems/test_{}.py",
+        "serial tests/problems",
+    ),
+    "compressors": (
+        "serial tests/compressors/test_constants.py tests/compressors/test_options.py"
+        " tests/compressors/test_wire_sizes.py",
+        "serial tests/compressors/test_{}.py",
+        "serial tests/compressors/test_extremes.py",
+    ),
+    "compressors/blocks.py": (
+        "serial tests/compressors/test_gathered.py tests/compressors/test_shared.py",
+    ),
+}
+"""What is to kill the mutants of a module, quickest first: ranks, or "serial", and pytest's paths.
+
+{} is the module's name, where there is such a file, else nothing. Of the compressors only what
+`__init__` declares is changed: constants, sizes, refusals.
+"""
+
+ELSEWHERE = {
+    "dense": "gathered",
+    "sparse": "gathered",
+    "elias": "dithering",
+    "lowrank": "factorizations",
+    "trits": "bits",
+}
+"""Where the tests of a module are that has no file of its name."""
+
+SWAPS = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+
+COMMUTE = {"multiply", "add", "maximum", "minimum", "equal", "max", "min"}
+"""Functions whose first two arguments may change places."""
+
+UNTOUCHED = {"annotation", "returns", "decorator_list", "bases", "type_params", "exc", "msg"}
+"""Fields of a node in which a change says nothing of what is computed: types, messages."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: the function and the line of its statement, as it was and as it is now."""
+
+    file: str
+    number: int
+    function: str
+    line: int
+    before: str
+    after: str
+
+
+def changed(file: str, source: str, only: str | None) -> Iterator[tuple[Mutant, ast.Module]]:
+    """Every mutant of a module, and the module's tree, which is changed until the next one."""
+    tree = ast.parse(source)
+    for number, place in enumerate(list(_places(tree, "", None))):
+        function, statement, holder, field, index, new = place
+        if only and only not in function.split("."):
+            continue
+        held = getattr(holder, field)
+        old = held if index is None else held[index]
+        line, before = statement.lineno, _first_line(statement)
+        _put(holder, field, index, new)
+        after = _first_line(new if statement is old else statement)
+        yield Mutant(file, number, function, line, before, after), tree
+        _put(holder, field, index, old)
+
+
+def mutants(file: str, source: str, only: str | None = None) -> Iterator[Mutant]:
+    """Every mutant of a module; `only` in functions of that name."""
+    return (mutant for mutant, _ in changed(file, source, only))
+
+
+def text_of(wanted: Mutant, source: str) -> str:
+    """The module with that change."""
+    for mutant, tree in changed(wanted.file, source, None):
+        if mutant.number == wanted.number:
+            return ast.unparse(ast.fix_missing_locations(tree))
+    raise LookupError(wanted)
+
+
+def _first_line(statement):
+    lines = ast.unparse(ast.fix_missing_locations(statement)).strip().splitlines()
+    return next(line for line in lines if not line.startswith("@"))
+
+
+def _put(holder, field, index, node):
+    if index is None:
+        setattr(holder, field, node)
+    else:
+        getattr(holder, field)[index] = node
+
+
+def _places(node: ast.AST, function: str, statement: ast.stmt | None) -> Iterator[tuple]:
+    """(function, statement, holder, field, index, new node) of every change below the node."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        function = f"{function}.{node.name}".lstrip(".")
+    for field, value in ast.iter_fields(node):
+        if field in UNTOUCHED or isinstance(node, ast.JoinedStr):
+            continue
+        for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if isinstance(child, ast.AST) and not _documents(child):
+                around = child if isinstance(child, ast.stmt) else statement
+                for new in _changes(node, field, child):
+                    yield function, around, node, field, index, new
+                yield from _places(child, function, around)
+
+
+def _documents(node):
+    """A docstring or another constant alone, and what type checkers read."""
+    alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant | ast.Yield)
+    typed = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    return alone or typed
+
+
+def _changes(holder: ast.AST, field: str, node: ast.AST) -> Iterator[ast.AST]:
+    """What may stand in a node's place."""
+    if type(node) in SWAPS:
+        yield SWAPS[type(node)]()
+    elif isinstance(node, ast.Constant):
+        yield from _constants(node.value)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Not | ast.Invert):
+        yield node.operand
+    elif isinstance(node, ast.Call) and len(node.args) > 1:
+        swapped = copy.copy(node)
+        swapped.args = [node.args[1], node.args[0], *node.args[2:]]
+        commutes = ast.unparse(node.func).split(".")[-1] in COMMUTE
+        if not commutes and ast.unparse(swapped) != ast.unparse(node):
+            yield swapped
+    elif _deletable(node):
+        yield ast.copy_location(ast.Pass(), node)
+    if field == "test" or (field == "ifs" and isinstance(holder, ast.comprehension)):
+        yield ast.copy_location(ast.UnaryOp(ast.Not(), node), node)
+
+
+def _deletable(node):
+    """A statement without which the names that the rest needs are still there."""
+    if isinstance(node, ast.Assign):
+        return not isinstance(node.targets[0], ast.Name | ast.Tuple)
+    return isinstance(node, ast.Expr | ast.AugAssign | ast.Raise | ast.Break | ast.Continue)
+
+
+def _constants(value) -> Iterator[ast.Constant]:
+    if isinstance(value, bool):
+        yield ast.Constant(not value)
+    elif isinstance(value, int | float):
+        yield ast.Constant(value + 1)
+        yield ast.Constant(value - 1)
+
+
+def modules() -> dict[str, tuple[str, ...]]:
+    """Every module below the names of TESTS, with its tests."""
+    found = {}
+    for name, tests in TESTS.items():
+        path = ROOT / "mpi_lowrank" / name
+        for module in [path] if path.is_file() else sorted(path.glob("*.py")):
+            lines = (_tested(line, module.stem) for line in tests)
+            there = tuple(line for line in lines if "/" in line)
+            found[str(module.relative_to(ROOT / "mpi_lowrank"))] = there
+    return found
+
+
+def _tested(line: str, stem: str) -> str:
+    """The line with the module's own name, or that where its tests are, and the files there are."""
+    ranks, *paths = line.split()
+    names = stem, ELSEWHERE.get(stem, stem)
+    wished = [[path.replace("{}", name) for name in names] for path in paths]
+    there = [next((path for path in two if (ROOT / path).exists()), None) for two in wished]
+    return " ".join([ranks, *filter(None, there)])
+
+
+def answers() -> list[dict[str, str]]:
+    """The rows of `mutants.toml`: file, perhaps function, before, perhaps after, and the reason."""
+    return tomllib.loads((ROOT / "bench" / "mutants.toml").read_text())["mutants"]
+
+
+def answers_to(row: dict[str, str], mutant: Mutant) -> bool:
+    """Whether the row is about the mutant: a pattern for its file, the rest word by word."""
+    told = {key: row[key] for key in row if key not in ("reason", "file")}
+    named = fnmatch.fnmatch(mutant.file, row["file"])
+    return named and all(getattr(mutant, key) == value for key, value in told.items())
+
+
+class Copy:
+    """A copy of the repository in which one module after the other is changed and tested."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        ignored = shutil.ignore_patterns(".*", "__pycache__", "*.h5", "*.egg-info", "build")
+        shutil.copytree(ROOT, folder, ignore=ignored)
+        self._reach = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+
+    def test(self, mutant: Mutant, tests: tuple[str, ...], patience: float) -> str:
+        """What became of the mutant: "killed", "timeout" or "survived"."""
+        path = self.folder / "mpi_lowrank" / mutant.file
+        kept = path.read_text()
+        self._write(path, text_of(mutant, kept))
+        try:
+            for line in tests:
+                fate = self.session(line, patience)
+                if fate != "survived":
+                    return fate
+            return "survived"
+        finally:
+            self._write(path, kept)
+
+    @staticmethod
+    def _write(path, text):
+        for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+            compiled.unlink()
+        path.write_text(text)
+
+    def session(self, line: str, patience: float) -> str:
+        """What becomes of one line of tests."""
+        ranks, paths = line.split(maxsplit=1)
+        given = ["-x", "-q", "-p", "no:cacheprovider", "--no-header", *paths.split()]
+        if ranks in (SERIAL, "1"):
+            kind = ["-m", "not mpi"] if ranks == SERIAL else ["--with-mpi", "-m", "mpi"]
+            return self._forked([*given, *kind], patience)
+        mpirun = Path(sys.executable).with_name("mpirun")
+        command = [mpirun, "-n", ranks, sys.executable, "-m", "pytest", "--with-mpi", "-m", "mpi"]
+        with open(self.folder / "output", "w") as output:
+            started = subprocess.Popen(
+                [*command, *given],
+                cwd=self.folder,
+                env=self._reach,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+            return _await(started.pid, started.poll, patience)
+
+    def _forked(self, given: list[str], patience: float) -> str:
+        """pytest in a child of this process, which has imported what takes long."""
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            os.chdir(self.folder)
+            os.environ.update(self._reach)
+            sys.path.insert(0, str(self.folder))
+            output = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(output, 1), os.dup2(output, 2)
+            os._exit(_pytest(given))
+
+        def poll():
+            ended, status = os.waitpid(child, os.WNOHANG)
+            return os.waitstatus_to_exitcode(status) if ended else None
+
+        return _await(child, poll, patience)
+
+
+def _pytest(given):
+    import pytest
+
+    try:
+        return int(pytest.main(given))
+    except BaseException:
+        return 1
+
+
+def _await(pid, poll, patience):
+    deadline = time.monotonic() + patience
+    while (code := poll()) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if code is None:
+        os.killpg(pid, signal.SIGKILL)
+        while poll() is None:
+            time.sleep(0.01)
+        return "timeout"
+    if code in NO_TESTS:
+        raise RuntimeError(f"pytest had nothing to run: exit status {code}")
+    return "killed" if code else "survived"
+
+
+def warm_up() -> None:
+    """Import what the tests need and the mutants are not part of."""
+    for name in ("numpy.testing", "scipy.sparse.linalg", "scipy.special", "h5py", "ml_dtypes"):
+        importlib.import_module(name)
+    for name in ("pytest", "hypothesis", "threadpoolctl", "pooch", "tqdm"):
+        importlib.import_module(name)
+    gc.freeze()
+
+
+def everything(names: Sequence[str] = ()) -> Iterator[Mutant]:
+    """Every mutant of the modules whose names begin so; of all without names."""
+    for file in modules():
+        if not names or file.startswith(tuple(names)):
+            only = "__init__" if file.startswith("compressors") else None
+            yield from mutants(file, (ROOT / "mpi_lowrank" / file).read_text(), only)
+
+
+def choose(names: Sequence[str], sample: int | None, seed: int) -> list[Mutant]:
+    """The mutants of the named modules, or a sample of so many of each."""
+    draw, chosen = random.Random(seed), []
+    for _, made in itertools.groupby(everything(names), key=lambda mutant: mutant.file):
+        made = list(made)
+        chosen += draw.sample(made, min(sample or len(made), len(made)))
+    draw.shuffle(chosen)  # a run that is ended early has seen a little of everything
+    return chosen
+
+
+def check(unchanged: Copy, chosen: list[Mutant]) -> None:
+    """End unless the tests pass where nothing is changed."""
+    for line in sorted({line for mutant in chosen for line in modules()[mutant.file]}):
+        began = time.monotonic()
+        fate = unchanged.session(line, 600)
+        print(f"{time.monotonic() - began:6.1f} s  {line}", flush=True)
+        if fate != "survived":
+            sys.exit(f"{fate} without a change:\n{(unchanged.folder / 'output').read_text()}")
+
+
+def judge(mutant: Mutant, own: Copy, patience: float) -> dict:
+    """A row of the result: the mutant, what became of it, and how long that took."""
+    began = time.monotonic()
+    known = any(answers_to(row, mutant) for row in answers())
+    fate = "answered" if known else own.test(mutant, modules()[mutant.file], patience)
+    return asdict(mutant) | {"fate": fate, "seconds": time.monotonic() - began}
+
+
+def judged(chosen: list[Mutant], jobs: int, patience: float) -> Iterator[dict]:
+    """The rows of all of them, in order; every thread has a copy of the repository."""
+    with tempfile.TemporaryDirectory() as folder:
+        copies: Queue[Copy] = Queue()
+        for job in range(jobs):
+            copies.put(Copy(Path(folder) / str(job)))
+        check(copies.queue[0], chosen)
+
+        def one(mutant):
+            own = copies.get()
+            try:
+                return judge(mutant, own, patience)
+            finally:
+                copies.put(own)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            yield from pool.map(one, chosen)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", help="such as methods or comm/door.py; default: all")
+    parser.add_argument("--sample", type=int, help="mutants of a module; default: all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--patience", type=float, default=90, help="seconds a session of tests")
+    parser.add_argument("--out", type=Path, default=Path("results/mutants.json"))
+    given = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    warm_up()
+    rows = []
+    chosen = choose(given.modules, given.sample, given.seed)
+    for row in judged(chosen, given.jobs, given.patience):
+        rows.append(row)
+        given.out.write_text(json.dumps(rows, indent=1))
+        if row["fate"] == "survived":
+            place = f"{row['file']}:{row['line']} in {row['function']}"
+            print(f"{place}: {row['before']}  ->  {row['after']}", flush=True)
+    fates = Counter(row["fate"] for row in rows)
+    print(f"{len(rows)} of {sum(1 for _ in everything())} mutants:", dict(fates))
+    return 1 if fates["survived"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
