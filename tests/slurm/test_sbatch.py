@@ -84,7 +84,7 @@ def test_a_requeued_job_leaves_what_it_had_recorded(tmp_path):
 def test_job_completes_with_a_valid_record_on_two_cores_wherever_they_are(
     slurm, project, capfd, partition, nodes, hosts
 ):
-    script, options = project / "run.sbatch", ("--set", "rounds=20")
+    script, options = project / "run.sbatch", ("--set", "rounds=20", "--set", "seed=0")
     number = slurm.submit(partition, script, *options, cwd=project)
     job = slurm.wait(number, seconds=120)
     log = (project / f"results/mushrooms-{number}.log").read_text()
@@ -94,7 +94,7 @@ def test_job_completes_with_a_valid_record_on_two_cores_wherever_they_are(
     record = Record(project / f"results/mushrooms-{number}.h5")
     assert record.attributes["hosts"] == hosts and record.attributes["ranks"] == 2
     verdicts = {label: case.attributes["valid"] for label, case in record.cases.items()}
-    assert len(verdicts) == 8 and all(verdicts.values()), verdicts
+    assert len(verdicts) == 13 and all(verdicts.values()), verdicts
     assert record.attributes["threads"] == 1
     assert record.attributes["slurm_job_id"] == str(number)
     with capfd.disabled():
