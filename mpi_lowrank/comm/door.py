@@ -120,7 +120,7 @@ class Door:
 
     def allreduce(self, mine: np.ndarray, out: np.ndarray, purpose: str) -> None:
         """The sum over ranks, in the array's own precision and in MPI's own order."""
-        add = _bfloat16_sum() if mine.dtype == BFLOAT16 else MPI.SUM
+        add = MPI.SUM if _has_type(mine.dtype) else _sum_of(mine.dtype)
         self._reduce(mine, out, add, purpose)
 
     def _reduce(self, mine, out, op, purpose):
@@ -157,16 +157,27 @@ class Door:
 
 def _plain(array: np.ndarray) -> np.ndarray:
     """The same bytes in a type that MPI knows."""
-    return array.view(np.uint16) if array.dtype == BFLOAT16 else array
+    return array if _has_type(array.dtype) else array.view(np.uint16)
 
 
 @functools.cache
-def _bfloat16_sum() -> MPI.Op:
-    """The sum of bfloat16 numbers, for which MPI has no type."""
+def _has_type(dtype: np.dtype) -> bool:
+    """Whether this MPI knows such numbers: bfloat16 none does, float16 not Open MPI 4."""
+    if dtype == BFLOAT16:
+        return False
+    try:
+        return MPI.Datatype.fromcode(dtype.char).Get_size() == dtype.itemsize
+    except MPI.Exception:
+        return False
+
+
+@functools.cache
+def _sum_of(dtype: np.dtype) -> MPI.Op:
+    """The sum of numbers of two bytes for which MPI has no type."""
 
     def add(sent: MPI.buffer, into: MPI.buffer, _: MPI.Datatype) -> None:
-        total = np.frombuffer(into, BFLOAT16)
-        total += np.frombuffer(sent, BFLOAT16)
+        total = np.frombuffer(into, dtype)
+        total += np.frombuffer(sent, dtype)
 
     return MPI.Op.Create(add, commute=True)
 

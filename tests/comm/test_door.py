@@ -48,6 +48,26 @@ def test_chunks_carry_the_same_as_one_call(comm, limit):
         assert door.ledger.rows()["count"].max() <= limit
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_float16_is_carried_and_summed_whether_this_mpi_has_such_a_type_or_not(
+    comm, monkeypatch, known
+):
+    from mpi_lowrank.comm import door as module
+
+    if not known:
+        monkeypatch.setattr(module, "_has_type", lambda dtype: dtype != np.float16)
+    door, mine = make_door(comm), numbers(comm.rank, 5).astype(np.float16)
+    counts, each = [5] * comm.size, [numbers(r, 5).astype(np.float16) for r in range(comm.size)]
+    whole, total, last = np.zeros(5 * comm.size, np.float16), np.zeros(5, np.float16), mine.copy()
+    door.allgather(mine, whole, counts, "uplink")
+    np.testing.assert_array_equal(whole, np.concatenate(each))
+    door.allreduce(mine, total, "uplink")
+    np.testing.assert_allclose(total, np.sum(each, axis=0, dtype=np.float64), rtol=2e-3)
+    door.broadcast(last, "downlink", comm.size - 1)
+    np.testing.assert_array_equal(last, each[-1])
+    assert {row["dtype"] for row in door.ledger.rows()} == {b"float16"}
+
+
 def test_ordered_sum_has_the_bits_of_a_loop_over_all_workers(comm):
     workers = np.random.default_rng(0).standard_normal((comm.size * 3, 5)) * 10.0 ** np.arange(5)
     expected = np.zeros(5)
