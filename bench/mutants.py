@@ -55,6 +55,7 @@ TESTS = {
     "problems": (
         "serial tests/problems/test_defaults.py tests/problems/test_{}.py",
         "serial tests/problems",
+        WHOLE,
     ),
     "compressors": (
         "serial tests/compressors/test_constants.py tests/compressors/test_options.py"

@@ -118,8 +118,8 @@ class MatrixRegression(Problem):
     def footprint(cls, blocks, workers, longest, itemsize, *, bases="common", **options):
         ((m, columns),) = (block.shape for block in blocks)
         designs = 1 if bases == "common" else workers
-        one_in_the_making = 2 * 8 * m * m
-        return (designs * m * m + 2 * workers * m * columns) * itemsize + one_in_the_making
+        in_the_making, then = 2 * 8 * m * m, 2 * workers * m * columns * itemsize
+        return designs * m * m * itemsize + max(in_the_making, then)
 
     def gradients(self, x, out):
         errors = np.subtract(x.reshape(self.blocks[0].shape), self._targets, out=self._errors)
