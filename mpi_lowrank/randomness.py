@@ -14,6 +14,7 @@ class Purpose(IntEnum):
     COMPRESS = 1
     BROADCAST = 2
     PARTICIPATE = 3
+    SAMPLE = 4
 
 
 class Stream:

@@ -48,18 +48,24 @@ class Ridge(Problem):
 
     def __init__(self, shards, dtype):
         self.blocks, self._workers = (Block("x", (5,)),), shards.workers
+        self.samples = np.array([len(b) for _, b in self._workers])
 
     @classmethod
     def model(cls, dataset):
         return (Block("x", (5,)),)
 
-    def gradients(self, x, out):
-        for row, (A, b) in zip(out, self._workers, strict=True):
-            row[...] = A.T @ (A @ x - b) / len(b) + LAMBDA * x
+    def gradients(self, x, out, batch=None):
+        for w, (A, b, point) in enumerate(self._each(x, batch)):
+            out[w] = A.T @ (A @ point - b) / len(b) + LAMBDA * point
 
-    def losses(self, x, out):
-        for worker, (A, b) in enumerate(self._workers):
-            out[worker] = np.sum((A @ x - b) ** 2) / (2 * len(b)) + LAMBDA / 2 * (x @ x)
+    def losses(self, x, out, batch=None):
+        for w, (A, b, point) in enumerate(self._each(x, batch)):
+            out[w] = np.sum((A @ point - b) ** 2) / (2 * len(b)) + LAMBDA / 2 * (point @ point)
+
+    def _each(self, x, batch):
+        for w, (A, b) in enumerate(self._workers):
+            rows = slice(None) if batch is None else batch.rows[w, : batch.sizes[w]]
+            yield A[rows], b[rows], x if x.ndim == 1 else x[w]
 
     def correct(self, x):
         return 0, 0

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from mpi_lowrank.datasets import Dataset
+from mpi_lowrank.problems.batch import Batch
 
 MeanOverWorkers = Callable[[np.ndarray], np.ndarray]
 """Collective: the local workers' rows (workers, k) to their mean over all workers (k,)."""
@@ -41,6 +42,8 @@ class Problem(ABC):
     """The data set of a case that names none; None: the problem makes its own data."""
     blocks: tuple[Block, ...]
     """The model's parameters."""
+    samples: np.ndarray
+    """(workers,) int: over how many samples each local f_i is a mean; batches are drawn of them."""
     smooth = True
     """Whether `smoothness` knows the constants; where not, a case needs a stepsize of its own."""
 
@@ -69,12 +72,18 @@ class Problem(ABC):
         return 0
 
     @abstractmethod
-    def gradients(self, x: np.ndarray, out: np.ndarray) -> None:
-        """Write grad f_i(x) into the rows of `out`, (workers, d); allocates nothing."""
+    def gradients(self, x: np.ndarray, out: np.ndarray, batch: Batch | None = None) -> None:
+        """Write grad f_i(x) into the rows of `out`, (workers, d).
+
+        `x` is one point (d,), or a point for each worker (workers, d). With a `batch`, the mean
+        over all samples becomes the mean over its samples, at a cost in proportion to them; what
+        f_i has beside that mean (a regulariser) stays. Allocates nothing from the second call on
+        with x of a shape and batches of a width. Raises IndexError for a row that is no sample.
+        """
 
     @abstractmethod
-    def losses(self, x: np.ndarray, out: np.ndarray) -> None:
-        """Write f_i(x) into `out`, (workers,) float64."""
+    def losses(self, x: np.ndarray, out: np.ndarray, batch: Batch | None = None) -> None:
+        """Write f_i(x), of the same points and samples, into `out`, (workers,) float64."""
 
     @abstractmethod
     def correct(self, x: np.ndarray) -> tuple[int, int]:

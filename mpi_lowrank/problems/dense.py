@@ -10,35 +10,31 @@ from mpi_lowrank.datasets import Dataset
 from mpi_lowrank.datasets.local import LocalShards, Rows
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.problems.base import Problem
+from mpi_lowrank.problems.batch import Batch, Chosen
+from mpi_lowrank.problems.regularizer import Regularizer
 
 
 class Classifier(Problem):
     """f_i(x) = (1/m_i) sum_j (log sum_k exp z_jk - z_j,y_j) + (lambda/2) |x|^2, y_j in 0, 1, ...
 
-    The logits z_j of row a_j are the last of its layers, which subclasses define. Arrays are
-    (workers, width, longest): a row of the data is a column, so that sums over classes run along
-    memory, and every worker's products have one shape wherever it lives, so that its bits do not
-    depend on who shares its rank.
+    The logits z_j of row a_j are the last of its layers, which subclasses define.
     """
 
     default_data = "digits"
 
     def __init__(self, shards: LocalShards, dtype: np.dtype, widths: Sequence[int], lambda_: float):
         """`widths`: of the layers; the last is the number of classes."""
-        self._shards, self.strength = shards, lambda_
-        self._columns = _columns(shards.workers, shards.longest, dtype)
+        self._shards, self._regularizer = shards, Regularizer("l2", lambda_, dtype)
         self._test_columns = _columns([shards.test], len(shards.test.labels), dtype)
-        self._layers = _layers(self._columns, widths)
         self._test_layers = _layers(self._test_columns, widths)
-        self._sizes = np.array([len(rows.labels) for rows in shards.workers])
-        self._targets = np.zeros_like(self._layers[-1])
-        self._weights, self._line = np.zeros((2, len(self._sizes), 1, shards.longest), dtype)
-        for targets, weights, (_, labels) in zip(
-            self._targets, self._weights, shards.workers, strict=True
-        ):
-            targets[labels.astype(np.intp), np.arange(len(labels))] = 1
-            weights[0, : len(labels)] = 1 / len(labels)
-        self._slope = np.zeros(self.d, dtype)
+        self.samples = np.array([len(rows.labels) for rows in shards.workers])
+        columns = _columns(shards.workers, shards.longest, dtype)
+        whole = Samples(columns, widths)
+        whole.label([rows.labels for rows in shards.workers])
+        shape = columns.shape[:2]
+        self._chosen = Chosen(
+            whole, self.samples, lambda width: Samples(np.zeros((*shape, width), dtype), widths)
+        )
 
     @classmethod
     def footprint(cls, blocks, workers, longest, itemsize, **options):
@@ -63,41 +59,30 @@ class Classifier(Problem):
         """Fill `layers`, (..., width, rows) each, for the rows in `columns`, (..., p, rows)."""
 
     @abstractmethod
-    def _backward(self, x: np.ndarray, out: np.ndarray) -> None:
+    def _backward(
+        self, x: np.ndarray, columns: np.ndarray, layers: list[np.ndarray], out: np.ndarray
+    ) -> None:
         """Turn the last layer, by now df_i/dz, into the rows of `out`; the others still hold."""
 
-    def gradients(self, x, out):
-        self._forward(x, self._columns, self._layers)
-        self._differentiate(self._layers[-1])
-        self._backward(x, out)
-        out += np.multiply(x, self.strength, out=self._slope)
+    def gradients(self, x, out, batch=None):
+        samples = self._chosen(batch)
+        self._forward(x, samples.columns, samples.layers)
+        samples.differentiate()
+        self._backward(x, samples.columns, samples.layers, out)
+        self._regularizer.add_slope(x, out)
 
-    def _differentiate(self, logits):
-        """From z to df_i/dz, which is softmax(z) - target over m_i, and 0 in the padding."""
-        line = self._line
-        np.subtract(logits, np.max(logits, axis=1, keepdims=True, out=line), out=logits)
-        np.exp(logits, out=logits)
-        np.divide(logits, np.sum(logits, axis=1, keepdims=True, out=line), out=logits)
-        np.subtract(logits, self._targets, out=logits)
-        np.multiply(logits, self._weights, out=logits)
-
-    def losses(self, x, out):
-        self._forward(x, self._columns, self._layers)
-        logits = self._layers[-1]
-        logits -= logits.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(logits).sum(axis=1)) - (logits * self._targets).sum(axis=1)
-        losses[self._weights[:, 0] == 0] = 0
-        np.sum(losses.astype(np.float64), axis=1, out=out)
-        out /= self._sizes
-        out += self.strength / 2 * np.square(x, dtype=np.float64).sum()
+    def losses(self, x, out, batch=None):
+        samples = self._chosen(batch)
+        self._forward(x, samples.columns, samples.layers)
+        samples.lose(out)
+        self._regularizer.add_value(x, out)
 
     def correct(self, x):
-        self._forward(x, self._columns, self._layers)
+        whole = self._chosen.whole
+        self._forward(x, whole.columns, whole.layers)
         self._forward(x, self._test_columns, self._test_layers)
-        right = self._layers[-1].argmax(axis=1) == self._targets.argmax(axis=1)
-        train = np.count_nonzero(right & (self._weights[:, 0] > 0))
         predicted = self._test_layers[-1][0].argmax(axis=0)
-        return train, np.count_nonzero(predicted == self._shards.test.labels)
+        return whole.right(), np.count_nonzero(predicted == self._shards.test.labels)
 
     def _parts(self, flat: np.ndarray) -> list[np.ndarray]:
         """Views of the blocks of a model (d,), or of a model a worker (workers, d)."""
@@ -105,6 +90,59 @@ class Classifier(Problem):
         parts = np.split(flat, ends, axis=-1)
         shapes = [flat.shape[:-1] + block.shape for block in self.blocks]
         return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+class Samples:
+    """Labelled rows of the local workers, and room for a pass through the layers.
+
+    Arrays are (workers, width, longest): a row of the data is a column, so that sums over classes
+    run along memory, and every worker's products have one shape wherever it lives, so that its bits
+    do not depend on who shares its rank. `targets` are 1 at a row's class, `weights` 1 / m_i; both
+    are 0 in the padding. `sizes` (workers,): the m_i.
+    """
+
+    def __init__(self, columns: np.ndarray, widths: Sequence[int]):
+        workers, _, longest = columns.shape
+        self.columns, self.layers = columns, _layers(columns, widths)
+        self.targets, self.sizes = np.zeros_like(self.layers[-1]), np.ones(workers)
+        self.weights, self._line = np.zeros((2, workers, 1, longest), columns.dtype)
+
+    def label(self, labels: Sequence[np.ndarray]) -> None:
+        """Take the labels of whole shards."""
+        self.sizes = np.array([len(mine) for mine in labels])
+        for targets, weights, mine in zip(self.targets, self.weights, labels, strict=True):
+            targets[mine.astype(np.intp), np.arange(len(mine))] = 1
+            weights[0, : len(mine)] = 1 / len(mine)
+
+    def draw(self, whole: "Samples", batch: Batch) -> None:
+        """Become the samples of `batch` among those of whole shards."""
+        batch.take(whole.columns, self.columns)
+        batch.take(whole.targets, self.targets)
+        self.weights[:, 0] = batch.weights
+        self.sizes = batch.sizes
+
+    def differentiate(self) -> None:
+        """In the last layer, from z to df_i/dz: softmax(z) - target over m_i, 0 in the padding."""
+        logits, line = self.layers[-1], self._line
+        np.subtract(logits, np.max(logits, axis=1, keepdims=True, out=line), out=logits)
+        np.exp(logits, out=logits)
+        np.divide(logits, np.sum(logits, axis=1, keepdims=True, out=line), out=logits)
+        np.subtract(logits, self.targets, out=logits)
+        np.multiply(logits, self.weights, out=logits)
+
+    def lose(self, out: np.ndarray) -> None:
+        """The mean losses of the z in the last layer into `out`, (workers,) float64."""
+        logits = self.layers[-1]
+        logits -= logits.max(axis=1, keepdims=True)
+        losses = np.log(np.exp(logits).sum(axis=1)) - (logits * self.targets).sum(axis=1)
+        losses[self.weights[:, 0] == 0] = 0
+        np.sum(losses.astype(np.float64), axis=1, out=out)
+        out /= self.sizes
+
+    def right(self) -> int:
+        """The rows whose class has the largest z."""
+        right = self.layers[-1].argmax(axis=1) == self.targets.argmax(axis=1)
+        return np.count_nonzero(right & (self.weights[:, 0] > 0))
 
 
 def _columns(shards: Sequence[Rows], longest: int, dtype: np.dtype) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Logistic regression on sparse rows, with a nonconvex or an l2 regulariser."""
 
-from typing import Literal
-
 import numpy as np
 from scipy.sparse import issparse
 from scipy.special import expit
@@ -10,9 +8,9 @@ from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Problem, Smoothness, largest_eigenvalue
-from mpi_lowrank.problems.sparse import StackedRows
-
-Regularizer = Literal["nonconvex", "l2"]
+from mpi_lowrank.problems.batch import Batch, Chosen
+from mpi_lowrank.problems.regularizer import Kind, Regularizer
+from mpi_lowrank.problems.sparse import DrawnRows, Stack, StackedRows
 
 
 @problems.register("logistic")
@@ -32,22 +30,22 @@ class LogisticRegression(Problem):
         shards: LocalShards,
         dtype: np.dtype,
         *,
-        regularizer: Regularizer = "nonconvex",
+        regularizer: Kind = "nonconvex",
         lambda_: float = 0.1,
     ):
         self._shards = shards
         features = [rows.features for rows in shards.workers]
         self.blocks = (Block("x", (features[0].shape[1],)),)
-        self.regularizer, self.strength = regularizer, lambda_
-        self._rows = StackedRows(features, shards.longest, dtype)
-        self._sizes = np.array([len(rows.labels) for rows in shards.workers])
+        self._regularizer = Regularizer(regularizer, lambda_, dtype)
+        self.samples = np.array([len(rows.labels) for rows in shards.workers])
         self._labels = np.zeros((len(features), shards.longest), dtype)
         for padded, rows in zip(self._labels, shards.workers, strict=True):
             padded[: len(rows.labels)] = rows.labels
-        self._negative = -self._labels
-        self._weights = self._negative / self._sizes[:, np.newaxis].astype(dtype)
-        self._margins = np.zeros_like(self._labels)
-        self._x2, self._slope = np.zeros((2, self.d), dtype)
+        whole = Samples(StackedRows(features, shards.longest, dtype), dtype)
+        whole.label(self._labels, self.samples)
+        self._chosen = Chosen(
+            whole, self.samples, lambda width: Samples(DrawnRows(whole.rows, width), dtype)
+        )
 
     @classmethod
     def model(cls, dataset, *, regularizer="nonconvex", lambda_=0.1):
@@ -63,48 +61,32 @@ class LogisticRegression(Problem):
     def footprint(cls, blocks, workers, longest, itemsize, **options):
         return workers * (4 * longest + blocks[0].shape[0]) * itemsize
 
-    def gradients(self, x, out):
-        margins = self._margins
-        self._rows.times(x, margins)
-        np.multiply(margins, self._negative, out=margins)
-        expit(margins, out=margins)
-        np.multiply(margins, self._weights, out=margins)
-        self._rows.transposed_times(margins, out)
-        out += self._regularizer_slope(x)
+    def gradients(self, x, out, batch=None):
+        samples = self._chosen(batch)
+        exponents = samples.exponents(x)
+        expit(exponents, out=exponents)
+        np.multiply(exponents, samples.weights, out=exponents)
+        samples.rows.transposed_times(exponents, out)
+        self._regularizer.add_slope(x, out)
 
-    def _regularizer_slope(self, x):
-        slope = np.multiply(x, self.strength, out=self._slope)
-        if self.regularizer == "nonconvex":
-            square = np.multiply(x, x, out=self._x2)
-            square += 1
-            np.multiply(square, square, out=square)
-            slope *= 2
-            slope /= square
-        return slope
-
-    def losses(self, x, out):
-        self._rows.times(x, self._margins)
-        losses = _softplus(np.multiply(self._margins, self._negative, out=self._margins))
-        losses[self._labels == 0] = 0
+    def losses(self, x, out, batch=None):
+        samples = self._chosen(batch)
+        losses = _softplus(samples.exponents(x))
+        losses[samples.weights == 0] = 0
         np.sum(losses, axis=1, dtype=np.float64, out=out)
-        out /= self._sizes
-        out += self._regularizer_value(x.astype(np.float64))
-
-    def _regularizer_value(self, x):
-        square = x * x
-        if self.regularizer == "l2":
-            return self.strength / 2 * square.sum()
-        return self.strength * (square / (1 + square)).sum()
+        out /= samples.sizes
+        self._regularizer.add_value(x, out)
 
     def correct(self, x):
-        self._rows.times(x, self._margins)
-        right = (self._margins > 0) == (self._labels > 0)
+        margins = self._chosen.whole.margins
+        self._chosen.whole.rows.times(x, margins)
+        right = (margins > 0) == (self._labels > 0)
         train = np.count_nonzero(right & (self._labels != 0))
         test = self._shards.test
         return train, np.count_nonzero((test.features @ x > 0) == (test.labels > 0))
 
     def smoothness(self, mean):
-        curvature = 2 * self.strength if self.regularizer == "nonconvex" else self.strength
+        curvature = self._regularizer.curvature
         local = [self._largest_curvature(rows.features) for rows in self._shards.workers]
         return Smoothness(self._mean_curvature(mean) + curvature, np.array(local) + curvature)
 
@@ -122,9 +104,41 @@ class LogisticRegression(Problem):
         def product(v):
             rows.times(v, margins)
             rows.transposed_times(margins, curvatures)
-            return mean(curvatures / (4 * self._sizes[:, np.newaxis]))
+            return mean(curvatures / (4 * self.samples[:, np.newaxis]))
 
         return largest_eigenvalue(product, self.d)
+
+
+class Samples:
+    """Labelled rows of the local workers, and room for their margins; see `Stack`.
+
+    Arrays are (workers, longest): `negative` is -y_j, `weights` is -y_j / m_i, and both are 0 in
+    the padding. `sizes` (workers,): the m_i.
+    """
+
+    def __init__(self, rows: Stack, dtype: np.dtype):
+        self.rows, self.sizes = rows, np.ones(rows.workers)
+        shape = 3, rows.workers, rows.longest
+        self.negative, self.weights, self.margins = np.zeros(shape, dtype)
+
+    def label(self, labels: np.ndarray, sizes: np.ndarray) -> None:
+        """Take the labels of whole shards, 0 in the padding."""
+        np.negative(labels, out=self.negative)
+        np.divide(self.negative, sizes[:, np.newaxis].astype(labels.dtype), out=self.weights)
+        self.sizes = sizes
+
+    def draw(self, whole: "Samples", batch: Batch) -> None:
+        """Become the samples of `batch` among those of whole shards."""
+        self.rows.draw(batch)
+        batch.take(whole.negative, self.negative)
+        self.weights[...] = batch.weights
+        self.weights *= self.negative
+        self.sizes = batch.sizes
+
+    def exponents(self, x: np.ndarray) -> np.ndarray:
+        """-y_j a_j.x, in `margins`."""
+        self.rows.times(x, self.margins)
+        return np.multiply(self.margins, self.negative, out=self.margins)
 
 
 def _softplus(t: np.ndarray) -> np.ndarray:

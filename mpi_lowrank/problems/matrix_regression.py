@@ -1,5 +1,6 @@
 """Least squares for a matrix, on data made from a seed."""
 
+from functools import cache, cached_property
 from typing import Literal
 
 import numpy as np
@@ -32,6 +33,9 @@ class MatrixRegression(Problem):
 
     Everything a worker has of its own comes from (seed, worker): the same on any number of ranks.
     L_i = 1; L is the largest eigenvalue of the mean of the H_i.
+
+    A batch needs rows after all: those of the A_i with m_i = m and U_i = V_i, that is of
+    sqrt(m) H_i^(1/2), made when the first batch comes. At W_i* the gradient of every batch is 0.
     """
 
     default_data = None
@@ -55,7 +59,9 @@ class MatrixRegression(Problem):
         eigenvalues = np.geomspace(1, 1 / condition, shape[0])
         if spectrum == "power":
             eigenvalues = 1 / np.arange(1, shape[0] + 1)
-        self._designs = self._make_designs(eigenvalues, dtype)
+        self._eigenvalues, self._dtype = eigenvalues, dtype
+        self._designs = self._make_designs(eigenvalues)
+        self.samples = np.full(len(self._numbers), shape[0])
         singular_values = np.ones(target_rank or min(shape))
         if target_spectrum == "power":
             singular_values /= np.arange(1, len(singular_values) + 1)
@@ -63,13 +69,19 @@ class MatrixRegression(Problem):
         if heterogeneity:
             self._move_targets(heterogeneity, heterogeneity_rank)
         self._errors = np.empty_like(self._targets)
+        workers, m, c = self._errors.shape
+        self._room = cache(
+            lambda width: [
+                np.empty((workers, *shape), dtype) for shape in ((m, width), (width, c), (width, 1))
+            ]
+        )
 
-    def _make_designs(self, eigenvalues, dtype):
+    def _make_designs(self, eigenvalues):
         shape = len(self._numbers), len(eigenvalues), len(eigenvalues)
         if self.bases == "common":
             common = _with_spectrum(eigenvalues, self._rng(DESIGN, SHARED))
-            return np.broadcast_to(common.astype(dtype), shape)
-        designs = np.empty(shape, dtype)
+            return np.broadcast_to(common.astype(self._dtype), shape)
+        designs = np.empty(shape, self._dtype)
         for design, worker in zip(designs, self._numbers, strict=True):
             design[...] = _with_spectrum(eigenvalues, self._rng(DESIGN, 1 + worker))
         return designs
@@ -121,15 +133,43 @@ class MatrixRegression(Problem):
         in_the_making, then = 2 * 8 * m * m, 2 * workers * m * columns * itemsize
         return designs * m * m * itemsize + max(in_the_making, then)
 
-    def gradients(self, x, out):
-        errors = np.subtract(x.reshape(self.blocks[0].shape), self._targets, out=self._errors)
-        np.matmul(self._designs, errors, out=out.reshape(errors.shape))
+    @cached_property
+    def _rows(self):
+        """A_i of every worker, (workers, m, m) and symmetric."""
+        return self._make_designs(np.sqrt(len(self._eigenvalues) * self._eigenvalues))
 
-    def losses(self, x, out):
-        slopes = np.empty_like(self._errors)
-        self.gradients(x, slopes)
-        for worker, (error, slope) in enumerate(zip(self._errors, slopes, strict=True)):
+    def gradients(self, x, out, batch=None):
+        errors = self._errors_at(x)
+        slopes = out.reshape(errors.shape)
+        if batch is None:
+            np.matmul(self._designs, errors, out=slopes)
+        else:
+            columns, residuals, weights = self._residuals(errors, batch)
+            residuals *= weights
+            np.matmul(columns, residuals, out=slopes)
+
+    def losses(self, x, out, batch=None):
+        errors = self._errors_at(x)
+        if batch is None:
+            slopes = np.matmul(self._designs, errors)
+        else:
+            _, errors, weights = self._residuals(errors, batch)
+            slopes = errors * weights
+        for worker, (error, slope) in enumerate(zip(errors, slopes, strict=True)):
             out[worker] = np.sum(error * slope, dtype=np.float64) / 2
+
+    def _errors_at(self, x):
+        points = x.reshape(*x.shape[:-1], *self.blocks[0].shape)
+        return np.subtract(points, self._targets, out=self._errors)
+
+    def _residuals(self, errors, batch):
+        """The batch's rows of A_i, as columns; what they miss those of B_i by; their weights."""
+        batch.check(self.samples)
+        columns, residuals, weights = self._room(batch.width)
+        batch.take(self._rows, columns)
+        np.matmul(columns.swapaxes(1, 2), errors, out=residuals)
+        weights[..., 0] = batch.weights
+        return columns, residuals, weights
 
     def correct(self, x):
         return 0, 0

@@ -1,5 +1,7 @@
 """A neural network of two layers on dense rows."""
 
+from functools import cache
+
 import numpy as np
 
 from mpi_lowrank.errors import OptionError
@@ -23,7 +25,7 @@ class TwoLayers(Classifier):
         features, classes = shards.workers[0].features.shape[1], shards.classes
         self.blocks = _blocks(features, hidden, classes)
         super().__init__(shards, dtype, (hidden, classes), lambda_)
-        self._hidden_slope = np.zeros_like(self._layers[0])
+        self._slope = cache(lambda shape: np.zeros(shape, dtype))
 
     @classmethod
     def model(cls, dataset, *, hidden=32, lambda_=1e-3):
@@ -35,27 +37,28 @@ class TwoLayers(Classifier):
     def _forward(self, x, columns, layers):
         W1, b1, W2, b2 = self._parts(x)
         hidden, logits = layers
-        np.matmul(W1.T, columns, out=hidden)
-        hidden += b1[:, np.newaxis]
+        np.matmul(W1.swapaxes(-2, -1), columns, out=hidden)
+        hidden += b1[..., np.newaxis]
         np.tanh(hidden, out=hidden)
-        np.matmul(W2.T, hidden, out=logits)
-        logits += b2[:, np.newaxis]
+        np.matmul(W2.swapaxes(-2, -1), hidden, out=logits)
+        logits += b2[..., np.newaxis]
 
-    def _backward(self, x, out):
+    def _backward(self, x, columns, layers, out):
         _, _, W2, _ = self._parts(x)
         into_W1, into_b1, into_W2, into_b2 = self._parts(out)
-        (hidden, logits), slope = self._layers, self._hidden_slope
+        hidden, logits = layers
+        slope = self._slope(hidden.shape)
         np.matmul(hidden, logits.swapaxes(1, 2), out=into_W2)
         np.sum(logits, axis=2, out=into_b2)
         np.matmul(W2, logits, out=slope)
         np.multiply(hidden, hidden, out=hidden)  # tanh' = 1 - tanh^2
         np.subtract(1, hidden, out=hidden)
         np.multiply(slope, hidden, out=slope)
-        np.matmul(self._columns, slope.swapaxes(1, 2), out=into_W1)
+        np.matmul(columns, slope.swapaxes(1, 2), out=into_W1)
         np.sum(slope, axis=2, out=into_b1)
 
     def smoothness(self, mean):
-        return Smoothness(np.nan, np.full(len(self._shards.workers), np.nan))
+        return Smoothness(np.nan, np.full(len(self.samples), np.nan))
 
     def scale_start(self, x: np.ndarray) -> None:
         """Turn standard normal numbers into a start at which tanh is not saturated.

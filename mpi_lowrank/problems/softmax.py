@@ -29,11 +29,11 @@ class SoftmaxRegression(Classifier):
 
     def _forward(self, x, columns, layers):
         (W,) = self._parts(x)
-        np.matmul(W.T, columns, out=layers[0])
+        np.matmul(W.swapaxes(-2, -1), columns, out=layers[0])
 
-    def _backward(self, x, out):
+    def _backward(self, x, columns, layers, out):
         (gradient,) = self._parts(out)
-        np.matmul(self._columns, self._layers[0].swapaxes(1, 2), out=gradient)
+        np.matmul(columns, layers[0].swapaxes(1, 2), out=gradient)
 
     def smoothness(self, mean):
         features = [rows.features.astype(np.float64) for rows in self._shards.workers]
@@ -44,4 +44,5 @@ class SoftmaxRegression(Classifier):
 
         L = largest_eigenvalue(lambda v: mean(local(v)), p)
         L_i = [largest_eigenvalue(lambda v, A=A: A.T @ (A @ v) / (2 * len(A)), p) for A in features]
-        return Smoothness(L + self.strength, np.array(L_i) + self.strength)
+        curvature = self._regularizer.curvature
+        return Smoothness(L + curvature, np.array(L_i) + curvature)

@@ -1,11 +1,13 @@
 import tracemalloc
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from mpi_lowrank.datasets import load, shard_rows, split_test
 from mpi_lowrank.datasets.local import LocalShards, Rows
+from mpi_lowrank.problems.batch import Batches
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +44,20 @@ def peak():
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
+
+    return measure
+
+
+@pytest.fixture
+def gradient_peaks(peak):
+    """`peak` at one point and at own ones, on all samples and on a batch of `size`."""
+
+    def measure(problem, x, size):
+        workers = len(problem.samples)
+        own, out = np.tile(x, (workers, 1)), np.zeros((workers, problem.d), x.dtype)
+        batch = Batches(0, range(workers), problem.samples, size).at(0)
+        requests = [(point, rows) for point in (x, own) for rows in (None, batch)]
+        return [peak(partial(problem.gradients, point, out, rows)) for point, rows in requests]
 
     return measure
 

@@ -59,9 +59,18 @@ def test_gradients_agree_with_finite_differences(mushrooms, regularizer, dtype):
 
 def test_a_gradient_off_by_a_millionth_is_noticed(mushrooms):
     problem = make(mushrooms)
-    problem._weights = problem._weights * (1 + 1e-6)
+    problem._chosen.whole.weights *= 1 + 1e-6
     x = np.random.default_rng(0).standard_normal(112)
     assert gradient_errors(problem, x, 20).max() > 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradients_allocate_nothing(mushrooms, dtype, gradient_peaks):
+    x = np.random.default_rng(0).standard_normal(112).astype(dtype)
+    # NumPy itself takes up to 8192 numbers at a time to spread an operand, row numbers of 8 bytes
+    # too; a batch has 84000 features that are not 0.
+    peaks = gradient_peaks(make(mushrooms, dtype), x, 200)
+    assert max(peaks) < 8192 * 8 + 4000
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

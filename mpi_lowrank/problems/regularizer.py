@@ -1,0 +1,40 @@
+"""What is added to the mean of the samples' losses."""
+
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["nonconvex", "l2"]
+
+
+class Regularizer:
+    """`nonconvex`: strength sum x_j^2 / (1 + x_j^2); `l2`: (strength / 2) |x|^2.
+
+    x is one point (d,) or a point for each worker (workers, d). The nonconvex one's second
+    derivatives are in [-strength / 2, 2 strength]: `curvature` is the largest.
+    """
+
+    def __init__(self, kind: Kind, strength: float, dtype: np.dtype):
+        self.strength, self._convex = strength, kind == "l2"
+        self.curvature = strength if self._convex else 2 * strength
+        self._slope, self._square = (cache(lambda shape: np.empty(shape, dtype)) for _ in range(2))
+
+    def add_slope(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Add its gradient at x to the rows of `out`, (workers, d)."""
+        slope = np.multiply(x, self.strength, out=self._slope(x.shape))
+        if not self._convex:
+            square = np.multiply(x, x, out=self._square(x.shape))
+            square += 1
+            np.multiply(square, square, out=square)
+            slope *= 2
+            slope /= square
+        out += slope
+
+    def add_value(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Add its value at x to `out`, (workers,) float64."""
+        square = np.square(x, dtype=np.float64)
+        if self._convex:
+            out += self.strength / 2 * square.sum(axis=-1)
+        else:
+            out += self.strength * (square / (1 + square)).sum(axis=-1)
