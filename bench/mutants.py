@@ -51,7 +51,7 @@ TESTS = {
     "comm/exchange.py": (f"1 {EXCHANGE}", f"2 {EXCHANGE}", WHOLE, "2 tests/certificate"),
     "comm/door.py": (f"1 {DOOR}", f"2 {DOOR}", f"2 {EXCHANGE}"),
     "comm/ledger.py": (f"1 {DOOR}", f"2 {DOOR}"),
-    "methods": ("serial tests/methods", WHOLE),
+    "methods": ("serial tests/methods tests/test_config.py", WHOLE),
     "problems": (
         "serial tests/problems/test_defaults.py tests/problems/test_{}.py",
         "serial tests/problems",
@@ -106,7 +106,7 @@ SWAPS = {
     ast.NotIn: ast.In,
 }
 
-COMMUTE = {"multiply", "add", "maximum", "minimum", "equal", "max", "min"}
+COMMUTE = {"multiply", "add", "maximum", "minimum", "equal", "max", "min", "swapaxes"}
 """Functions whose first two arguments may change places."""
 
 UNTOUCHED = {"annotation", "returns", "decorator_list", "bases", "type_params", "exc", "msg"}

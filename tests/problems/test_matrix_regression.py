@@ -211,3 +211,23 @@ def test_impossible_options_are_refused(options):
 
 def test_a_rank_of_no_consequence_may_exceed_a_small_matrix():
     assert problems["matrix"].model(None, shape=(3, 2)) == make(shape=(3, 2)).blocks
+
+
+@pytest.mark.parametrize(
+    ("options", "losses"),
+    [
+        (VARIANTS[0], [91.24371095513585] * 4),
+        (
+            VARIANTS[1],
+            [70.3189963397279, 81.20860874805163, 72.07708445211935, 78.61106960507982],
+        ),
+        (
+            VARIANTS[2],
+            [143.03727103327375, 138.52564377210985, 144.00683762119766, 146.37184608251357],
+        ),
+    ],
+)
+def test_a_seed_s_problem_is_the_one_it_was(options, losses):
+    problem = make(**options)
+    found = gradients_and_losses(problem, start(problem))[1]
+    np.testing.assert_allclose(found, losses, rtol=1e-9)
