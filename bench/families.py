@@ -2,8 +2,8 @@
 
 from math import isqrt
 
-from mpi_lowrank.choice import Choice
 from mpi_lowrank.compressors import compressors
+from mpi_lowrank.registry import Choice
 
 FAMILIES = ("dense", "sparse", "rounded", "low rank", "low rank, coarse factors")
 

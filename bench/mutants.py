@@ -45,8 +45,12 @@ VALIDITY = "tests/comm/test_validity.py tests/certificate/test_mistakes.py"
 DOOR = "tests/comm/test_door.py tests/comm/test_parcels.py"
 
 TESTS = {
-    "evaluation.py": ("1 tests/comm/test_evaluator.py", WHOLE, "serial tests/test_evaluation.py"),
-    "validity.py": (f"1 {VALIDITY}", f"2 {VALIDITY}", WHOLE),
+    "run/evaluation.py": (
+        "1 tests/comm/test_evaluator.py",
+        WHOLE,
+        "serial tests/test_evaluation.py",
+    ),
+    "run/validity.py": (f"1 {VALIDITY}", f"2 {VALIDITY}", WHOLE),
     "randomness.py": ("serial tests/test_randomness.py",),
     "comm/exchange.py": (f"1 {EXCHANGE}", f"2 {EXCHANGE}", WHOLE, "2 tests/certificate"),
     "comm/door.py": (f"1 {DOOR}", f"2 {DOOR}", f"2 {EXCHANGE}"),

@@ -25,13 +25,13 @@ from families import FAMILIES, family, one_line, tensor_shape
 from threadpoolctl import threadpool_limits
 
 from mpi_lowrank.certificate import default_specs, drive
-from mpi_lowrank.choice import Choice
-from mpi_lowrank.components import make_operator
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import LENGTH, Largest, Operator
 from mpi_lowrank.compressors.lowrank import matrix_shape
+from mpi_lowrank.config.options import options_of, read_spec
 from mpi_lowrank.errors import OptionError, UserError
-from mpi_lowrank.options import options_of, read_spec
+from mpi_lowrank.registry import Choice
+from mpi_lowrank.run.components import make_operator
 
 STATES = ("float32", "float64")
 RANK, SHARE = 4, 100

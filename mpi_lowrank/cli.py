@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mpi_lowrank
-from mpi_lowrank import output
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.interruption import Interruption, end_at_once
-from mpi_lowrank.listing import format_list, listed
+from mpi_lowrank.machine import output
+from mpi_lowrank.run.interruption import Interruption, end_at_once
 
 FAILED = 2
 """The exit status of an error that a user can mend."""
@@ -226,7 +225,7 @@ def _under_mpi(name: str, command: Callable) -> int:
     try:
         from mpi_lowrank.comm import world
     except (ImportError, RuntimeError) as error:
-        from mpi_lowrank.comm.launch import told_rank
+        from mpi_lowrank.machine.launch import told_rank
 
         if told_rank() > 0:
             return FAILED
@@ -250,9 +249,10 @@ def _under_mpi(name: str, command: Callable) -> int:
 
 
 def _run_on(comm, options: argparse.Namespace) -> int:
-    from mpi_lowrank import config, experiment
+    from mpi_lowrank import config
     from mpi_lowrank.comm import parcels, world
     from mpi_lowrank.record.place import make_folder
+    from mpi_lowrank.run import experiment
 
     mine = world.agree(comm, lambda: None if comm.rank else _started_with(options))
     text, path, settings, out, overwrite = parcels.from_root(comm, mine)
@@ -303,7 +303,7 @@ def _certified(specs: list[str]) -> list:
     """The specifications to certify (all if none are given), and what makes each one."""
     from mpi_lowrank.certificate import default_specs, maker
     from mpi_lowrank.certificate.inputs import D
-    from mpi_lowrank.options import read_spec
+    from mpi_lowrank.config.options import read_spec
 
     chosen = [(spec, maker(read_spec(spec), spec)) for spec in specs or default_specs()]
     for _, make in chosen:
@@ -314,7 +314,7 @@ def _certified(specs: list[str]) -> list:
 def _progress(items: list, silent: bool = False):
     from tqdm import tqdm
 
-    from mpi_lowrank.progress import terminal
+    from mpi_lowrank.machine.terminal import terminal
 
     screen = None if silent else terminal()
     bar = tqdm(items, unit="spec", leave=False, file=screen, disable=screen is None)
@@ -378,11 +378,15 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
+    from mpi_lowrank.config.listing import format_list, listed
+
     kinds = [options.kind] if options.kind else ["compressors", "methods", "problems", "datasets"]
     _print(options, {kind: listed(kind) for kind in kinds}, format_list)
 
 
 def _data_list(options: argparse.Namespace) -> None:
+    from mpi_lowrank.config.listing import format_list, listed
+
     _print(options, {"datasets": listed("datasets")}, format_list)
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from mpi_lowrank.choice import spell
-from mpi_lowrank.names import printable
+from mpi_lowrank.text.names import printable
+from mpi_lowrank.text.spelling import spell
 
 LONGEST = 950
 """Characters of an error's text, 1000 with its line's start: a longer one loses its middle."""

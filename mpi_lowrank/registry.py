@@ -1,13 +1,18 @@
 """Components by name: a decorator inside the package, a setuptools entry point outside it."""
 
+from __future__ import annotations
+
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
-from mpi_lowrank import output
-from mpi_lowrank.comm.launch import read_launch
 from mpi_lowrank.errors import UserError, in_one_line, one_of, short
+from mpi_lowrank.machine import output
+from mpi_lowrank.machine.launch import read_launch
+from mpi_lowrank.text.spelling import spell
 
 
 class Registry:
@@ -69,3 +74,27 @@ class Registry:
         self._broken[entry.name] = told
         if read_launch().rank == 0:
             output.complain("warning", f"{self.kind}: {told}; left out")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component by name, with its options: "topk(k=2)".
+
+    `then` is the compressor in whose messages its numbers travel: "topk(k=2)+natural".
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    then: Choice | None = None
+
+    def __str__(self) -> str:
+        options = ",".join(f"{option}={spell(v)}" for option, v in self.options.items())
+        alone = f"{self.name}({options})" if options else self.name
+        return f"{alone}+{self.then}" if self.then else alone
+
+    def __hash__(self) -> int:
+        return hash((self.name, tuple(self.options.items()), self.then))
+
+    def arguments(self) -> dict[str, Any]:
+        """The options as keyword arguments: Python's keywords carry a trailing underscore."""
+        return {"lambda_" if o == "lambda" else o: value for o, value in self.options.items()}

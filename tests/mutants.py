@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.config import METRICS, Case
+from mpi_lowrank.config.options import options_of
 from mpi_lowrank.methods import methods
-from mpi_lowrank.options import options_of
 from mpi_lowrank.problems import problems
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
 import pytest
 
 from mpi_lowrank import config
+from mpi_lowrank.config.options import options_of, read_spec
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.options import options_of, read_spec
 
 
 @pytest.fixture

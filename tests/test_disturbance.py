@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from mpi_lowrank.clock import KEPT, Clock
-from mpi_lowrank.disturbance import Disturbance, disturbances
+from mpi_lowrank.machine.clock import KEPT, Clock
+from mpi_lowrank.machine.disturbance import Disturbance, disturbances
 from mpi_lowrank.record import Record
 
 ALONE = {
@@ -65,7 +65,7 @@ def test_a_short_case_may_be_interrupted_as_often_as_a_second_allows():
 def seconds_of_rounds(clock, seconds, monkeypatch):
     """Let rounds take these seconds on the clock."""
     now = 0.0
-    monkeypatch.setattr("mpi_lowrank.clock.perf_counter", lambda: now)
+    monkeypatch.setattr("mpi_lowrank.machine.clock.perf_counter", lambda: now)
     for took in seconds:
         clock.resume()
         now += took

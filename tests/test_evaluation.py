@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from mpi_lowrank.clock import Clock
-from mpi_lowrank.gradients import Gradients
+from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.record import Record
+from mpi_lowrank.run.gradients import Gradients
 
 CASES = """
 workers = 4

@@ -24,8 +24,8 @@ def test_a_mutated_configuration_is_read_or_refused_with_one_line(random):
 
 @pytest.mark.mpi
 def test_a_mutated_configuration_is_run_or_refused_by_all_ranks(comm, tmp_path_factory, capfd):
-    from mpi_lowrank import experiment
     from mpi_lowrank.comm import world
+    from mpi_lowrank.run import experiment
 
     out = comm.bcast(tmp_path_factory.mktemp("mutants") / "some.h5" if comm.rank == 0 else None)
     refused = 0

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from mpi_lowrank import memory
-from mpi_lowrank.components import make_operator
 from mpi_lowrank.compressors.base import LARGEST
+from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.options import read_spec
+from mpi_lowrank.machine import memory
+from mpi_lowrank.run.components import make_operator
 
 GIB = 1 << 30
 

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpi_lowrank import config, provenance
+from mpi_lowrank import config
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.names import group_name, printable
+from mpi_lowrank.run import provenance
+from mpi_lowrank.text.names import group_name, printable
 
 CASE = '[[cases]]\nmethod = "GD"\n'
 

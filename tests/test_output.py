@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from mpi_lowrank.output import complain, say
+from mpi_lowrank.machine.output import complain, say
 from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, Record, RecordWriter
 
 RUN = "run some.toml --out full.h5"
@@ -42,7 +42,9 @@ def test_a_full_standard_output_is_one_line(folder, arguments):
 
 
 def test_a_full_disk_under_the_log_does_not_end_a_run(folder, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import mpi_lowrank.progress as p; p.EVERY = 0.0")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import mpi_lowrank.run.progress as p; p.EVERY = 0.0"
+    )
     command = [sys.executable, "-m", "mpi_lowrank", "run", "some.toml", "--out", tmp_path / "r.h5"]
     with open("/dev/full", "w") as full:
         environment = os.environ | {"PYTHONPATH": str(tmp_path)}

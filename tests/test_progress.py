@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from mpi_lowrank import progress
-from mpi_lowrank.evaluation import Measures
+from mpi_lowrank.run import progress
+from mpi_lowrank.run.evaluation import Measures
 
 MEASURES = Measures(0.5, 1e-3, 1.0, 1.0, 1.0)
 

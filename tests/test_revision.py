@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import mpi_lowrank
-from mpi_lowrank.revision import revision
+from mpi_lowrank.machine.revision import revision
 
 PACKAGE = Path(mpi_lowrank.__file__).parent
 
@@ -87,7 +87,7 @@ def test_somebody_else_s_command_is_not_run_by_the_package_in_their_tree(tree, c
     shutil.copytree(PACKAGE, tree / "mpi_lowrank", ignore=shutil.ignore_patterns("__pycache__"))
     for path in [tree, *tree.rglob("*")]:
         os.chown(path, SOMEBODY, SOMEBODY)
-    told = "from mpi_lowrank.provenance import attributes; print(attributes()['git_revision'])"
+    told = "from mpi_lowrank.run.provenance import attributes; print(attributes()['git_revision'])"
     safe = {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "safe.directory",

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from mpi_lowrank import config, toml
+from mpi_lowrank import config
+from mpi_lowrank.config import toml
 from mpi_lowrank.errors import LONGEST, UserError
 
 CASE = '\n[[cases]]\nmethod = "GD"\n'

@@ -20,7 +20,7 @@ from pathlib import Path
 import network
 import numpy as np
 
-from mpi_lowrank.comm.launch import own_mpirun
+from mpi_lowrank.machine.launch import own_mpirun
 from mpi_lowrank.record import Case, Record
 
 CONFIG = Path(__file__).with_name("audit.toml")

@@ -10,10 +10,10 @@ from ml_dtypes import finfo
 
 from mpi_lowrank.certificate import drive
 from mpi_lowrank.certificate.inputs import D, inputs
-from mpi_lowrank.choice import Choice
-from mpi_lowrank.components import make_operator
 from mpi_lowrank.compressors.base import LENGTH, MessageError, Operator
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.registry import Choice
+from mpi_lowrank.run.components import make_operator
 
 SAMPLES = 1024
 """Draws an input; of a shared compressor, whose draws are made one by one, a quarter."""

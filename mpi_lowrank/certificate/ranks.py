@@ -9,12 +9,12 @@ from mpi4py import MPI
 from mpi_lowrank.certificate import drive
 from mpi_lowrank.certificate.checks import Finding, MakeBlock
 from mpi_lowrank.certificate.inputs import D
-from mpi_lowrank.clock import Clock
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.comm.ledger import Ledger
 from mpi_lowrank.comm.placement import Placement
-from mpi_lowrank.validity import check_bytes, check_replicas
+from mpi_lowrank.machine.clock import Clock
+from mpi_lowrank.run.validity import check_bytes, check_replicas
 
 ROUNDS = 3
 SEED = 9

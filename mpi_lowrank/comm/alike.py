@@ -14,8 +14,8 @@ from mpi4py import MPI
 
 import mpi_lowrank
 from mpi_lowrank.comm import parcels, world
-from mpi_lowrank.comm.launch import library_name
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.machine.launch import library_name
 
 GROUPS = ("compressors", "methods", "problems", "datasets")
 

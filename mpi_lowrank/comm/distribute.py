@@ -5,18 +5,10 @@ from scipy.sparse import csr_array, issparse
 
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.placement import Placement
-from mpi_lowrank.config import Data
-from mpi_lowrank.datasets import Dataset, shard_rows, split_test
+from mpi_lowrank.datasets import Dataset
 from mpi_lowrank.datasets.local import LocalShards, Rows
 
 PURPOSE = "setup"
-
-
-def assign(dataset: Dataset, data: Data, workers: int, seed: int) -> list[list[np.ndarray]]:
-    """The row numbers (training, held out) of each worker; held-out rows go round evenly."""
-    train, test = split_test(len(dataset.labels), data.test_fraction, seed)
-    shards = shard_rows(dataset.labels[train], workers, data.order, seed)
-    return [[train[rows] for rows in shards], np.array_split(test, workers)]
 
 
 def distribute(

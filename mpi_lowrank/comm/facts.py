@@ -8,8 +8,8 @@ from collections import Counter
 from mpi4py import MPI
 from threadpoolctl import threadpool_info
 
-from mpi_lowrank import memory
-from mpi_lowrank.comm.launch import library_name
+from mpi_lowrank.machine import memory
+from mpi_lowrank.machine.launch import library_name
 
 
 def local_facts() -> dict:

@@ -14,9 +14,9 @@ mpi4py.rc(initialize=False, finalize=True)
 
 from mpi4py import MPI  # noqa: E402 (rc comes first)
 
-from mpi_lowrank import output  # noqa: E402
-from mpi_lowrank.comm.launch import check_library, check_size, read_launch, told_rank  # noqa: E402
 from mpi_lowrank.errors import UserError  # noqa: E402
+from mpi_lowrank.machine import output  # noqa: E402
+from mpi_lowrank.machine.launch import check_library, check_size, read_launch, told_rank  # noqa: E402
 
 Result = TypeVar("Result")
 

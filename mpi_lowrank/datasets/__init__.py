@@ -6,11 +6,13 @@ import numpy as np
 
 from mpi_lowrank.datasets import libsvm
 from mpi_lowrank.datasets.base import Dataset, datasets
-from mpi_lowrank.datasets.shards import shard_rows, split_test
+from mpi_lowrank.datasets.shards import Data, assign, shard_rows, split_test
 from mpi_lowrank.errors import UserError, one_of, short
 
 __all__ = [
+    "Data",
     "Dataset",
+    "assign",
     "check",
     "datasets",
     "fetch",

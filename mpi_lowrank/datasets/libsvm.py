@@ -14,9 +14,9 @@ from typing import BinaryIO
 import numpy as np
 from scipy.sparse import csr_array
 
-from mpi_lowrank import memory
 from mpi_lowrank.datasets.base import Dataset
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.machine import memory
 
 OPENERS: dict[str, Callable[[Path], BinaryIO]] = {
     ".gz": gzip.open,

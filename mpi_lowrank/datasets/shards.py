@@ -1,5 +1,6 @@
 """Which rows are held out, and which worker gets which of the others."""
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -7,6 +8,22 @@ import numpy as np
 from mpi_lowrank.errors import OptionError
 
 Order = Literal["contiguous", "shuffled", "by_label"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which rows, and which worker gets which."""
+
+    name: str | None = None  # a known data set or a LIBSVM file's path; None: the problem's default
+    order: Order = "contiguous"  # of rows over workers
+    test_fraction: float = 0.0  # share of the rows held out, chosen by the seed
+
+
+def assign(labels: np.ndarray, data: Data, workers: int, seed: int) -> list[list[np.ndarray]]:
+    """The row numbers (training, held out) of each worker; held-out rows go round evenly."""
+    train, test = split_test(len(labels), data.test_fraction, seed)
+    shards = shard_rows(labels[train], workers, data.order, seed)
+    return [[train[rows] for rows in shards], np.array_split(test, workers)]
 
 
 def split_test(rows: int, test_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

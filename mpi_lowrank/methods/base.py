@@ -15,7 +15,7 @@ from mpi_lowrank.errors import UserError
 from mpi_lowrank.randomness import Stream
 
 if TYPE_CHECKING:
-    from mpi_lowrank.choice import Choice
+    from mpi_lowrank.registry import Choice
 
 Gradients = Callable[[np.ndarray], np.ndarray]
 """x (d,) to the local workers' gradients (workers, d); overwritten by the next call."""

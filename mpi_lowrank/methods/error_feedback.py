@@ -4,10 +4,10 @@ from typing import Literal
 
 import numpy as np
 
-from mpi_lowrank.choice import Choice
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Method, ef21_stepsize
+from mpi_lowrank.registry import Choice
 
 
 @methods.register("EF14")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.output import complain
+from mpi_lowrank.machine.output import complain
 from mpi_lowrank.record.reader import is_running
 
 PATIENCE = 10.0  # seconds that a step which must succeed is tried again

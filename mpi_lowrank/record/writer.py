@@ -16,10 +16,10 @@ import h5py
 import numpy as np
 
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.names import group_name
 from mpi_lowrank.record.place import Image, Place
 from mpi_lowrank.record.schema import COLUMNS, SCHEMA
 from mpi_lowrank.record.seal import seal
+from mpi_lowrank.text.names import group_name
 
 INTERVAL = 2.0  # seconds between flushes at least
 SHARE = 0.05  # of the time that flushes may take: a large record is written less often

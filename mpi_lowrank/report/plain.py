@@ -1,6 +1,6 @@
 """What a record says, as it may be shown: a record can come from anybody."""
 
-from mpi_lowrank.names import printable
+from mpi_lowrank.text.names import printable
 
 
 def plain(value: object) -> object:

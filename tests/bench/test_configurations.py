@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from mpi_lowrank import config
-from mpi_lowrank.components import make_compressor
 from mpi_lowrank.datasets import load
 from mpi_lowrank.methods import methods
 from mpi_lowrank.problems import problems
+from mpi_lowrank.run.components import make_compressor
 
 FOLDER = Path(__file__).parents[2] / "bench"
 FILES = sorted(FOLDER.rglob("*.toml"))

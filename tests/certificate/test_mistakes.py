@@ -261,7 +261,7 @@ stepsize = "0.1/L"
 
 def reasons(comm, tmp_path_factory, name, kind, compressor=""):
     """Why a run of that method is not valid, as its record says."""
-    from mpi_lowrank import experiment
+    from mpi_lowrank.run import experiment
 
     methods.names()  # the built-in ones come first
     methods._found[name] = kind

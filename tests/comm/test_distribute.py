@@ -7,12 +7,11 @@ pytestmark = pytest.mark.mpi
 
 @pytest.mark.parametrize("dense", [False, True])
 def test_each_rank_gets_its_workers_rows_and_the_longest_shard_of_all(comm, dense):
-    from mpi_lowrank.comm.distribute import assign, distribute
+    from mpi_lowrank.comm.distribute import distribute
     from mpi_lowrank.comm.door import Door
     from mpi_lowrank.comm.ledger import Ledger
     from mpi_lowrank.comm.placement import Placement
-    from mpi_lowrank.config import Data
-    from mpi_lowrank.datasets import Dataset
+    from mpi_lowrank.datasets import Data, Dataset, assign
 
     rng = np.random.default_rng(0)
     whole = rng.random((50, 6)) * (rng.random((50, 6)) < 0.5)
@@ -20,7 +19,7 @@ def test_each_rank_gets_its_workers_rows_and_the_longest_shard_of_all(comm, dens
     data = Dataset("given", whole if dense else csr_array(whole), labels, "")
     workers = 2 * comm.size + 1
     placement = Placement(workers, comm.size, comm.rank)
-    rows = assign(data, Data(test_fraction=0.2), workers, 0)
+    rows = assign(data.labels, Data(test_fraction=0.2), workers, 0)
     door = Door(comm, Ledger(comm.rank))
     root = comm.rank == 0
     local = distribute(door, placement, data if root else None, rows if root else None, 7)
@@ -45,12 +44,11 @@ def test_each_rank_gets_its_workers_rows_and_the_longest_shard_of_all(comm, dens
 )
 @pytest.mark.parametrize("index", [None, np.int32, np.int64])
 def test_labels_of_every_type_reach_every_rank_as_they_are(comm, labels, kept, index):
-    from mpi_lowrank.comm.distribute import assign, distribute
+    from mpi_lowrank.comm.distribute import distribute
     from mpi_lowrank.comm.door import Door
     from mpi_lowrank.comm.ledger import Ledger
     from mpi_lowrank.comm.placement import Placement
-    from mpi_lowrank.config import Data
-    from mpi_lowrank.datasets import Dataset
+    from mpi_lowrank.datasets import Data, Dataset, assign
 
     labels, features = np.tile(labels, comm.size), np.eye(4 * comm.size)
     if index:
@@ -58,7 +56,7 @@ def test_labels_of_every_type_reach_every_rank_as_they_are(comm, labels, kept, i
         features.indices = features.indices.astype(index)
     data = Dataset("given", features, labels, "")
     placement = Placement(comm.size, comm.size, comm.rank)
-    rows = assign(data, Data(), comm.size, 0)
+    rows = assign(data.labels, Data(), comm.size, 0)
     local = distribute(Door(comm, Ledger(comm.rank)), placement, data, rows, 0)
     (held,) = local.workers
     assert held.labels.dtype == kept

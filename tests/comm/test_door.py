@@ -120,7 +120,7 @@ def test_a_mistake_on_one_rank_is_an_error_on_all(comm, capsys):
 
 
 def test_a_replica_that_differs_by_one_bit_is_noticed(comm):
-    from mpi_lowrank.validity import check_replicas
+    from mpi_lowrank.run.validity import check_replicas
 
     x = np.ones(5)
     assert check_replicas(make_door(comm), x) == []
@@ -133,10 +133,10 @@ def test_a_replica_that_differs_by_one_bit_is_noticed(comm):
 def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     import tracemalloc
 
-    from mpi_lowrank.clock import Clock
     from mpi_lowrank.comm.exchange import Exchange
     from mpi_lowrank.comm.placement import Placement
     from mpi_lowrank.compressors import compressors
+    from mpi_lowrank.machine.clock import Clock
     from mpi_lowrank.methods import methods
     from mpi_lowrank.methods.base import State
 

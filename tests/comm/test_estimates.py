@@ -66,8 +66,9 @@ class LosesX(EF21):
 @pytest.fixture
 def verdict(comm, tmp_path_factory, monkeypatch):
     """Run one case; its status and why it is not valid."""
-    from mpi_lowrank import config, experiment
+    from mpi_lowrank import config
     from mpi_lowrank.methods import methods
+    from mpi_lowrank.run import experiment
 
     folder = comm.bcast(str(tmp_path_factory.mktemp("estimates")) if comm.rank == 0 else None)
 

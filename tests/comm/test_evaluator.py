@@ -30,11 +30,11 @@ def everybody(comm):
 
 
 def evaluator(comm, everybody, rows=None, **options):
-    from mpi_lowrank.clock import Clock
     from mpi_lowrank.comm.door import Door
     from mpi_lowrank.comm.ledger import Ledger
-    from mpi_lowrank.evaluation import Evaluator
-    from mpi_lowrank.gradients import Gradients
+    from mpi_lowrank.machine.clock import Clock
+    from mpi_lowrank.run.evaluation import Evaluator
+    from mpi_lowrank.run.gradients import Gradients
 
     problem = Centres(everybody[LOCAL * comm.rank : LOCAL * (comm.rank + 1)])
     gradients = Gradients(problem, LOCAL, np.dtype(float), Clock())
@@ -77,7 +77,7 @@ def test_losses_are_measured_in_the_first_row_from_each_multiple_on_and_in_the_l
 
 
 def test_a_metric_is_reached_by_falling_and_an_accuracy_by_rising_to_the_value(comm):
-    from mpi_lowrank.evaluation import Measures
+    from mpi_lowrank.run.evaluation import Measures
 
     measures = Measures(0.5, 0.25, 0.75, np.nan, 1.0)
     assert measures.reaches("loss", 0.5) and not measures.reaches("loss", 0.49)
@@ -99,6 +99,6 @@ def test_a_metric_is_reached_by_falling_and_an_accuracy_by_rising_to_the_value(c
     ],
 )
 def test_what_was_measured_is_finite_or_not(comm, loss, square, whole, finite):
-    from mpi_lowrank.evaluation import Measures
+    from mpi_lowrank.run.evaluation import Measures
 
     assert Measures(loss, square, 1.0, 1.0, 1.0, whole).finite == finite

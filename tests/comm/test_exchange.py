@@ -15,11 +15,11 @@ GATHERED = [("topk", {"k": 7}), ("rsvd", {"rank": 1}), ("identity", {"wire": "bf
 
 
 def make_exchange(comm, **options):
-    from mpi_lowrank.clock import Clock
     from mpi_lowrank.comm.door import Door
     from mpi_lowrank.comm.exchange import Exchange
     from mpi_lowrank.comm.ledger import Ledger
     from mpi_lowrank.comm.placement import Placement
+    from mpi_lowrank.machine.clock import Clock
 
     placement = Placement(LOCAL * comm.size, comm.size, comm.rank)
     door = Door(comm, Ledger(comm.rank))
@@ -142,8 +142,8 @@ VARYING = ["sparsify:k=9.0", "qsgd:levels=3,coding=elias", "bernoulli:p=0.5"]
 
 
 def from_spec(comm, spec):
-    from mpi_lowrank.components import make_operator
-    from mpi_lowrank.options import read_spec
+    from mpi_lowrank.config.options import read_spec
+    from mpi_lowrank.run.components import make_operator
 
     return make_operator(read_spec(spec), (D,), "float64", LOCAL * comm.size)
 

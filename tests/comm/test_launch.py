@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from mpi_lowrank.comm.launch import (
+from mpi_lowrank.errors import UserError
+from mpi_lowrank.machine.launch import (
     blas_threads,
     check_library,
     check_size,
@@ -12,7 +13,6 @@ from mpi_lowrank.comm.launch import (
     read_launch,
     told_rank,
 )
-from mpi_lowrank.errors import UserError
 
 MPICH, OPENMPI = "MPICH Version:\t5.0.2\nMPICH Release", "Open MPI v5.0.11, package: Open MPI"
 

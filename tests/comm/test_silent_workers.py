@@ -5,9 +5,9 @@ import pytest
 from ml_dtypes import finfo
 
 from mpi_lowrank.certificate import default_specs, drive, maker
-from mpi_lowrank.clock import Clock
 from mpi_lowrank.compressors.base import message_lengths
-from mpi_lowrank.options import read_spec
+from mpi_lowrank.config.options import read_spec
+from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.record import Record
 
 pytestmark = pytest.mark.mpi
@@ -41,7 +41,7 @@ def in_one_process(spec, x, active, round):
 
 @pytest.mark.parametrize("topology", ["allgather", "server"])
 def test_any_number_of_workers_may_speak_through_any_compressor(comm, topology):
-    from mpi_lowrank.validity import check_bytes
+    from mpi_lowrank.run.validity import check_bytes
 
     n = LOCAL * comm.size
     x = np.random.default_rng(3).standard_normal((n, D))
@@ -96,7 +96,8 @@ topology = ["allgather", "server"]
 
 
 def test_papers_bill_those_who_spoke_and_a_round_of_silence_is_a_round(comm, tmp_path_factory):
-    from mpi_lowrank import config, experiment
+    from mpi_lowrank import config
+    from mpi_lowrank.run import experiment
 
     folder = comm.bcast(str(tmp_path_factory.mktemp("silent")) if comm.rank == 0 else None)
     path = f"{folder}/silent.toml"

@@ -30,7 +30,7 @@ class Estimates:
 
 
 def test_g_that_left_the_mean_of_the_g_i_is_noticed_and_round_off_is_not(comm, door):
-    from mpi_lowrank.validity import check_estimate
+    from mpi_lowrank.run.validity import check_estimate
 
     total = 2 * comm.size
     assert check_estimate(door, Estimates(comm, 0), total, rounds=100, scale=1.0) == []
@@ -52,7 +52,7 @@ class Slope:
 
 
 def test_a_wrong_gradient_on_one_rank_is_noticed_by_all(comm, door):
-    from mpi_lowrank.validity import check_gradient
+    from mpi_lowrank.run.validity import check_gradient
 
     x = np.ones(5)
     assert check_gradient(door, Slope(wrong=False), x, 2) == []
@@ -61,7 +61,7 @@ def test_a_wrong_gradient_on_one_rank_is_noticed_by_all(comm, door):
 
 
 def test_a_call_that_the_ledger_missed_is_noticed(comm, door):
-    from mpi_lowrank.validity import check_bytes
+    from mpi_lowrank.run.validity import check_bytes
 
     class Sent:
         handed_bytes = 12 * comm.size
@@ -90,7 +90,7 @@ def test_a_maximum_of_what_is_no_number_is_infinite_whoever_has_it(comm, door, d
 def test_a_gradient_or_loss_of_one_rank_that_is_not_finite_is_noticed_by_all(
     comm, door, what, wrong
 ):
-    from mpi_lowrank.validity import check_gradient
+    from mpi_lowrank.run.validity import check_gradient
 
     slope = Slope(wrong=False)
     if comm.rank == wrong % comm.size:
@@ -100,7 +100,7 @@ def test_a_gradient_or_loss_of_one_rank_that_is_not_finite_is_noticed_by_all(
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_g_i_of_one_rank_that_is_not_finite_is_noticed_by_all(comm, door, wrong):
-    from mpi_lowrank.validity import Watch, check_estimate
+    from mpi_lowrank.run.validity import Watch, check_estimate
 
     class Exchange:
         def heard(self):
@@ -122,8 +122,9 @@ def test_a_g_i_of_one_rank_that_is_not_finite_is_noticed_by_all(comm, door, wron
 def test_a_case_that_starts_where_the_loss_is_not_finite_has_diverged(
     comm, tmp_path_factory, monkeypatch, wrong
 ):
-    from mpi_lowrank import config, experiment
+    from mpi_lowrank import config
     from mpi_lowrank.problems import problems
+    from mpi_lowrank.run import experiment
 
     class Pole(problems["matrix"]):
         """No loss at the start, for one rank's workers."""

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mpi_lowrank.components import make_operator
-from mpi_lowrank.options import read_spec
+from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.randomness import Purpose, Stream
+from mpi_lowrank.run.components import make_operator
 
 
 def make(spec, d=28, dtype="float64", local=4, total=None, workers=4):

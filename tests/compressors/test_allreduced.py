@@ -3,9 +3,9 @@ import pytest
 from harness import assert_mean, make_shared
 
 from mpi_lowrank.certificate.drive import reduce
-from mpi_lowrank.components import make_operator
+from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.errors import OptionError
-from mpi_lowrank.options import read_spec
+from mpi_lowrank.run.components import make_operator
 
 ROWS = np.random.default_rng(3).standard_normal((4, 30)) * [[1], [2], [0.1], [5]]
 

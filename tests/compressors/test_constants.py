@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mpi_lowrank.certificate import default_specs
-from mpi_lowrank.components import make_operator
-from mpi_lowrank.options import read_spec
+from mpi_lowrank.config.options import read_spec
+from mpi_lowrank.run.components import make_operator
 
 D, WORKERS = 112, 4
 

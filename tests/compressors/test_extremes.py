@@ -8,7 +8,7 @@ import pytest
 from mpi_lowrank.certificate import default_specs, drive, maker
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import LENGTH, MessageError
-from mpi_lowrank.options import read_spec
+from mpi_lowrank.config.options import read_spec
 
 D, WORKERS = 112, 4
 
@@ -116,7 +116,7 @@ def test_messages_that_are_too_short_or_too_long_raise(spec):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("spec", GATHERED)
 def test_either_state_s_type_sends_the_same_kind_of_message(spec, dtype):
-    from mpi_lowrank.components import make_operator
+    from mpi_lowrank.run.components import make_operator
 
     x = np.random.default_rng(2).standard_normal((WORKERS, D)).astype(dtype)
     compressor = make_operator(read_spec(spec), (D,), dtype, WORKERS)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mpi_lowrank.components import make_operator
+from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.errors import OptionError
-from mpi_lowrank.options import read_spec
+from mpi_lowrank.run.components import make_operator
 
 D = 112  # an 8 x 14 matrix
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mpi_lowrank.components import make_operator
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import MessageError
+from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.errors import OptionError
-from mpi_lowrank.options import read_spec
+from mpi_lowrank.run.components import make_operator
 
 SPECS = [
     "tucker:shape=7x2x2x2x2",

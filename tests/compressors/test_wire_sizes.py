@@ -5,9 +5,9 @@ from math import ceil, log2
 import pytest
 
 from mpi_lowrank.certificate import default_specs
-from mpi_lowrank.components import make_operator
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.options import read_spec
+from mpi_lowrank.config.options import read_spec
+from mpi_lowrank.run.components import make_operator
 
 WORKERS = 20
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from mpi_lowrank.choice import Choice
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, State, xi
 from mpi_lowrank.randomness import SHARED, Purpose, Stream
+from mpi_lowrank.registry import Choice
 
 # Beznosikov et al. 2020, example 1: three quadratics with one minimiser on which Top-1 diverges.
 ROWS = np.array([[-3.0, 2, 2], [2, -3, 2], [2, 2, -3]])

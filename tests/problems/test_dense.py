@@ -9,7 +9,7 @@ from mpi_lowrank.datasets import load
 from mpi_lowrank.datasets.base import Dataset
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.problems import problems
-from mpi_lowrank.validity import gradient_errors
+from mpi_lowrank.run.validity import gradient_errors
 
 PROBLEMS = ["softmax", "mlp"]
 DTYPES = [np.float32, np.float64]

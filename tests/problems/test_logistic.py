@@ -6,7 +6,7 @@ from mpi_lowrank.datasets import Dataset, load, shard_rows
 from mpi_lowrank.datasets.local import LocalShards, Rows
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.problems import problems
-from mpi_lowrank.validity import gradient_errors
+from mpi_lowrank.run.validity import gradient_errors
 
 REGULARIZERS = ["nonconvex", "l2"]
 

@@ -4,7 +4,7 @@ import pytest
 from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.problems import problems
-from mpi_lowrank.validity import gradient_errors
+from mpi_lowrank.run.validity import gradient_errors
 
 DTYPES = [np.float32, np.float64]
 VARIANTS = [

@@ -4,7 +4,7 @@ from time import perf_counter
 
 import numpy as np
 
-from mpi_lowrank.clock import Clock
+from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.problems.base import Problem
 
 

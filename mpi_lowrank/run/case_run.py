@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpi_lowrank.choice import Choice
-from mpi_lowrank.clock import Clock
 from mpi_lowrank.comm import failures, parcels
 from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.comm.placement import Placement
-from mpi_lowrank.components import dense_beside, initial, make_compressor
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.config import Case, over_L
 from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.errors import OptionError
-from mpi_lowrank.evaluation import Evaluator, Measures
-from mpi_lowrank.gradients import Gradients
-from mpi_lowrank.interruption import Interruption
+from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method, State
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Problem
-from mpi_lowrank.progress import Progress
 from mpi_lowrank.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.record.schema import PHASES, PHASES_DTYPE
 from mpi_lowrank.record.writer import RecordWriter
-from mpi_lowrank.validity import Watch, check_bytes, check_estimate, check_replicas
+from mpi_lowrank.registry import Choice
+from mpi_lowrank.run.components import dense_beside, initial, make_compressor
+from mpi_lowrank.run.evaluation import Evaluator, Measures
+from mpi_lowrank.run.gradients import Gradients
+from mpi_lowrank.run.interruption import Interruption
+from mpi_lowrank.run.progress import Progress
+from mpi_lowrank.run.validity import Watch, check_bytes, check_estimate, check_replicas
 
 if TYPE_CHECKING:
     from mpi4py import MPI

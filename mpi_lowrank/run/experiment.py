@@ -1,38 +1,44 @@
 """From configuration to cases to runs to record."""
 
+from __future__ import annotations
+
 import itertools
 import time
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from mpi4py import MPI
 from threadpoolctl import threadpool_limits
 
-from mpi_lowrank import memory, output, provenance
-from mpi_lowrank.case_run import CaseRun, Setup, described
-from mpi_lowrank.choice import spell
-from mpi_lowrank.comm import facts, failures, launch, parcels, world
+from mpi_lowrank.comm import facts, failures, parcels, world
 from mpi_lowrank.comm.agreement import Agreement
-from mpi_lowrank.comm.distribute import assign, distribute
+from mpi_lowrank.comm.distribute import distribute
 from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.ledger import Ledger
 from mpi_lowrank.comm.placement import Placement
-from mpi_lowrank.components import dense_beside, initial, make_compressor
 from mpi_lowrank.compressors.base import Operator
 from mpi_lowrank.config import Case, Experiment
-from mpi_lowrank.datasets import Dataset, load
+from mpi_lowrank.datasets import Dataset, assign, load
 from mpi_lowrank.datasets.local import LocalShards
-from mpi_lowrank.disturbance import Disturbance, disturbances
 from mpi_lowrank.errors import OptionError, UserError
-from mpi_lowrank.interruption import Interruption, StopAgreed
+from mpi_lowrank.machine import launch, memory, output
+from mpi_lowrank.machine.disturbance import Disturbance, disturbances
+from mpi_lowrank.machine.terminal import terminal
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block
-from mpi_lowrank.progress import Progress, terminal
 from mpi_lowrank.record.writer import RecordWriter
-from mpi_lowrank.validity import check_gradient
+from mpi_lowrank.run import footprint, provenance
+from mpi_lowrank.run.case_run import CaseRun, Setup, described
+from mpi_lowrank.run.components import dense_beside, initial, make_compressor
+from mpi_lowrank.run.interruption import Interruption, StopAgreed
+from mpi_lowrank.run.progress import Progress
+from mpi_lowrank.run.validity import check_gradient
+from mpi_lowrank.text.spelling import spell
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 Outcome = Literal["finished", "failed", "interrupted"]
 
@@ -148,21 +154,21 @@ class _Run:
     def _validate_memory(self, case, blocks: tuple[Block, ...], dataset: Dataset | None) -> None:
         placement, itemsize = self._placement(case), np.dtype(case.dtype).itemsize
         local, total, shapes = placement.local, placement.total, [shape for _, shape in blocks]
-        shards = assign(dataset, case.data, total, case.seed)[0] if dataset is not None else []
+        shards = assign(dataset.labels, case.data, total, case.seed)[0] if dataset else []
         longest = max(map(len, shards), default=0)
         problem, options = problems[case.problem.name], case.problem.arguments()
-        needed = memory.rows(shapes, local, total, itemsize)
+        needed = footprint.rows(shapes, local, total, itemsize)
         needed += problem.footprint(blocks, local, longest, itemsize, **options)
         what = f"{total} workers on {placement.ranks} ranks and a model of "
         what += " + ".join(f"{block.name} {spell(block.shape)}" for block in blocks)
-        memory.check(needed, memory.share(self.facts), what)
+        footprint.check(needed, memory.share(self.facts), what)
 
     def _validate_compressor(self, case: Case, blocks: tuple[Block, ...]) -> Operator:
         local, total = self._placement(case).local, self._placement(case).total
         choices = case.compressor, dense_beside(case.compressor)
         made = [make_compressor(choice, case.dtype, blocks, total)[0] for choice in choices]
-        needed = sum(memory.messages(operator, local, total) for operator in made)
-        memory.check(needed, memory.share(self.facts), f"messages of {total} workers")
+        needed = sum(footprint.messages(operator, local, total) for operator in made)
+        footprint.check(needed, memory.share(self.facts), f"messages of {total} workers")
         return made[0]
 
     def _placement(self, case: Case) -> Placement:
@@ -301,4 +307,4 @@ class _Run:
         if not self.root:
             return None, None
         dataset = self._dataset(case)
-        return dataset, assign(dataset, case.data, placement.total, case.seed)
+        return dataset, assign(dataset.labels, case.data, placement.total, case.seed)

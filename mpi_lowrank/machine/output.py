@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 
 from mpi_lowrank.errors import LONGEST, UserError, short
-from mpi_lowrank.names import printable
+from mpi_lowrank.text.names import printable
 
 
 def say(text: str) -> None:

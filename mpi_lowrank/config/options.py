@@ -5,11 +5,10 @@ from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from mpi_lowrank import toml
-from mpi_lowrank.choice import Choice
 from mpi_lowrank.compressors import compressors
+from mpi_lowrank.config import toml
 from mpi_lowrank.errors import OptionError, UserError, hint, one_of
-from mpi_lowrank.registry import Registry
+from mpi_lowrank.registry import Choice, Registry
 
 
 def choose(registry: Registry, given: object, key: str) -> Choice:

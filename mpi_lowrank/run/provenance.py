@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import mpi_lowrank
-from mpi_lowrank.names import printable
-from mpi_lowrank.revision import revision
+from mpi_lowrank.machine.revision import revision
+from mpi_lowrank.text.names import printable
 
 PACKAGES = ("mpi4py", "numpy", "scipy", "h5py", "threadpoolctl")
 

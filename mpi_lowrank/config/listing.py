@@ -3,15 +3,14 @@
 import inspect
 import textwrap
 
+from mpi_lowrank.config.options import describe, options_of
+from mpi_lowrank.datasets import listing
+
 
 def listed(kind: str) -> list[dict]:
     """A JSON-ready entry a component of the kind, with its options; what is known of data sets."""
     if kind == "datasets":
-        from mpi_lowrank.datasets import listing
-
         return listing()
-    from mpi_lowrank.options import describe, options_of
-
     registry = getattr(__import__(f"mpi_lowrank.{kind}", fromlist=[kind]), kind)
     return [
         {

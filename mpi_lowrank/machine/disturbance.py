@@ -10,7 +10,7 @@ import resource
 import time
 from pathlib import Path
 
-from mpi_lowrank.clock import METHOD, Clock
+from mpi_lowrank.machine.clock import METHOD, Clock
 
 KEPT_AWAY = 0.05
 """The share of a case's time that a rank may be kept from its processor. A daemon's work stays well

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpi_lowrank.gradients import Gradients
 from mpi_lowrank.problems.base import Problem
+from mpi_lowrank.run.gradients import Gradients
 
 
 @dataclass(frozen=True)

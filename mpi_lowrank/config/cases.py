@@ -7,28 +7,20 @@ from math import isfinite
 from pathlib import Path
 from typing import Literal
 
-from mpi_lowrank import toml
-from mpi_lowrank.choice import Choice, spell
 from mpi_lowrank.compressors import compressors
+from mpi_lowrank.config import toml
+from mpi_lowrank.config.options import choose, convert, known
+from mpi_lowrank.config.sweep import sweep
+from mpi_lowrank.datasets import Data
 from mpi_lowrank.errors import OptionError, UserError, one_of
 from mpi_lowrank.methods import methods
-from mpi_lowrank.names import naming_problem
-from mpi_lowrank.options import choose, convert, known
 from mpi_lowrank.problems import problems
-from mpi_lowrank.registry import Registry
-from mpi_lowrank.sweep import sweep
+from mpi_lowrank.registry import Choice, Registry
+from mpi_lowrank.text.names import naming_problem
+from mpi_lowrank.text.spelling import spell
 
 METRICS = ("loss", "grad_norm_sq", "train_accuracy", "test_accuracy")
 """What a case can be stopped by: the losses by falling to it, the accuracies by rising to it."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """Which rows, and which worker gets which."""
-
-    name: str | None = None  # a known data set or a LIBSVM file's path; None: the problem's default
-    order: Literal["contiguous", "shuffled", "by_label"] = "contiguous"  # of rows over workers
-    test_fraction: float = 0.0  # share of the rows held out, chosen by the seed
 
 
 @dataclass(frozen=True)

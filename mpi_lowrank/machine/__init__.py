@@ -1,0 +1,1 @@
+"""What this machine and this process are: memory, clocks, launch, output, the source tree."""

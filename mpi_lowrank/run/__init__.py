@@ -1,0 +1,1 @@
+"""A case carried out: from what it names to its last row."""

@@ -1,0 +1,1 @@
+"""How names and values are written. Imports nothing of this package."""
