@@ -31,13 +31,12 @@ from threadpoolctl import threadpool_limits
 from mpi_lowrank import config
 from mpi_lowrank.certificate import default_specs, drive
 from mpi_lowrank.comm.distribute import distribute
-from mpi_lowrank.comm.door import Door
-from mpi_lowrank.comm.ledger import Ledger
-from mpi_lowrank.comm.placement import Placement
 from mpi_lowrank.compressors.base import LENGTH
 from mpi_lowrank.config import Case
 from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.datasets import assign, load
+from mpi_lowrank.door import Alone, Door
+from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.problems import problems
 from mpi_lowrank.record import Record
@@ -288,7 +287,7 @@ def _again(case: Case, recorded) -> np.ndarray:
     """EF21 by hand, as recorded; its losses must be the recorded ones."""
     placement, dataset = Placement(case.workers, 1, 0), load(case.data.name or "mushrooms")
     rows = assign(dataset.labels, case.data, case.workers, case.seed)
-    door = Door(MPI.COMM_SELF, Ledger(0))
+    door = Door(Alone())
     shards = distribute(door, placement, dataset, rows, case.seed)
     problem = problems[case.problem.name](shards, np.dtype(case.dtype), **case.problem.arguments())
     operator, _ = make_compressor(case.compressor, case.dtype, problem.blocks, case.workers)

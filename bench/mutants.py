@@ -53,8 +53,8 @@ TESTS = {
     "run/validity.py": (f"1 {VALIDITY}", f"2 {VALIDITY}", WHOLE),
     "randomness.py": ("serial tests/test_randomness.py",),
     "comm/exchange.py": (f"1 {EXCHANGE}", f"2 {EXCHANGE}", WHOLE, "2 tests/certificate"),
-    "comm/door.py": (f"1 {DOOR}", f"2 {DOOR}", f"2 {EXCHANGE}"),
-    "comm/ledger.py": (f"1 {DOOR}", f"2 {DOOR}"),
+    "comm/mpi.py": (f"1 {DOOR}", f"2 {DOOR}", f"2 {EXCHANGE}"),
+    "door": ("serial tests/door", f"1 {DOOR}", f"2 {DOOR}", f"2 {EXCHANGE}"),
     "methods": ("serial tests/methods tests/test_config.py", WHOLE),
     "problems": (
         "serial tests/problems/test_defaults.py tests/problems/test_{}.py",
@@ -417,7 +417,7 @@ def judged(chosen: list[Mutant], jobs: int, patience: float) -> Iterator[dict]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modules", nargs="*", help="such as methods or comm/door.py; default: all")
+    parser.add_argument("modules", nargs="*", help="such as methods or door/door.py; default: all")
     parser.add_argument("--sample", type=int, help="mutants of a module; default: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)

@@ -9,10 +9,10 @@ from mpi4py import MPI
 from mpi_lowrank.certificate import drive
 from mpi_lowrank.certificate.checks import Finding, MakeBlock
 from mpi_lowrank.certificate.inputs import D
-from mpi_lowrank.comm.door import Door
 from mpi_lowrank.comm.exchange import Exchange
-from mpi_lowrank.comm.ledger import Ledger
-from mpi_lowrank.comm.placement import Placement
+from mpi_lowrank.comm.mpi import MpiTransport
+from mpi_lowrank.door import Door
+from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.run.validity import check_bytes, check_replicas
 
@@ -37,7 +37,7 @@ def certify_ranks(comm: MPI.Intracomm, spec: str, make: MakeBlock) -> list[Findi
 
 def _run(comm, placement, spec, make, topology) -> Iterator[Finding]:
     operator = make((D,), placement.total)
-    door = Door(comm, Ledger(comm.rank))
+    door = Door(MpiTransport(comm))
     exchange = Exchange(door, placement, Clock(), D, np.float64, topology, seed=SEED)
     exchange.prepare(operator)
     alone = make((D,), placement.total)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mpi_lowrank.comm.door import Door
+from mpi_lowrank.door import Door
 
 PERIOD = 0.25
 """Seconds between two agreements, about: Open MPI gives ranks half a second to end."""

@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
-from mpi_lowrank.comm.door import Door
-from mpi_lowrank.comm.placement import Placement
 from mpi_lowrank.datasets import Dataset
 from mpi_lowrank.datasets.local import LocalShards, Rows
+from mpi_lowrank.door import Door
+from mpi_lowrank.door.placement import Placement
 
 PURPOSE = "setup"
 

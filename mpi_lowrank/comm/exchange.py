@@ -4,8 +4,6 @@ from typing import Literal
 
 import numpy as np
 
-from mpi_lowrank.comm.door import Door
-from mpi_lowrank.comm.placement import Placement
 from mpi_lowrank.compressors.base import (
     LENGTH,
     Compressor,
@@ -15,6 +13,8 @@ from mpi_lowrank.compressors.base import (
     finite,
     message_lengths,
 )
+from mpi_lowrank.door import Door
+from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.randomness import SHARED, Purpose, Stream
 

@@ -9,8 +9,8 @@ import json
 import numpy as np
 from mpi4py import MPI
 
-from mpi_lowrank.comm.door import LIMIT, Door
-from mpi_lowrank.comm.ledger import Ledger
+from mpi_lowrank.comm.mpi import MpiTransport
+from mpi_lowrank.door import LIMIT, Door
 
 PURPOSE = "control"
 
@@ -46,7 +46,7 @@ def gather_rows(comm: MPI.Intracomm, rows: np.ndarray, limit: int = LIMIT) -> np
 
 
 def _uncounted(comm: MPI.Intracomm, limit: int) -> Door:
-    return Door(comm, Ledger(comm.rank, capacity=16), limit)
+    return Door(MpiTransport(comm), limit)
 
 
 def _bytes(value: object) -> np.ndarray:

@@ -13,13 +13,13 @@ from threadpoolctl import threadpool_limits
 from mpi_lowrank.comm import facts, failures, parcels, world
 from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.comm.distribute import distribute
-from mpi_lowrank.comm.door import Door
-from mpi_lowrank.comm.ledger import Ledger
-from mpi_lowrank.comm.placement import Placement
+from mpi_lowrank.comm.mpi import MpiTransport
 from mpi_lowrank.compressors.base import Operator
 from mpi_lowrank.config import Case, Experiment
 from mpi_lowrank.datasets import Dataset, assign, load
 from mpi_lowrank.datasets.local import LocalShards
+from mpi_lowrank.door import Door
+from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.machine import launch, memory, output
 from mpi_lowrank.machine.disturbance import Disturbance, disturbances
@@ -253,7 +253,7 @@ class _Run:
             self.writer.end_case(case.label, described_so_far, verdict)
 
     def _carry_out(self, number: int, case: Case) -> str:
-        door = Door(self.counted, Ledger(self.comm.rank))
+        door = Door(MpiTransport(self.counted))
         setup = self._prepare(case, door)
         run = CaseRun(case, setup, door, self.comm, self.writer, self.interruption)
         disturbance = Disturbance()

@@ -8,10 +8,10 @@ pytestmark = pytest.mark.mpi
 @pytest.mark.parametrize("dense", [False, True])
 def test_each_rank_gets_its_workers_rows_and_the_longest_shard_of_all(comm, dense):
     from mpi_lowrank.comm.distribute import distribute
-    from mpi_lowrank.comm.door import Door
-    from mpi_lowrank.comm.ledger import Ledger
-    from mpi_lowrank.comm.placement import Placement
+    from mpi_lowrank.comm.mpi import MpiTransport
     from mpi_lowrank.datasets import Data, Dataset, assign
+    from mpi_lowrank.door import Door
+    from mpi_lowrank.door.placement import Placement
 
     rng = np.random.default_rng(0)
     whole = rng.random((50, 6)) * (rng.random((50, 6)) < 0.5)
@@ -20,7 +20,7 @@ def test_each_rank_gets_its_workers_rows_and_the_longest_shard_of_all(comm, dens
     workers = 2 * comm.size + 1
     placement = Placement(workers, comm.size, comm.rank)
     rows = assign(data.labels, Data(test_fraction=0.2), workers, 0)
-    door = Door(comm, Ledger(comm.rank))
+    door = Door(MpiTransport(comm))
     root = comm.rank == 0
     local = distribute(door, placement, data if root else None, rows if root else None, 7)
     # The last worker, on the last rank, has the remainder: everybody pads to it.
@@ -45,10 +45,10 @@ def test_each_rank_gets_its_workers_rows_and_the_longest_shard_of_all(comm, dens
 @pytest.mark.parametrize("index", [None, np.int32, np.int64])
 def test_labels_of_every_type_reach_every_rank_as_they_are(comm, labels, kept, index):
     from mpi_lowrank.comm.distribute import distribute
-    from mpi_lowrank.comm.door import Door
-    from mpi_lowrank.comm.ledger import Ledger
-    from mpi_lowrank.comm.placement import Placement
+    from mpi_lowrank.comm.mpi import MpiTransport
     from mpi_lowrank.datasets import Data, Dataset, assign
+    from mpi_lowrank.door import Door
+    from mpi_lowrank.door.placement import Placement
 
     labels, features = np.tile(labels, comm.size), np.eye(4 * comm.size)
     if index:
@@ -57,7 +57,7 @@ def test_labels_of_every_type_reach_every_rank_as_they_are(comm, labels, kept, i
     data = Dataset("given", features, labels, "")
     placement = Placement(comm.size, comm.size, comm.rank)
     rows = assign(data.labels, Data(), comm.size, 0)
-    local = distribute(Door(comm, Ledger(comm.rank)), placement, data, rows, 0)
+    local = distribute(Door(MpiTransport(comm)), placement, data, rows, 0)
     (held,) = local.workers
     assert held.labels.dtype == kept
     np.testing.assert_array_equal(held.labels, labels[rows[0][comm.rank]])

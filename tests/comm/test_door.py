@@ -7,10 +7,10 @@ pytestmark = pytest.mark.mpi
 
 
 def make_door(comm, limit=2**31 - 1):
-    from mpi_lowrank.comm.door import Door
-    from mpi_lowrank.comm.ledger import Ledger
+    from mpi_lowrank.comm.mpi import MpiTransport
+    from mpi_lowrank.door import Door
 
-    return Door(comm, Ledger(comm.rank), limit)
+    return Door(MpiTransport(comm), limit)
 
 
 def numbers(rank, count):
@@ -52,7 +52,7 @@ def test_chunks_carry_the_same_as_one_call(comm, limit):
 def test_float16_is_carried_and_summed_whether_this_mpi_has_such_a_type_or_not(
     comm, monkeypatch, known
 ):
-    from mpi_lowrank.comm import door as module
+    from mpi_lowrank.comm import mpi as module
 
     if not known:
         monkeypatch.setattr(module, "_has_type", lambda dtype: dtype != np.float16)
@@ -94,7 +94,7 @@ def test_a_ledger_row_tells_the_call(comm):
 
 
 def test_a_full_ledger_grows_and_keeps_its_rows(comm):
-    from mpi_lowrank.comm.ledger import Ledger
+    from mpi_lowrank.door.ledger import Ledger
 
     ledger = Ledger(comm.rank, capacity=2)
     for count in range(9):
@@ -134,8 +134,8 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     import tracemalloc
 
     from mpi_lowrank.comm.exchange import Exchange
-    from mpi_lowrank.comm.placement import Placement
     from mpi_lowrank.compressors import compressors
+    from mpi_lowrank.door.placement import Placement
     from mpi_lowrank.machine.clock import Clock
     from mpi_lowrank.methods import methods
     from mpi_lowrank.methods.base import State
@@ -178,7 +178,7 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
 
 
 def test_every_call_has_its_row_and_its_modelled_traffic(comm):
-    from mpi_lowrank.comm.door import LIMIT
+    from mpi_lowrank.door import LIMIT
 
     door, p, bytes_each = make_door(comm), comm.size, 5 * 8
     assert make_door(comm, LIMIT).limit == np.iinfo(np.int32).max and door.round == -1

@@ -30,8 +30,8 @@ def everybody(comm):
 
 
 def evaluator(comm, everybody, rows=None, **options):
-    from mpi_lowrank.comm.door import Door
-    from mpi_lowrank.comm.ledger import Ledger
+    from mpi_lowrank.comm.mpi import MpiTransport
+    from mpi_lowrank.door import Door
     from mpi_lowrank.machine.clock import Clock
     from mpi_lowrank.run.evaluation import Evaluator
     from mpi_lowrank.run.gradients import Gradients
@@ -39,7 +39,7 @@ def evaluator(comm, everybody, rows=None, **options):
     problem = Centres(everybody[LOCAL * comm.rank : LOCAL * (comm.rank + 1)])
     gradients = Gradients(problem, LOCAL, np.dtype(float), Clock())
     rows = (5 * comm.size, 2 * comm.size) if rows is None else rows
-    door, total = Door(comm, Ledger(comm.rank)), LOCAL * comm.size
+    door, total = Door(MpiTransport(comm)), LOCAL * comm.size
     return Evaluator(problem, gradients, door, LOCAL, total, rows, **options)
 
 

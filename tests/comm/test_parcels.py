@@ -24,8 +24,8 @@ def test_all_are_told_of_all_in_rank_order(comm, limit):
 
 @pytest.mark.parametrize("limit", [2**31 - 1, 100, 1])
 def test_ledgers_are_gathered_in_pieces_that_no_ledger_counts(comm, limit):
-    from mpi_lowrank.comm.ledger import Ledger
     from mpi_lowrank.comm.parcels import gather_rows
+    from mpi_lowrank.door.ledger import Ledger
 
     ledger = Ledger(comm.rank)
     for count in range(3 * comm.rank):  # none on rank 0

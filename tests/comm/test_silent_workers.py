@@ -16,13 +16,13 @@ D, LOCAL = 112, 2
 
 
 def make_exchange(comm, topology):
-    from mpi_lowrank.comm.door import Door
     from mpi_lowrank.comm.exchange import Exchange
-    from mpi_lowrank.comm.ledger import Ledger
-    from mpi_lowrank.comm.placement import Placement
+    from mpi_lowrank.comm.mpi import MpiTransport
+    from mpi_lowrank.door import Door
+    from mpi_lowrank.door.placement import Placement
 
     placement = Placement(LOCAL * comm.size, comm.size, comm.rank)
-    door = Door(comm, Ledger(comm.rank))
+    door = Door(MpiTransport(comm))
     return Exchange(door, placement, Clock(), D, np.float64, topology)
 
 

@@ -8,10 +8,10 @@ pytestmark = pytest.mark.mpi
 
 @pytest.fixture
 def door(comm):
-    from mpi_lowrank.comm.door import Door
-    from mpi_lowrank.comm.ledger import Ledger
+    from mpi_lowrank.comm.mpi import MpiTransport
+    from mpi_lowrank.door import Door
 
-    return Door(comm, Ledger(comm.rank))
+    return Door(MpiTransport(comm))
 
 
 class Estimates:

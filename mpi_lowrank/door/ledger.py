@@ -41,6 +41,6 @@ class Ledger:
         return self._rows[: self._count]
 
     def nbytes(self, purpose: str) -> int:
-        """The bytes that this rank handed to MPI for `purpose`."""
+        """The bytes that this rank handed over for `purpose`."""
         rows = self.rows()
         return int(rows["bytes"][rows["purpose"] == purpose.encode()].sum())

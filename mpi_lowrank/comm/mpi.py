@@ -1,0 +1,75 @@
+"""MPI as a transport: the only place where a run's arrays are handed to MPI."""
+
+import functools
+from collections.abc import Sequence
+
+import ml_dtypes
+import numpy as np
+from mpi4py import MPI
+
+from mpi_lowrank.door.transport import Operation
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
+
+class MpiTransport:
+    """The ranks of a communicator; types that MPI does not know travel as their bytes."""
+
+    def __init__(self, comm: MPI.Intracomm):
+        self._comm = comm
+        self.rank, self.size = comm.rank, comm.size
+
+    def allgather(self, mine: np.ndarray, whole: np.ndarray, counts: Sequence[int]) -> None:
+        self._comm.Allgatherv(_plain(mine), [_plain(whole), counts])
+
+    def gather(self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int]) -> None:
+        self._comm.Gatherv(_plain(mine), [_plain(whole), counts] if self.rank == 0 else None)
+
+    def broadcast(self, array: np.ndarray, root: int) -> None:
+        self._comm.Bcast(_plain(array), root)
+
+    def send(self, array: np.ndarray, to: int) -> None:
+        self._comm.Send(_plain(array), to)
+
+    def receive(self, array: np.ndarray, source: int) -> None:
+        self._comm.Recv(_plain(array), source)
+
+    def allreduce(self, mine: np.ndarray, out: np.ndarray, operation: Operation) -> None:
+        self._comm.Allreduce(_plain(mine), _plain(out), _operation(operation, mine.dtype))
+
+    def barrier(self) -> None:
+        self._comm.Barrier()
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """The same bytes in a type that MPI knows."""
+    return array if _has_type(array.dtype) else array.view(np.uint16)
+
+
+def _operation(name: Operation, dtype: np.dtype) -> MPI.Op:
+    if _has_type(dtype):
+        return MPI.SUM if name == "sum" else MPI.MAX
+    return _operation_on(name, dtype)
+
+
+@functools.cache
+def _has_type(dtype: np.dtype) -> bool:
+    """Whether this MPI knows such numbers: bfloat16 none does, float16 not Open MPI 4."""
+    if dtype == BFLOAT16:
+        return False
+    try:
+        return MPI.Datatype.fromcode(dtype.char).Get_size() == dtype.itemsize
+    except MPI.Exception:
+        return False
+
+
+@functools.cache
+def _operation_on(name: Operation, dtype: np.dtype) -> MPI.Op:
+    """The sum or maximum of numbers of two bytes for which MPI has no type."""
+    combine = np.add if name == "sum" else np.maximum
+
+    def into_second(sent: MPI.buffer, into: MPI.buffer, _: MPI.Datatype) -> None:
+        total = np.frombuffer(into, dtype)
+        combine(np.frombuffer(sent, dtype), total, out=total)
+
+    return MPI.Op.Create(into_second, commute=True)

@@ -1,0 +1,136 @@
+"""The counted door: the only calls by which a run's arrays cross a rank boundary.
+
+Every call is a buffer call on C-contiguous arrays and adds a ledger row: its operation, the buffer
+that this rank handed over (what it sends; for Bcast and Recv what it receives), seconds and
+purpose. Buffers of more than `limit` elements go in chunks, a row each, because MPI before version
+4 counts in 32-bit integers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from mpi_lowrank.door import calls
+from mpi_lowrank.door.ledger import SETUP, Ledger
+from mpi_lowrank.door.transport import Operation, Transport
+
+LIMIT = 2**31 - 1
+"""Elements in one call at the most."""
+
+_NOTHING = np.zeros(0, np.uint8)
+
+
+class Door:
+    """The counted calls on a transport; `round` is written into every row of its `ledger`."""
+
+    def __init__(self, transport: Transport, limit: int = LIMIT):
+        self.transport, self.limit = transport, limit
+        self.rank, self.size = transport.rank, transport.size
+        self.ledger = Ledger(transport.rank)
+        self.round = SETUP
+
+    def allgather(
+        self, mine: np.ndarray, whole: np.ndarray, counts: Sequence[int], purpose: str
+    ) -> None:
+        """Fill the flat `whole` on every rank with everybody's `mine` in rank order.
+
+        `counts` holds the elements of each rank's `mine`.
+        """
+        if whole.size > self.limit:
+            for root, part in enumerate(_parts(whole, counts)):
+                if root == self.rank:
+                    part[...] = mine.reshape(-1)
+                self.broadcast(part, purpose, root)
+            return
+        move = self.transport.allgather
+        self._counted(calls.ALLGATHER, mine, purpose, move, mine, whole, counts)
+
+    def gather(
+        self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int], purpose: str
+    ) -> None:
+        """Fill the flat `whole` on rank 0 with everybody's `mine` in rank order."""
+        if sum(counts) > self.limit:
+            self._gather_by_pairs(mine, whole, counts, purpose)
+            return
+        move = self.transport.gather
+        self._counted(calls.GATHER, mine, purpose, move, mine, whole, counts)
+
+    def broadcast(self, array: np.ndarray, purpose: str, root: int = 0) -> None:
+        """Copy the root's array into everybody's."""
+        for chunk in self._chunks(array):
+            self._counted(calls.BROADCAST, chunk, purpose, self.transport.broadcast, chunk, root)
+
+    def send(self, array: np.ndarray, to: int, purpose: str) -> None:
+        """Hand the array to the rank `to`, which receives it."""
+        for chunk in self._chunks(array):
+            self._counted(calls.SEND, chunk, purpose, self.transport.send, chunk, to)
+
+    def receive(self, array: np.ndarray, source: int, purpose: str) -> None:
+        """Fill the array with what the rank `source` sends."""
+        for chunk in self._chunks(array):
+            self._counted(calls.RECEIVE, chunk, purpose, self.transport.receive, chunk, source)
+
+    def ordered_sum(self, rows: np.ndarray, out: np.ndarray, purpose: str) -> None:
+        """Sum everybody's rows, one a worker, in worker order: the same bits on any rank count.
+
+        `rows` is (workers, k), `out` (k,). The sum travels from rank to rank, so it takes as many
+        hops as there are ranks; it serves setup and evaluation, not the round.
+        """
+        out[:] = 0
+        if self.rank > 0:
+            self.receive(out, self.rank - 1, purpose)
+        for row in rows:
+            out += row
+        if self.rank < self.size - 1:
+            self.send(out, self.rank + 1, purpose)
+        self.broadcast(out, purpose, self.size - 1)
+
+    def maximum(self, mine: np.ndarray, out: np.ndarray, purpose: str) -> None:
+        """The elementwise maximum over ranks; exact in any order.
+
+        NaN counts as infinity: what MPI's own maximum makes of it depends on who has it.
+        """
+        self._reduce(np.where(np.isnan(mine), np.inf, mine), out, "max", purpose)
+
+    def allreduce(self, mine: np.ndarray, out: np.ndarray, purpose: str) -> None:
+        """The sum over ranks, in the array's own precision and in the transport's own order."""
+        self._reduce(mine, out, "sum", purpose)
+
+    def barrier(self, purpose: str) -> None:
+        """Wait for all ranks."""
+        self._counted(calls.BARRIER, _NOTHING, purpose, self.transport.barrier)
+
+    def _reduce(self, mine: np.ndarray, out: np.ndarray, operation: Operation, purpose: str):
+        move = self.transport.allreduce
+        for sent, received in zip(self._chunks(mine), self._chunks(out), strict=True):
+            self._counted(calls.ALLREDUCE, sent, purpose, move, sent, received, operation)
+
+    def _gather_by_pairs(self, mine, whole, counts, purpose):
+        if self.rank > 0:
+            self.send(mine, 0, purpose)
+            return
+        for source, part in enumerate(_parts(whole, counts)):
+            if source == 0:
+                part[...] = mine.reshape(-1)
+            else:
+                self.receive(part, source, purpose)
+
+    def _chunks(self, array: np.ndarray) -> Iterator[np.ndarray]:
+        flat = array.reshape(-1)
+        return (flat[at : at + self.limit] for at in range(0, flat.size, self.limit))
+
+    def _counted(
+        self, call: calls.Call, handed: np.ndarray, purpose: str, move: Callable, *arguments: object
+    ) -> None:
+        """Make the call and write its row: the one place where anything is counted."""
+        began = perf_counter()
+        move(*arguments)
+        seconds = perf_counter() - began
+        modelled = handed.nbytes * call.wire(self.size)
+        kind, size, nbytes = handed.dtype.name, handed.size, handed.nbytes
+        self.ledger.add(self.round, call.op, kind, size, nbytes, modelled, seconds, purpose)
+
+
+def _parts(whole: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
+    return np.split(whole, np.cumsum(counts)[:-1])
