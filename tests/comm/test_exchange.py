@@ -113,6 +113,15 @@ def test_a_broadcast_is_decoded_alike_by_everybody_and_costs_its_message(comm):
     assert exchange.uplink_bytes == 0
 
 
+def test_a_broadcast_may_draw_what_everybody_draws(comm):
+    exchange = make_exchange(comm, topology="server")
+    compressor = make_compressor("permk", {"wire": "float64"})
+    exchange.prepare_broadcast(compressor)
+    x = np.random.default_rng(3).standard_normal(D)
+    for exchange.round in range(2):  # one sender's permuted numbers are all of them
+        np.testing.assert_array_equal(exchange.broadcast(x, compressor), x)
+
+
 def test_an_allreduced_payload_is_its_uplink_and_its_downlink(comm):
     exchange, x = make_exchange(comm), everybody(comm)
     compressor = make_compressor("powersgd", {"rank": 1})
