@@ -186,7 +186,9 @@ def _places(node: ast.AST, function: str, statement: ast.stmt | None) -> Iterato
 
 
 def _documents(node):
-    """A docstring or another constant alone, and what type checkers read."""
+    """A docstring or another constant alone, what type checkers read, and zip's guard `strict`."""
+    if isinstance(node, ast.keyword):
+        return node.arg == "strict"
     alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant | ast.Yield)
     typed = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     return alone or typed

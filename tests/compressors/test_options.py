@@ -128,3 +128,10 @@ def told(operator):
     """What an operator is, as far as plain numbers and words say."""
     plain = (bool, int, float, str, tuple, type(None))
     return {key: value for key, value in vars(operator).items() if isinstance(value, plain)}
+
+
+def test_a_level_more_than_a_power_of_two_with_zero_costs_a_bit_more():
+    assert len(make("exponential_rounding:base=15.7").levels) == 63
+    assert make("exponential_rounding:base=15.7").nbytes == D * (1 + 6) // 8
+    assert len(make("exponential_rounding:base=15.5").levels) == 64
+    assert make("exponential_rounding:base=15.5").nbytes == D * (1 + 7) // 8
