@@ -197,7 +197,7 @@ def measure(kind: str, matrices: np.ndarray) -> tuple[list[Point], dict[str, str
 
 def _gathered(operator, x) -> tuple[float, float]:
     """(mean relative error, mean bits a number) of a compressor with messages."""
-    operator.prepare(WORKERS, WORKERS)
+    drive.prepare(operator, WORKERS)
     errors, lengths = [], []
     for round in range(DRAWS if operator.random or operator.common else 1):
         for batch, rows in enumerate(x.reshape(-1, WORKERS, x.shape[1])):
@@ -216,7 +216,7 @@ def _reduced(operator, x) -> tuple[float, float]:
     errors, rounds = [], 2 if operator.name == "alternating" else 1
     for number, row in enumerate(x):
         for draw in range(DRAWS):
-            operator.prepare(1)
+            drive.prepare(operator, 1)
             for round in range(rounds):
                 own = drive.reduce(operator, row[np.newaxis], rounds * draw + round, number)[0]
             errors.append(_relative(operator, own, row[np.newaxis]))
@@ -291,7 +291,7 @@ def _again(case: Case, recorded) -> np.ndarray:
     shards = distribute(door, placement, dataset, rows, case.seed)
     problem = problems[case.problem.name](shards, np.dtype(case.dtype), **case.problem.arguments())
     operator, _ = make_compressor(case.compressor, case.dtype, problem.blocks, case.workers)
-    operator.prepare(case.workers, case.workers)
+    drive.prepare(operator, case.workers)
     x, step = initial(case, problem), recorded.attributes["stepsize"]
     estimates, losses = np.zeros((case.workers, problem.d)), np.zeros(case.workers)
     gradients, taken, found = np.empty_like(estimates), [], {}

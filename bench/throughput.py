@@ -64,7 +64,7 @@ def block_of(choice: Choice, d: int) -> tuple[int, ...]:
 
 def gathered(operator: Operator, x: np.ndarray) -> Callable[[int], tuple[float, float, int]]:
     """A call that takes a round's number: seconds of encode and of decode, bytes of the message."""
-    operator.prepare(1, 1)
+    drive.prepare(operator, 1)
     messages = np.zeros((1, operator.nbytes), np.uint8)
     out = np.empty_like(x)
 
@@ -86,7 +86,7 @@ def gathered(operator: Operator, x: np.ndarray) -> Callable[[int], tuple[float, 
 
 def reduced(operator: Operator, x: np.ndarray) -> Callable[[int], tuple[float, float, int]]:
     """The same of a shared compressor and a single worker, the reductions not counted."""
-    operator.prepare(1)
+    drive.prepare(operator, 1)
     own, mean = np.empty_like(x), np.empty_like(x[0])
 
     def once(round: int) -> tuple[float, float, int]:

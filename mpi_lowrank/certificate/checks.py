@@ -226,7 +226,7 @@ def zero(subject: Subject) -> Iterator[Finding]:
 
 def _prepared(subject, rows):
     operator = subject.operator
-    operator.prepare(rows, rows)
+    drive.prepare(operator, rows)
     return operator
 
 
@@ -325,7 +325,7 @@ def _differing(subject, x):
 def shared_sums(subject: Subject) -> Iterator[Finding]:
     """The mean of what the workers stand for is what the mean is decoded to."""
     operator, worst = subject.operator, 0.0
-    operator.prepare(WORKERS)
+    drive.prepare(operator, WORKERS)
     sent = []
     for round in range(8):
         own, mean, nbytes = drive.reduce(operator, _rows(), round)
@@ -345,7 +345,7 @@ def shared_draws(subject: Subject) -> Iterator[Finding]:
     results = []
     for _ in range(2):
         operator = subject.operator
-        operator.prepare(WORKERS)
+        drive.prepare(operator, WORKERS)
         results.append(drive.reduce(operator, _rows(), round=5, seed=9)[1])
     yield _alike(subject, "same seed and round", np.array_equal(*results))
 
@@ -383,7 +383,7 @@ def _unused(x):
 
 def _after_learning(operator, past, present, rounds, seed):
     """The error on `present` after rounds of matrices that are random in the place `past`."""
-    operator.prepare(1)
+    drive.prepare(operator, 1)
     learned = past * np.random.default_rng(seed).standard_normal(past.shape)
     for round in range(rounds):
         drive.reduce(operator, learned.reshape(1, -1)[:, :D], round, seed)

@@ -6,9 +6,16 @@ import numpy as np
 
 from mpi_lowrank.compressors.base import Compressor, Largest, Operator, SharedCompressor
 from mpi_lowrank.randomness import SHARED, Purpose, Stream
+from mpi_lowrank.state import State
 
 Make = Callable[[], Operator]
 """Makes the operator anew: what it learned before is gone."""
+
+
+def prepare(operator: Operator, rows: int) -> None:
+    """Let it allocate for that many workers, all of them in this process, and know no past."""
+    operator.remember(State(rows, np.float64))
+    operator.prepare(rows) if operator.shared else operator.prepare(rows, rows)
 
 
 def pack(
@@ -72,7 +79,7 @@ def samples(make: Make, x: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
         count = 1
     # Workers who share a draw are not independent: then it is one worker a round.
     rows = 1 if operator.common else min(count, 256)
-    operator.prepare(rows, rows)
+    prepare(operator, rows)
     repeated, drawn = np.repeat(x[np.newaxis], rows, axis=0), []
     for round in range(-(-count // rows)):
         drawn.append(unpack(operator, pack(operator, repeated, round, seed), len(x)))
@@ -82,6 +89,6 @@ def samples(make: Make, x: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 def _shared_samples(operator, x, count):
     drawn = np.empty((count, len(x)))
     for round in range(count):
-        operator.prepare(1)
+        prepare(operator, 1)
         drawn[round] = reduce(operator, x[np.newaxis], round)[1]
     return drawn

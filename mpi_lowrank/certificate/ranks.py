@@ -41,7 +41,7 @@ def _run(comm, placement, spec, make, topology) -> Iterator[Finding]:
     exchange = Exchange(door, placement, Clock(), D, np.float64, topology, seed=SEED)
     exchange.prepare(operator)
     alone = make((D,), placement.total)
-    alone.prepare(*[placement.total] * (1 if alone.shared else 2))
+    drive.prepare(alone, placement.total)
     replicas, own_gap, mean_gap = [], 0.0, 0.0
     for round in range(ROUNDS):
         x = np.random.default_rng(round).standard_normal((placement.total, D))

@@ -17,6 +17,7 @@ from mpi_lowrank.door import Door
 from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.randomness import SHARED, Purpose, Stream
+from mpi_lowrank.state import State
 
 Topology = Literal["allgather", "server"]
 
@@ -49,10 +50,12 @@ class Exchange:
         topology: Topology = "allgather",
         reduction: Reduction = "mpi",
         seed: int = 0,
+        state: State | None = None,
     ):
         self.door, self.placement, self.clock = door, placement, clock
         self.d, self.dtype, self.seed = d, np.dtype(dtype), seed
         self.topology, self.reduction = topology, reduction
+        self._state = state or State(placement.local, dtype)
         self.round = 0
         self.uplink_bytes = self.downlink_bytes = 0.0
         self._spoken = 0
@@ -64,13 +67,15 @@ class Exchange:
         self._channels: dict[Operator, _Gathered | _Reduced] = {}
         self._broadcasts: dict[Compressor, _Broadcast] = {}
 
-    def prepare(self, compressor: Operator) -> None:
-        """Make the buffers that `compressor` needs."""
+    def prepare(self, compressor: Operator, name: str = "uplink") -> None:
+        """Make the buffers that `compressor` needs; what it remembers goes by that name."""
+        compressor.remember(self._state.within(name))
         kind = _Reduced if compressor.shared else _Gathered
         self._channels[compressor] = kind(self, compressor)
 
-    def prepare_broadcast(self, compressor: Compressor) -> None:
-        """Make the buffers for `broadcast` through `compressor`."""
+    def prepare_broadcast(self, compressor: Compressor, name: str = "downlink") -> None:
+        """Make the buffers for `broadcast` through `compressor`; else as `prepare`."""
+        compressor.remember(self._state.within(name))
         self._broadcasts[compressor] = _Broadcast(self, compressor)
 
     def warm_up(self) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from ml_dtypes import finfo
 
 from mpi_lowrank.errors import OptionError, UserError
+from mpi_lowrank.state import State
 
 Wire = Literal["float32", "float64"]
 """The type of a number inside a message."""
@@ -76,6 +77,12 @@ class Operator(ABC):
 
     def join(self, workers: int) -> None:
         """Be told how many workers there are, once, before anything is allocated."""
+
+    def remember(self, state: State) -> None:
+        """Ask `state` for what a later round reads, if there is any; called once, by the exchange.
+
+        Other arrays are overwritten before they are read, or read-only, and nothing else changes.
+        """
 
     def expected_error(self, x: np.ndarray) -> np.ndarray | None:
         """E|C(x) - x|^2 for the rows of x, (workers,) float64, where a closed form is known."""
@@ -252,6 +259,10 @@ class Carrier(Compressor):
         self.homogeneous = all(part.homogeneous for part in self.inner)
         self.wire = max((part.wire for part in self.inner), key=lambda wire: finfo(wire).eps)
 
+    def remember(self, state):
+        for number, (part, (_, count)) in enumerate(zip(self.inner, self.groups, strict=True)):
+            part.remember(state.within(f"carried {number}", count))
+
     def prepare(self, local, total):
         sizes = [length * count for length, count in self.groups]
         self._numbers = np.empty((total, sum(sizes)), self.dtype)
@@ -358,7 +369,7 @@ class SharedCompressor(Operator):
     shared = linear = True
 
     def prepare(self, local: int) -> None:
-        """Allocate what `reduce` needs for `local` workers, and forget the past."""
+        """Allocate what `reduce` needs for `local` workers."""
 
     @abstractmethod
     def reduce(

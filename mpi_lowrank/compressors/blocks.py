@@ -13,6 +13,7 @@ from mpi_lowrank.compressors.base import (
     SharedCompressor,
     message_lengths,
 )
+from mpi_lowrank.state import State
 
 Make = Callable[[tuple[int, ...]], Operator]
 """Makes the compressor for a block of that shape."""
@@ -65,6 +66,12 @@ def _combine(target: Operator, parts: list[Operator]) -> None:
     target.contraction = "mean" if any(p.contraction == "mean" for p in parts) else "worker"
 
 
+def _remember(parts: list[Operator], state: State) -> None:
+    """Let each block keep what is its own, under its number."""
+    for number, part in enumerate(parts):
+        part.remember(state.within(f"block {number}"))
+
+
 class MessageBlocks(Compressor):
     """A message is the blocks' messages, one behind the other; their lengths may vary."""
 
@@ -76,6 +83,9 @@ class MessageBlocks(Compressor):
         self.nbytes += self._header
         ends = np.cumsum(sizes)
         self._places = [slice(end - n, end) for end, n in zip(ends, sizes, strict=True)]
+
+    def remember(self, state):
+        _remember(self.parts, state)
 
     def prepare(self, local, total):
         self._messages = [np.empty((total, part.nbytes), np.uint8) for part in self.parts]
@@ -152,6 +162,9 @@ class SharedBlocks(SharedCompressor):
         self.parts, self._sizes = parts, sizes
         ends = np.cumsum(sizes)
         self._places = [slice(end - n, end) for end, n in zip(ends, sizes, strict=True)]
+
+    def remember(self, state):
+        _remember(self.parts, state)
 
     def prepare(self, local):
         for part in self.parts:

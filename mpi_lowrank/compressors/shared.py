@@ -133,10 +133,13 @@ class PowerSGD(SharedFactors):
         self.nbytes = self.wire.itemsize * rank * (self.m + self.c)
         self.published_bits = 8 * self.nbytes
 
+    def remember(self, state):
+        if self.fresh < self.rank:
+            self._rounds = state.counter("rounds")
+            self._basis = state.array("basis", (self.rank, self.c), self.dtype).T
+
     def prepare(self, local):
         super().prepare(local)
-        self._basis: np.ndarray | None = None
-        self._rounds = 0
         if self.basis == "svd":
             self._whole = np.empty((local, self.m * self.c), self.wire)
 
@@ -147,24 +150,24 @@ class PowerSGD(SharedFactors):
 
     def reduce(self, x, own, mean, generator, generators):
         matrices = self._seen(x)
-        if self.basis == "svd" and self._rounds % self.refresh == 0:
-            self._whole[...] = matrices.reshape(len(x), -1)
-            whole = yield self._whole
-            rows = np.linalg.svd(whole.reshape(self.m, self.c), full_matrices=False)[2]
-            self._basis = rows[: self.rank].T.copy()
-        self._rounds += 1
-        basis = self._start(generator)
+        basis = yield from self._start(matrices, generator)
         left = orthonormal((yield self._times(matrices, basis)).reshape(self.m, self.rank))
         right = (yield self._transposed_times(matrices, left)).reshape(self.c, self.rank)
         if self.fresh < self.rank:
-            self._basis = orthonormal(right)
+            self._basis[...] = orthonormal(right)
+            self._rounds += 1
         sent = self._sent_right.astype(self.dtype).transpose(0, 2, 1) if own is not None else None
         self._write(left, sent, left, right, own, mean)
 
-    def _start(self, generator):
-        if self._basis is None:
-            self._basis = _gaussian(generator, self.c, self.rank, self.dtype)
-        elif self.fresh:
+    def _start(self, matrices, generator):
+        if self.basis == "svd" and self._rounds % self.refresh == 0:
+            self._whole[...] = matrices.reshape(len(matrices), -1)
+            whole = yield self._whole
+            rows = np.linalg.svd(whole.reshape(self.m, self.c), full_matrices=False)[2]
+            return rows[: self.rank].T.copy()
+        if self.fresh == self.rank or self._rounds == 0:
+            return _gaussian(generator, self.c, self.rank, self.dtype)
+        if self.fresh:
             drawn = _gaussian(generator, self.c, self.fresh, self.dtype)
             self._basis[:, self.rank - self.fresh :] = drawn
         return self._basis
@@ -207,13 +210,13 @@ class Alternating(SharedFactors):
         self.nbytes = self.wire.itemsize * rank * (self.m + self.c) // 2
         self.published_bits = 8 * self.nbytes
 
-    def prepare(self, local):
-        super().prepare(local)
-        self._factor: np.ndarray | None = None
-        self._even = True
+    def remember(self, state):
+        self._rounds = state.counter("rounds")
+        kept = max(self.m, self.c), self.rank - self.fresh
+        self._factor = state.array("factor", kept, self.dtype)
 
     def reduce(self, x, own, mean, generator, generators):
-        matrices, even = self._seen(x), self._even
+        matrices, even = self._seen(x), self._rounds % 2 == 0
         basis = self._start(generator, self.c if even else self.m)
         if even:
             factor = (yield self._times(matrices, basis)).reshape(self.m, self.rank)
@@ -224,13 +227,14 @@ class Alternating(SharedFactors):
             sent = self._sent_right.astype(self.dtype) if own is not None else None
             right = sent.transpose(0, 2, 1) if own is not None else None
             self._write(basis, right, basis, factor, own, mean)
-        self._factor, self._even = orthonormal(factor), not even
+        kept = orthonormal(factor)[:, : self.rank - self.fresh]
+        self._factor[: len(kept)] = kept
+        self._rounds += 1
 
     def _start(self, generator, length):
         drawn = _gaussian(generator, length, self.rank, self.dtype)
-        if self._factor is not None:
-            warm = self.rank - self.fresh
-            drawn[:, :warm] = self._factor[:, :warm]
+        if self._rounds:
+            drawn[:, : self.rank - self.fresh] = self._factor[:length]
         return orthonormal(drawn)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.randomness import Stream
+from mpi_lowrank.state import State
 
 if TYPE_CHECKING:
     from mpi_lowrank.registry import Choice
@@ -40,9 +41,10 @@ class Exchange(Protocol):
 
 
 @dataclass(frozen=True)
-class State:
+class Setting:
     """What a method works with.
 
+    `state`: where what survives a round is asked for, by name.
     `dense` sends whole vectors the way `compressor` sends its own (gathered or Allreduced).
     `numbers`: the local workers among the `total`. `shared`: draws that are the same on all ranks.
     `make`: the compressor of that choice for the whole model.
@@ -52,6 +54,7 @@ class State:
     exchange: Exchange
     compressor: Operator
     dense: Operator
+    state: State
     x0: np.ndarray
     stepsize: float
     numbers: range
@@ -92,8 +95,10 @@ def ef21_stepsize(constants: Constants, alpha: float, linear: bool) -> float:
 class Method(ABC):
     """One round: local gradients at x, an exchange, a step. `x` is the same on every rank.
 
-    The options are the keyword-only arguments of `__init__`, behind the state. After round t the
-    workers have sent t + 1 messages and x is x^{t+1}.
+    The options are the keyword-only arguments of `__init__`, behind the setting. After round t the
+    workers have sent t + 1 messages and x is x^{t+1}. What a later round reads is asked for by name
+    in `__init__`, from `setting.state`; other arrays are overwritten before they are read, and
+    nothing else changes.
     """
 
     name: str
@@ -102,11 +107,13 @@ class Method(ABC):
     needs_server = False
     """Whether it works only where a server talks to the workers."""
 
-    def __init__(self, state: State):
-        self.gradients, self.exchange = state.gradients, state.exchange
-        self.compressor, self.dense = state.compressor, state.dense
-        self.x, self.stepsize = state.x0.copy(), state.x0.dtype.type(state.stepsize)
-        self._step = np.zeros_like(state.x0)
+    def __init__(self, setting: Setting):
+        self.gradients, self.exchange = setting.gradients, setting.exchange
+        self.compressor, self.dense = setting.compressor, setting.dense
+        self.x = setting.state.array("x", setting.x0.shape)
+        self.x[:] = setting.x0
+        self.stepsize = self.x.dtype.type(setting.stepsize)
+        self._step = np.zeros_like(setting.x0)
 
     @abstractmethod
     def round(self, t: int) -> None:

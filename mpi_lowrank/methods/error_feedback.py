@@ -18,9 +18,9 @@ class EF14(Method):
     of order gamma^2, unless the workers share their minimiser.
     """
 
-    def __init__(self, state):
-        super().__init__(state)
-        self._errors = np.zeros((len(state.numbers), self.x.size), self.x.dtype)
+    def __init__(self, setting):
+        super().__init__(setting)
+        self._errors = setting.state.rows("e_i", self.x.size)
         self._scaled = np.zeros_like(self._errors)
 
     def round(self, t):
@@ -39,14 +39,14 @@ class EF21(Method):
     mean depends on the mean alone, so there g stands for all g_i and none is stored.
     """
 
-    def __init__(self, state, *, g0: Literal["dense", "compressed"] = "dense"):
-        super().__init__(state)
+    def __init__(self, setting, *, g0: Literal["dense", "compressed"] = "dense"):
+        super().__init__(setting)
         self.first = self.dense if g0 == "dense" else self.compressor
-        workers = len(state.numbers)
-        self._estimate = np.zeros_like(self.x)
-        self._difference = np.zeros((workers, self.x.size), self.x.dtype)
+        state, d = setting.state, self.x.size
+        self._estimate = state.array("g", d)
         self._stores = not self.compressor.linear
-        self._estimates = np.zeros_like(self._difference) if self._stores else self._estimate
+        self._estimates = state.rows("g_i", d) if self._stores else self._estimate
+        self._difference = np.zeros((len(setting.numbers), d), self.x.dtype)
 
     def round(self, t):
         self._learn(self.first if t == 0 else self.compressor)
@@ -72,10 +72,11 @@ class PartialParticipation(EF21):
     """
 
     def __init__(
-        self, state, *, probability: float = 0.5, g0: Literal["dense", "compressed"] = "dense"
+        self, setting, *, probability: float = 0.5, g0: Literal["dense", "compressed"] = "dense"
     ):
-        super().__init__(state, g0=g0)
-        self._probability, self._total, self._shared = probability, state.total, state.shared
+        super().__init__(setting, g0=g0)
+        self._probability, self._total = probability, setting.total
+        self._shared = setting.shared
 
     def round(self, t):
         if t == 0:
@@ -108,14 +109,14 @@ class BidirectionalCompression(EF21):
 
     def __init__(
         self,
-        state,
+        setting,
         *,
         downlink: Choice,
         g0: Literal["dense", "compressed"] = "dense",
     ):
-        super().__init__(state, g0=g0)
-        self._downlink = state.make(downlink)
-        self._mean = np.zeros_like(self.x)  # of the g_i; known to the server alone
+        super().__init__(setting, g0=g0)
+        self._downlink = setting.make(downlink)
+        self._mean = setting.state.array("mean g_i", self.x.size)  # known to the server alone
         self._news = np.zeros_like(self.x)
 
     def round(self, t):

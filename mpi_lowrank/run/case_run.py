@@ -19,7 +19,7 @@ from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Constants, Method, State
+from mpi_lowrank.methods.base import Constants, Method, Setting
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Problem
 from mpi_lowrank.randomness import SHARED, Purpose, Stream
@@ -32,6 +32,7 @@ from mpi_lowrank.run.gradients import Gradients
 from mpi_lowrank.run.interruption import Interruption
 from mpi_lowrank.run.progress import Progress
 from mpi_lowrank.run.validity import Watch, check_bytes, check_estimate, check_replicas
+from mpi_lowrank.state import State
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -85,6 +86,7 @@ class CaseRun:
         placement, problem = setup.placement, setup.problem
         self.clock = Clock()
         dtype = np.dtype(case.dtype)
+        self.state = State(placement.local, dtype)
         self.exchange = Exchange(
             door,
             placement,
@@ -94,6 +96,7 @@ class CaseRun:
             case.topology,
             case.reduction,
             case.seed,
+            self.state,
         )
         failures.together(comm, self._make)
         self.exchange.warm_up()
@@ -105,16 +108,16 @@ class CaseRun:
     def _make(self) -> None:
         """Make what the case runs on and allocate for it, without communication."""
         problem, local, dtype = self.setup.problem, self.setup.placement.local, self.exchange.dtype
-        self.compressor, self.blocks = self._prepared(self.case.compressor)
+        self.compressor, self.blocks = self._prepared(self.case.compressor, "uplink")
         self.gradients = Gradients(problem, local, dtype, self.clock)
         self.method = self._make_method()
         self.watch = Watch(self.method, self.exchange)
         self.evaluate = self._make_evaluator()
 
-    def _prepared(self, choice: Choice) -> tuple[Operator, list[str]]:
+    def _prepared(self, choice: Choice, name: str) -> tuple[Operator, list[str]]:
         problem, workers = self.setup.problem, self.setup.placement.total
         compressor, blocks = make_compressor(choice, self.case.dtype, problem.blocks, workers)
-        self.exchange.prepare(compressor)
+        self.exchange.prepare(compressor, name)
         return compressor, blocks
 
     def _make_downlink(self, choice: Choice) -> Compressor:
@@ -125,11 +128,12 @@ class CaseRun:
     def _make_method(self) -> Method:
         case, setup = self.case, self.setup
         problem, placement = setup.problem, setup.placement
-        state = State(
+        setting = Setting(
             gradients=self.gradients,
             exchange=self.exchange,
             compressor=self.compressor,
-            dense=self._prepared(dense_beside(case.compressor))[0],
+            dense=self._prepared(dense_beside(case.compressor), "whole")[0],
+            state=self.state,
             x0=initial(case, problem),
             stepsize=self._stepsize(),
             numbers=placement.workers,
@@ -137,7 +141,7 @@ class CaseRun:
             shared=Stream(case.seed, Purpose.PARTICIPATE, SHARED),
             make=self._make_downlink,
         )
-        return methods[case.method.name](state, **case.method.arguments())
+        return methods[case.method.name](setting, **case.method.arguments())
 
     def _make_evaluator(self) -> Evaluator:
         case, placement, shards = self.case, self.setup.placement, self.setup.shards

@@ -138,7 +138,8 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     from mpi_lowrank.door.placement import Placement
     from mpi_lowrank.machine.clock import Clock
     from mpi_lowrank.methods import methods
-    from mpi_lowrank.methods.base import State
+    from mpi_lowrank.methods.base import Setting
+    from mpi_lowrank.state import State
 
     d, dtype = 2**18, np.dtype(np.float64)
     placement = Placement(comm.size, comm.size, comm.rank)
@@ -152,11 +153,12 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
         exchange.prepare(prepared)
     gradient = np.random.default_rng(comm.rank).standard_normal((1, d))
     x0 = np.zeros(d)
-    state = State(
+    setting = Setting(
         gradients=lambda x: gradient,
         exchange=exchange,
         compressor=compressor,
         dense=dense,
+        state=State(placement.local, dtype),
         x0=x0,
         stepsize=0.1,
         numbers=placement.workers,
@@ -164,7 +166,7 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
         shared=None,
         make=None,
     )
-    method = methods["EF21"](state)
+    method = methods["EF21"](setting)
     method.round(0)
     method.round(1)
     tracemalloc.start()

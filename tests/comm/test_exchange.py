@@ -53,10 +53,12 @@ def lockstep(compressor, x, round):
 @pytest.mark.parametrize("reduction", ["mpi", "ordered"])
 @pytest.mark.parametrize(("name", "options"), SHARED)
 def test_phases_over_mpi_meet_the_lockstep_of_one_process(comm, name, options, reduction):
+    from mpi_lowrank.certificate.drive import prepare
+
     exchange, x = make_exchange(comm, reduction=reduction), everybody(comm)
     ours, theirs = make_compressor(name, options), make_compressor(name, options)
     exchange.prepare(ours)
-    theirs.prepare(len(x))
+    prepare(theirs, len(x))
     for exchange.round in range(4):
         own, mean = exchange(x[exchange.placement.workers], ours)
         expected_own, expected = lockstep(theirs, x, exchange.round)
@@ -162,7 +164,7 @@ def in_one_process(comm, spec, x, round):
     from mpi_lowrank.certificate import drive
 
     compressor = from_spec(comm, spec)
-    compressor.prepare(len(x), len(x))
+    drive.prepare(compressor, len(x))
     messages = drive.pack(compressor, x, round)
     return messages, drive.unpack(compressor, messages, D)
 
@@ -228,7 +230,7 @@ def test_a_maximum_and_integers_are_reduced_exactly(comm, reduction):
     exchange, x = make_exchange(comm, reduction=reduction), everybody(comm)
     compressor, alone = (from_spec(comm, "shared_qsgd:levels=5") for _ in range(2))
     exchange.prepare(compressor)
-    alone.prepare(len(x))
+    drive.prepare(alone, len(x))
     mine = exchange.placement.workers
     for exchange.round in range(3):
         own, mean = exchange(x[mine], compressor)

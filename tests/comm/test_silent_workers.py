@@ -33,7 +33,7 @@ def make(spec, workers):
 def in_one_process(spec, x, active, round):
     """What every worker is decoded to, 0 where it is silent, and the bytes of the speakers."""
     operator = make(spec, len(x))
-    operator.prepare(len(x), len(x))
+    drive.prepare(operator, len(x))
     messages = drive.pack(operator, x, round)
     lengths = message_lengths(messages) if operator.variable else np.full(len(x), operator.nbytes)
     return drive.unpack(operator, messages, D) * active[:, None], lengths[active].sum()

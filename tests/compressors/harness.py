@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mpi_lowrank.certificate import drive
 from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.randomness import Purpose, Stream
 from mpi_lowrank.run.components import make_operator
@@ -48,5 +49,5 @@ def assert_mean(values, expected, sigmas=4.5):
 def make_shared(spec, d=28, local=4, workers=4):
     """A shared compressor, ready for `local` rows."""
     compressor = make_operator(read_spec(spec), (d,), "float64", workers)
-    compressor.prepare(local)
+    drive.prepare(compressor, local)
     return compressor

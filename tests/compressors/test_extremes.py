@@ -23,7 +23,7 @@ SHARED = [spec for spec in default_specs() if make(spec).shared]
 
 def compress(spec, x, round=0):
     compressor = make(spec)
-    compressor.prepare(WORKERS, WORKERS)
+    drive.prepare(compressor, WORKERS)
     return drive.unpack(compressor, drive.pack(compressor, x, round), D)
 
 
@@ -35,7 +35,7 @@ def test_zero_gives_zero_and_denormal_numbers_give_none_that_are_not_finite(spec
         for round in range(3):
             if spec in SHARED:
                 operator = make(spec)
-                operator.prepare(WORKERS)
+                drive.prepare(operator, WORKERS)
                 own, mean, _ = drive.reduce(operator, x, round)
                 assert np.isfinite(mean).all()
             else:
@@ -82,7 +82,7 @@ def in_float64(spec):
 @pytest.mark.parametrize("spec", list(dict.fromkeys([*GATHERED, *map(in_float64, GATHERED)])))
 def test_any_bytes_decode_to_finite_numbers_or_raise(spec):
     compressor, rng = make(spec), np.random.default_rng(1)
-    compressor.prepare(1, 1)
+    drive.prepare(compressor, 1)
     drive.begin(compressor, 1, 0, 0, 0)
     true = drive.pack(compressor, rng.standard_normal((1, D)))
     length = int(true[0, :4].view(LENGTH)[0]) if compressor.variable else compressor.nbytes
@@ -104,7 +104,7 @@ def test_any_bytes_decode_to_finite_numbers_or_raise(spec):
 @pytest.mark.parametrize("spec", GATHERED)
 def test_messages_that_are_too_short_or_too_long_raise(spec):
     compressor = make(spec)
-    compressor.prepare(1, 1)
+    drive.prepare(compressor, 1)
     drive.begin(compressor, 1, 0, 0, 0)
     message = drive.pack(compressor, np.ones((1, D)))
     longer = np.append(message, [[0]], axis=1).astype(np.uint8)
@@ -121,7 +121,7 @@ def test_either_state_s_type_sends_the_same_kind_of_message(spec, dtype):
     x = np.random.default_rng(2).standard_normal((WORKERS, D)).astype(dtype)
     compressor = make_operator(read_spec(spec), (D,), dtype, WORKERS)
     assert compressor.nbytes == make(spec).nbytes
-    compressor.prepare(WORKERS, WORKERS)
+    drive.prepare(compressor, WORKERS)
     messages = drive.pack(compressor, x, 1)
     out = drive.unpack(compressor, messages, D, dtype)
     mean = np.empty(D, dtype)

@@ -2,6 +2,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from mpi_lowrank.certificate.drive import prepare
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.blocks import compress_blocks
 from mpi_lowrank.compressors.shared import orthonormal
@@ -27,7 +28,7 @@ SPECS = [
 def make(name, options, local=4, block=(M, C), wire="float64"):
     block = (int(np.prod(block)),) if "shape" in options else block
     compressor = compressors[name](block, np.dtype(float), wire=wire, **options)
-    compressor.prepare(local)
+    prepare(compressor, local)
     return compressor
 
 
@@ -114,7 +115,7 @@ def test_an_svd_refresh_is_the_best_rank_at_once():
 
 
 def error_samples(compressor, x, rounds=3000):
-    compressor.prepare(1)
+    prepare(compressor, 1)
     return np.array([((drive(compressor, x, t)[1] - x) ** 2).sum() for t in range(rounds)])
 
 
@@ -141,7 +142,7 @@ def test_an_unbiased_sketch_has_its_second_moment_at_every_x(name, options, zeta
     for x in (np.random.default_rng(1).standard_normal((1, M * C)), np.eye(1, M * C, 7)):
         draws = []
         for t in range(2000):
-            compressor.prepare(1)
+            prepare(compressor, 1)
             draws.append(drive(compressor, x, t)[1])
         draws = np.array(draws)
         square = (x**2).sum()
@@ -280,7 +281,7 @@ def test_a_warm_basis_is_sure_of_its_fresh_columns_and_of_no_more(fresh):
     past, x = np.zeros((1, M, C)), np.eye(M, C).reshape(1, -1)
     for seed in range(20):
         past[:, :, M:] = np.random.default_rng(seed).standard_normal((M, C - M))
-        compressor.prepare(1)
+        prepare(compressor, 1)
         for round in range(3):
             drive(compressor, past.reshape(1, -1), round)
         error = ((drive(compressor, x, 3)[1] - x) ** 2).sum()
@@ -351,11 +352,11 @@ def test_blocks_are_compressed_by_their_own_shape_and_small_ones_go_dense(name):
     compressor, told = model(name, rank=1)
     x = np.random.default_rng(0).standard_normal((3, 104))
     if compressor.shared:
-        compressor.prepare(3)
+        prepare(compressor, 3)
         own, mean, sent = drive(compressor, x)
         assert 8 * sent == compressor.nbytes
     else:
-        compressor.prepare(3, 3)
+        prepare(compressor, 3)
         messages = np.zeros((3, compressor.nbytes), np.uint8)
         streams = [Stream(0, Purpose.COMPRESS, worker).at(0) for worker in range(3)]
         own, mean = np.full(x.shape, np.nan), np.full(104, np.nan)

@@ -1,0 +1,90 @@
+"""What survives a round, by name: what a checkpoint holds and what a rank has to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import DTypeLike
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An array by its name; `per_worker` if its rows are the local workers', in their order."""
+
+    name: str
+    array: np.ndarray
+    per_worker: bool
+
+
+class State:
+    """The arrays of one case on this rank that later rounds read.
+
+    Each is asked for once, by name, before the first round, starts as zeros, and is changed in
+    place. `array` is the same on every rank; of `rows` a rank has those of its `workers`, so that
+    another number of ranks can deal them out anew. What every round overwrites before it reads it
+    needs no name, and neither do draws: they follow from the seed and the round.
+
+    A `planned` one holds its arrays' sizes but no memory: what is written there is lost.
+    """
+
+    def __init__(self, workers: int, dtype: DTypeLike, planned: bool = False):
+        self.workers, self.dtype, self._planned = workers, np.dtype(dtype), planned
+        self._prefix = ""
+        self._entries: dict[str, Entry] = {}
+
+    def array(
+        self, name: str, shape: int | Sequence[int] = (), dtype: DTypeLike = None
+    ) -> np.ndarray:
+        """A new array, the same on every rank; of the state's dtype unless given.
+
+        Raises ValueError for a name that is taken.
+        """
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        return self._add(name, shape, dtype, per_worker=False)
+
+    def rows(
+        self, name: str, shape: int | Sequence[int] = (), dtype: DTypeLike = None
+    ) -> np.ndarray:
+        """A new array (workers, *shape), a row per local worker; else as `array`."""
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        return self._add(name, (self.workers, *shape), dtype, per_worker=True)
+
+    def counter(self, name: str) -> np.ndarray:
+        """A new integer, () int64, to be changed in place."""
+        return self.array(name, (), np.int64)
+
+    def within(self, part: str, each: int = 1) -> State:
+        """The same store, where every name that is asked for begins with `part` and a slash.
+
+        There every worker counts as `each`.
+        """
+        inner = State(each * self.workers, self.dtype, self._planned)
+        inner._prefix, inner._entries = f"{self._prefix}{part}/", self._entries
+        return inner
+
+    def __iter__(self) -> Iterator[Entry]:
+        """All entries of the store, in the order in which they were asked for."""
+        return iter(self._entries.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays on this rank."""
+        return sum(prod(e.array.shape) * e.array.itemsize for e in self)
+
+    def _add(self, name, shape, dtype, per_worker):
+        name = self._prefix + name
+        if name in self._entries:
+            raise ValueError(f"state: {name!r} is asked for twice")
+        dtype = self.dtype if dtype is None else np.dtype(dtype)
+        made = _sizes_alone(shape, dtype) if self._planned else np.zeros(shape, dtype)
+        self._entries[name] = Entry(name, made, per_worker)
+        return made
+
+
+def _sizes_alone(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array whose numbers are all one and the same."""
+    return as_strided(np.zeros(1, dtype), shape, (0,) * len(shape))
