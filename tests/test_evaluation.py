@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mpi_lowrank.machine.clock import Clock
+from mpi_lowrank.problems.batch import Batch
 from mpi_lowrank.record import Record
 from mpi_lowrank.run.gradients import Gradients
 
@@ -85,14 +86,16 @@ def test_a_case_that_diverges_between_measured_rows_ends_there(cases):
 
 
 class Counting:
-    """grad f_i(x) = x + i for three workers."""
+    """grad f_i(x) = x + i for three workers, and the first of its rows more of a batch."""
 
     d = 5
     asked = 0
 
-    def gradients(self, x, out):
+    def gradients(self, x, out, batch=None):
         self.asked += 1
         out[...] = x + np.arange(3)[:, np.newaxis]
+        if batch is not None:
+            out += batch.rows[:, :1]
 
 
 @pytest.fixture
@@ -127,3 +130,14 @@ def test_another_x_is_computed_anew(counted):
     gradients.evaluated(x)
     gradients(x)
     assert problem.asked == 4
+
+
+def test_a_batch_and_points_of_the_workers_own_are_computed_anew(counted):
+    problem, gradients, _ = counted
+    x, batch = np.arange(5.0), Batch(np.array([[7], [8], [9]]), np.ones(3))
+    whole = gradients.evaluated(x).copy()
+    np.testing.assert_array_equal(gradients(x, batch), whole + batch.rows)
+    gradients.evaluated(x)
+    np.testing.assert_array_equal(gradients(np.tile(x, (3, 1))), whole)
+    gradients.evaluated(x)
+    assert problem.asked == 5

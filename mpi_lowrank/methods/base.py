@@ -16,10 +16,15 @@ from mpi_lowrank.randomness import Stream
 from mpi_lowrank.state import State
 
 if TYPE_CHECKING:
+    from mpi_lowrank.problems.batch import Batch
     from mpi_lowrank.registry import Choice
 
-Gradients = Callable[[np.ndarray], np.ndarray]
-"""x (d,) to the local workers' gradients (workers, d); overwritten by the next call."""
+
+class Gradients(Protocol):
+    """The local workers' gradients: see `mpi_lowrank.run.gradients.Gradients`."""
+
+    def __call__(self, x: np.ndarray, batch: Batch | None = None) -> np.ndarray:
+        """x (d,), or (workers, d), to (workers, d), which is overwritten by the next call."""
 
 
 class Exchange(Protocol):

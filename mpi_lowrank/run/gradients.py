@@ -6,6 +6,7 @@ import numpy as np
 
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.problems.base import Problem
+from mpi_lowrank.problems.batch import Batch
 
 
 class Gradients:
@@ -32,16 +33,20 @@ class Gradients:
             self._held = True
         return self._values
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """The gradients at x (d,) for the method, on its clock; it may write into them."""
+    def __call__(self, x: np.ndarray, batch: Batch | None = None) -> np.ndarray:
+        """The gradients for the method, on its clock; it may write into them.
+
+        At x, one point (d,) or a point for each worker (workers, d), of all samples or of `batch`.
+        """
         self._clock.lap("update")
-        if self._holds(x):
+        if batch is None and self._holds(x):
             self._clock.charge("gradient", self._seconds)
         else:
-            self._problem.gradients(x, self._values)
+            self._problem.gradients(x, self._values, batch)
             self._clock.lap("gradient")
         self._held = False
         return self._values
 
     def _holds(self, x):
-        return self._held and bool(np.equal(x, self._x, out=self._same).all())
+        same = self._held and x.ndim == 1 and np.equal(x, self._x, out=self._same).all()
+        return bool(same)
