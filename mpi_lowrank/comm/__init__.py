@@ -1,7 +1,7 @@
-"""Everything that crosses a rank boundary.
+"""Everything that crosses a rank boundary, over MPI.
 
-Beside this folder only `experiment` and `certificate.ranks` import mpi4py, and they hand their
-communicator to what is here. Methods never see MPI. They call
+Beside this folder only `certificate.ranks` imports mpi4py when it runs. `comm.mpi` alone hands a
+run's arrays to MPI, below the door of `mpi_lowrank.door` that counts them. Methods call
 
     own, mean = exchange(x, compressor, weights=None, active=None, own=True, share=True)
 
