@@ -78,7 +78,10 @@ def format_medians(rows: list[Row]) -> str:
     over = f"{starts[0]} starts" if len(starts) == 1 else f"{starts[0]} to {starts[-1]} starts"
     bases = ", ".join(dict.fromkeys(row["label"] for row in rows if row["baseline"]))
     title = f"To {metric} {TARGETS[metric]} {value:g}, medians over {over}; KB per worker"
-    told = [title + (f"; base is {bases}" if bases else ""), "\n".join(footnotes(rows))]
+    told = [
+        title + (f"; base is {bases}" if bases else ""),
+        "\n".join(footnotes(rows, timing=False)),
+    ]
     told[0] = block(told[0], rows, COLUMNS)
     return "\n\n".join(text for text in told if text)
 

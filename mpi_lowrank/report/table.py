@@ -297,8 +297,10 @@ def _with_headings(lines: list[str], rows: list[Row]) -> list[str]:
     return result
 
 
-def footnotes(rows: list[Row]) -> list[str]:
-    notes = [*_grouped("*", rows, case_note), *_grouped("~", rows, timing_note)]
+def footnotes(rows: list[Row], timing: bool = True) -> list[str]:
+    """What is not valid of the rows, in lines; of their seconds too where these are shown."""
+    notes = _grouped("*", rows, case_note)
+    notes += _grouped("~", rows, timing_note) if timing else []
     return [line for note in notes for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
 
 

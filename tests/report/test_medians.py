@@ -44,6 +44,7 @@ def record(tmp_path):
                 if grad <= TARGET[1]:
                     break
             verdict = {"status": "finished", "valid": label != "EF21 + sdd" or seed != 1}
+            verdict |= {"timing_valid": False, "timing_reasons": ["4 ranks on 2 cores"]}
             verdict["reasons"] = [] if verdict["valid"] else ["replicas of x differ"]
             writer.finish_case(verdict, np.zeros(0, LEDGER_DTYPE), np.zeros(0, PHASES_DTYPE))
     writer.close()
@@ -101,6 +102,7 @@ def test_the_table_says_how_many_arrived_and_which_are_not_valid(record):
     assert max(map(len, text.splitlines())) <= 100
     line = next(x for x in text.splitlines() if x.startswith("EF21 + sdd"))
     assert line.startswith("EF21 + sdd*") and " 3/3 " in line
+    assert "seconds" not in text  # none are shown
     assert "* not valid: replicas of x differ (EF21 + sdd)" in text
 
 
