@@ -8,6 +8,7 @@ from pathlib import Path
 import mpi_lowrank
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import output
+from mpi_lowrank.registry import KINDS
 from mpi_lowrank.run.interruption import Interruption, end_at_once
 
 FAILED = 2
@@ -183,12 +184,11 @@ def _add_certify(commands) -> None:
 
 
 def _add_list(commands) -> None:
-    text = "List the compressors, methods, problems and data sets, with their options."
+    text = "List the compressors, methods, problems, data sets and collectives, with their options."
     parser = _command(
         commands, "list", _list, text, epilog="example:\n  mpi-lowrank list compressors"
     )
-    kinds = ("compressors", "methods", "problems", "datasets")
-    parser.add_argument("kind", nargs="?", choices=kinds)
+    parser.add_argument("kind", nargs="?", choices=KINDS)
     _add_json(parser)
 
 
@@ -380,7 +380,7 @@ def _show(options: argparse.Namespace) -> None:
 def _list(options: argparse.Namespace) -> None:
     from mpi_lowrank.config.listing import format_list, listed
 
-    kinds = [options.kind] if options.kind else ["compressors", "methods", "problems", "datasets"]
+    kinds = [options.kind] if options.kind else KINDS
     _print(options, {kind: listed(kind) for kind in kinds}, format_list)
 
 

@@ -14,9 +14,11 @@ from mpi_lowrank.machine import output
 from mpi_lowrank.machine.launch import read_launch
 from mpi_lowrank.text.spelling import spell
 
+KINDS = ("compressors", "methods", "problems", "datasets", "collectives")
+
 
 class Registry:
-    """The components of one kind (compressors, methods, problems, datasets).
+    """The components of one kind, one of KINDS.
 
     A built-in registers itself when its module is imported; every module of the package
     `mpi_lowrank.<kind>` is, at the first look-up. Other distributions add theirs as entry points of

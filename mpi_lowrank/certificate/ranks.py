@@ -1,20 +1,27 @@
 """What only several ranks can show: everybody reads the same, and as in one process."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ml_dtypes import finfo
-from mpi4py import MPI
 
 from mpi_lowrank.certificate import drive
 from mpi_lowrank.certificate.checks import Finding, MakeBlock
 from mpi_lowrank.certificate.inputs import D
-from mpi_lowrank.comm.exchange import Exchange
+from mpi_lowrank.collectives import of_kind
+from mpi_lowrank.collectives.base import Reduction, Topology
 from mpi_lowrank.comm.mpi import MpiTransport
 from mpi_lowrank.door import Door
 from mpi_lowrank.door.placement import Placement
+from mpi_lowrank.exchange import Exchange
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.run.validity import check_bytes, check_replicas
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 ROUNDS = 3
 SEED = 9
@@ -24,21 +31,17 @@ ALLOWED = 16
 
 
 def certify_ranks(comm: MPI.Intracomm, spec: str, make: MakeBlock) -> list[Finding]:
-    """Collective: run a few rounds over MPI; the same findings on every rank."""
+    """Collective: run a few rounds over MPI, by every collective; the same findings everywhere."""
     placement = Placement(max(4, comm.size), comm.size, comm.rank)
     shared = make((D,), placement.total).shared
-    topologies = ("allgather",) if shared else ("allgather", "server")
-    return [
-        finding
-        for topology in topologies
-        for finding in _run(comm, placement, spec, make, topology)
-    ]
+    key, ways = ("reduction", of_kind(Reduction)) if shared else ("topology", of_kind(Topology))
+    return [finding for way in ways for finding in _run(comm, placement, spec, make, {key: way})]
 
 
-def _run(comm, placement, spec, make, topology) -> Iterator[Finding]:
+def _run(comm, placement, spec, make, collective) -> Iterator[Finding]:
     operator = make((D,), placement.total)
     door = Door(MpiTransport(comm))
-    exchange = Exchange(door, placement, Clock(), D, np.float64, topology, seed=SEED)
+    exchange = Exchange(door, placement, Clock(), D, np.float64, **collective, seed=SEED)
     exchange.prepare(operator)
     alone = make((D,), placement.total)
     drive.prepare(alone, placement.total)
@@ -52,7 +55,8 @@ def _run(comm, placement, spec, make, topology) -> Iterator[Finding]:
         scale = np.linalg.norm(expected) / np.sqrt(len(expected)) or 1.0
         own_gap = np.maximum(own_gap, np.abs(own - expected[placement.workers]).max() / scale)
         mean_gap = np.maximum(mean_gap, np.abs(mean - expected.mean(axis=0)).max() / scale)
-    where = f"{comm.size} ranks, {topology}"
+    (way,) = collective.values()
+    where = f"{comm.size} ranks, {way}"
     worst = np.zeros(2)
     door.maximum(np.array([own_gap, mean_gap]), worst, "control")
     told = "other numbers" if replicas else "same bits"

@@ -16,8 +16,7 @@ import mpi_lowrank
 from mpi_lowrank.comm import parcels, world
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine.launch import library_name
-
-GROUPS = ("compressors", "methods", "problems", "datasets")
+from mpi_lowrank.registry import KINDS
 
 CODE = (".py", ".so", ".npz")
 """Suffixes of the files that make a package what it is: code, and the data it carries."""
@@ -46,7 +45,7 @@ def local_code() -> dict[str, list[str]]:
     versions |= {"MPI": library_name(MPI.Get_library_version())}
     code = {"mpi-lowrank": [f"{mpi_lowrank.__version__}, files {_digest([folder])}", str(folder)]}
     code |= {name: [version, ""] for name, version in versions.items()}
-    for kind in GROUPS:
+    for kind in KINDS:
         for entry in entry_points(group=f"mpi_lowrank.{kind}"):
             code[f"the plug-in {entry.name} of {kind}"] = _plugin(entry)
     return code

@@ -7,6 +7,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Literal
 
+from mpi_lowrank.collectives import collectives, of_kind
+from mpi_lowrank.collectives.base import Reduction, Topology
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.config import toml
 from mpi_lowrank.config.options import choose, convert, known
@@ -35,8 +37,8 @@ class Case:
     rounds: int = 1000
     multiple: float | None = None  # of the theory's stepsize; 1 if no stepsize is given
     stepsize: float | str | None = None  # a number, or a multiple of 1/L such as "8/L"
-    topology: Literal["allgather", "server"] = "allgather"
-    reduction: Literal["mpi", "ordered"] = "mpi"  # of shared compressors' coefficients
+    topology: str = "allgather"  # how messages travel
+    reduction: str = "mpi"  # how shared compressors' coefficients are averaged
     dtype: Literal["float32", "float64"] = "float64"  # of the state; messages have their own wire
     x0: Literal["normal", "zeros"] = "normal"  # normal: default_rng(seed).standard_normal(d)
     seed: int = 0
@@ -66,6 +68,7 @@ COMPONENTS: dict[str, Registry] = {
     "compressor": compressors,
     "problem": problems,
 }
+COLLECTIVES: dict[str, type] = {"topology": Topology, "reduction": Reduction}
 
 
 def load(path: Path, settings: tuple[str, ...] = ()) -> Experiment:
@@ -147,6 +150,9 @@ def _case(table: dict, where: str) -> Case:
             values[spec.name] = _data(given, key)
         elif spec.name == "stop":
             values[spec.name] = _stop(given, key)
+        elif spec.name in COLLECTIVES:
+            named = of_kind(COLLECTIVES[spec.name])
+            values[spec.name] = convert(given, Literal[*named], key)
         else:
             values[spec.name] = convert(given, spec.type, key)
     case = Case(**values)
@@ -190,10 +196,11 @@ def _check(case: Case, where: str) -> None:
     if not method.needs_compressor and case.compressor.name not in ("identity", "dense"):
         allowed = f"identity or dense: {case.method.name} sends its gradients whole"
         raise OptionError(where + "compressor", case.compressor, allowed)
-    if method.needs_server and (case.topology != "server" or shared):
+    server = collectives[case.topology].server
+    if method.needs_server and (not server or shared):
         allowed = f'"server", with messages of each worker: {case.method.name} needs it'
         raise OptionError(where + "topology", case.topology, allowed)
-    if shared and case.topology == "server":
+    if shared and server:
         allowed = f"allgather: {case.compressor.name} is Allreduced, without a server"
         raise OptionError(where + "topology", case.topology, allowed)
     if not 0 <= case.data.test_fraction < 1:

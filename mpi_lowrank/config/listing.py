@@ -1,4 +1,4 @@
-"""What there is: compressors, methods, problems and data sets, with their options."""
+"""What there is of every kind of component, with its options."""
 
 import inspect
 import textwrap

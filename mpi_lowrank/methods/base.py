@@ -28,7 +28,7 @@ class Gradients(Protocol):
 
 
 class Exchange(Protocol):
-    """The seam to the other workers: see `mpi_lowrank.comm.exchange.Exchange`."""
+    """The seam to the other workers: see `mpi_lowrank.exchange.Exchange`."""
 
     def __call__(
         self,

@@ -9,7 +9,6 @@ import numpy as np
 
 from mpi_lowrank.comm import failures, parcels
 from mpi_lowrank.comm.agreement import Agreement
-from mpi_lowrank.comm.exchange import Exchange
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.config import Case, over_L
@@ -17,6 +16,7 @@ from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.door import Door
 from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.exchange import Exchange
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method, Setting

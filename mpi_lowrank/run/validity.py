@@ -13,8 +13,8 @@ from mpi_lowrank.methods.base import Method
 from mpi_lowrank.problems.base import Problem
 
 if TYPE_CHECKING:
-    from mpi_lowrank.comm.exchange import Exchange
     from mpi_lowrank.door import Door
+    from mpi_lowrank.exchange import Exchange
 
 
 def gradient_errors(problem: Problem, x: np.ndarray, workers: int) -> np.ndarray:

@@ -133,9 +133,9 @@ def test_a_replica_that_differs_by_one_bit_is_noticed(comm):
 def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     import tracemalloc
 
-    from mpi_lowrank.comm.exchange import Exchange
     from mpi_lowrank.compressors import compressors
     from mpi_lowrank.door.placement import Placement
+    from mpi_lowrank.exchange import Exchange
     from mpi_lowrank.machine.clock import Clock
     from mpi_lowrank.methods import methods
     from mpi_lowrank.methods.base import Setting

@@ -15,10 +15,10 @@ GATHERED = [("topk", {"k": 7}), ("rsvd", {"rank": 1}), ("identity", {"wire": "bf
 
 
 def make_exchange(comm, **options):
-    from mpi_lowrank.comm.exchange import Exchange
     from mpi_lowrank.comm.mpi import MpiTransport
     from mpi_lowrank.door import Door
     from mpi_lowrank.door.placement import Placement
+    from mpi_lowrank.exchange import Exchange
     from mpi_lowrank.machine.clock import Clock
 
     placement = Placement(LOCAL * comm.size, comm.size, comm.rank)

@@ -15,15 +15,15 @@ pytestmark = pytest.mark.mpi
 D, LOCAL = 112, 2
 
 
-def make_exchange(comm, topology):
-    from mpi_lowrank.comm.exchange import Exchange
+def make_exchange(comm, **collective):
     from mpi_lowrank.comm.mpi import MpiTransport
     from mpi_lowrank.door import Door
     from mpi_lowrank.door.placement import Placement
+    from mpi_lowrank.exchange import Exchange
 
     placement = Placement(LOCAL * comm.size, comm.size, comm.rank)
     door = Door(MpiTransport(comm))
-    return Exchange(door, placement, Clock(), D, np.float64, topology)
+    return Exchange(door, placement, Clock(), D, np.float64, **collective)
 
 
 def make(spec, workers):
@@ -47,7 +47,7 @@ def test_any_number_of_workers_may_speak_through_any_compressor(comm, topology):
     x = np.random.default_rng(3).standard_normal((n, D))
     gathered = [spec for spec in default_specs() if not make(spec, n).shared]
     for spec in gathered:
-        exchange, operator, sent = make_exchange(comm, topology), make(spec, n), 0
+        exchange, operator, sent = make_exchange(comm, topology=topology), make(spec, n), 0
         exchange.prepare(operator)
         mine = exchange.placement.workers
         for exchange.round, active in enumerate(({}, {n - 1}, set(range(n)))):
@@ -69,8 +69,7 @@ def test_any_number_of_workers_may_count_in_any_reduced_mean(comm, reduction):
     n = LOCAL * comm.size
     x = np.random.default_rng(3).standard_normal((n, D))
     for spec in (spec for spec in default_specs() if make(spec, n).shared):
-        exchange, operator = make_exchange(comm, "allgather"), make(spec, n)
-        exchange.reduction = reduction
+        exchange, operator = make_exchange(comm, reduction=reduction), make(spec, n)
         exchange.prepare(operator)
         mine = exchange.placement.workers
         for exchange.round, active in enumerate(([], [n - 1], range(n))):

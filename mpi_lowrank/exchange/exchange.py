@@ -1,9 +1,12 @@
 """The seam between methods and collectives: every worker's vector in, (own, mean) out."""
 
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 
+from mpi_lowrank.collectives import collectives
+from mpi_lowrank.collectives.base import Topology
+from mpi_lowrank.collectives.reductions import Allreduce
 from mpi_lowrank.compressors.base import (
     LENGTH,
     Compressor,
@@ -19,25 +22,16 @@ from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.state import State
 
-Topology = Literal["allgather", "server"]
-
-Reduction = Literal["mpi", "ordered"]
-
 
 class Exchange:
     """Sends each local worker's vector through a compressor to all; gives back (own, mean).
 
-    Messages are gathered and added in worker order, so that the mean has the same bits in either
-    topology, on every rank and on any number of ranks. `allgather`: every rank receives all
-    messages and decodes their mean itself. `server`: rank 0 gathers them, decodes, and broadcasts
-    the mean in the state's dtype.
+    Messages travel as the collective `topology` says and are added in worker order, so that the
+    mean has the same bits in any topology, on every rank and on any number of ranks. Coefficients
+    of a shared compressor are averaged by the collective `reduction`.
 
-    Coefficients of a shared compressor are reduced: `mpi`, workers of a rank are summed, then
-    MPI's Allreduce, in the wire's precision and MPI's order; `ordered`, gathered and added in
-    worker order in the state's precision.
-
-    `uplink_bytes` counts what a mean worker has sent, `downlink_bytes` what a worker has had to
-    receive back: the other workers' messages, the broadcast, or the reduction.
+    `uplink_bytes` counts what the workers have sent, per worker; `downlink_bytes` what a worker
+    has had to receive back: see the collectives.
     """
 
     def __init__(
@@ -47,14 +41,15 @@ class Exchange:
         clock: Clock,
         d: int,
         dtype: np.dtype,
-        topology: Topology = "allgather",
-        reduction: Reduction = "mpi",
+        topology: str = "allgather",
+        reduction: str = "mpi",
         seed: int = 0,
         state: State | None = None,
     ):
         self.door, self.placement, self.clock = door, placement, clock
         self.d, self.dtype, self.seed = d, np.dtype(dtype), seed
-        self.topology, self.reduction = topology, reduction
+        self.topology = collectives[topology](door)
+        self.reduction = collectives[reduction]
         self._state = state or State(placement.local, dtype)
         self.round = 0
         self.uplink_bytes = self.downlink_bytes = 0.0
@@ -107,7 +102,7 @@ class Exchange:
 
     @property
     def messages(self) -> float:
-        """How many vectors a mean worker has sent; in a silent round it sends none."""
+        """How many vectors have been sent, per worker; a silent one sends none."""
         return self._spoken / self.placement.total
 
     def heard(self) -> np.ndarray | None:
@@ -129,8 +124,8 @@ class _Gathered:
     def __init__(self, exchange: Exchange, compressor: Compressor):
         self.seam, self.compressor = exchange, compressor
         placement, self.door, self.clock = exchange.placement, exchange.door, exchange.clock
-        self.placement, self.gathers = placement, exchange.topology == "allgather"
-        self.receives = self.gathers or placement.rank == 0
+        self.placement, self.topology = placement, exchange.topology
+        self.receives = self.topology.receives
         n, nbytes = placement.total, compressor.nbytes
         self.sent = np.zeros((placement.local, nbytes), np.uint8)
         self.received = np.zeros((n, nbytes) if self.receives else (0, nbytes), np.uint8)
@@ -142,15 +137,10 @@ class _Gathered:
         compressor.prepare(placement.local, n)
         if compressor.variable:
             self.sent[:, : LENGTH.itemsize].view(LENGTH)[:] = LENGTH.itemsize
-            self.bodies = _Bodies(self.door, placement, nbytes, self.receives, self.move)
+            self.bodies = _Bodies(self.topology, placement, nbytes)
 
     def warm_up(self):
         self._transfer(self.sent, self.placement.counts, "control")
-
-    @property
-    def move(self):
-        """The collective that brings everybody's bytes to those who decode."""
-        return self.door.allgather if self.gathers else self.door.gather
 
     def exchange(self, x, weights, active, own, share):
         weights = self.uniform if weights is None else weights
@@ -162,7 +152,7 @@ class _Gathered:
         if active is not None:
             sent, counts, weights = self._speaking(active, weights)
         self.clock.lap("compress")
-        speakers, handed = self._transfer(sent, counts, "uplink")
+        speakers, sizes = self._transfer(sent, counts, "uplink")
         self.clock.lap("exchange")
         if own:
             self.compressor.decode(self.sent, self.own)
@@ -170,10 +160,10 @@ class _Gathered:
         if self.receives:
             self._add_up(speakers, weights)
         self.clock.lap("decode")
-        if share and not self.gathers:
-            self.door.broadcast(self.mean, "downlink")
+        if share and self.topology.server:
+            self.topology.tell(self.mean)
             self.clock.lap("exchange")
-        self._account(handed, share)
+        self._account(sizes, share)
         return (self.own if own else None), self.mean
 
     def _add_up(self, speakers, weights):
@@ -204,40 +194,38 @@ class _Gathered:
         return self.sent[active[self.placement.workers]], counts, weights[active]
 
     def _transfer(self, sent, counts, purpose):
-        """Gather the messages; the received ones, and the bytes that all ranks handed over."""
+        """Move the messages; the received ones, and the bytes of each rank's."""
         speakers = self.received[: sum(counts)]
         if self.compressor.variable:
             return speakers, self.bodies.transfer(sent, speakers, counts, purpose)
         nbytes = self.compressor.nbytes
         sizes = [count * nbytes for count in counts]
-        self.move(sent, speakers.reshape(-1) if self.receives else None, sizes, purpose)
-        return speakers, sum(sizes)
+        self.topology.move(sent, speakers.reshape(-1) if self.receives else None, sizes, purpose)
+        return speakers, sizes
 
-    def _account(self, handed, share):
-        exchange, n = self.seam, self.placement.total
-        exchange.uplink_bytes += handed / n
-        exchange.handed_bytes += handed
-        if self.gathers:  # a worker receives all messages but its own
-            exchange.downlink_bytes += handed * (n - 1) / n
-        elif share:
-            exchange.downlink_bytes += self.mean.nbytes
+    def _account(self, sizes, share):
+        exchange, n, sent = self.seam, self.placement.total, sum(sizes)
+        exchange.uplink_bytes += sent / n
+        exchange.handed_bytes += self.topology.handed(sizes)
+        told = self.mean.nbytes if share and self.topology.server else 0
+        exchange.downlink_bytes += self.topology.downlink(sent, told, n)
 
 
 class _Bodies:
     """Messages of varying length: all lengths first, then what is behind them, without gaps."""
 
-    def __init__(self, door: Door, placement: Placement, nbytes: int, receives: bool, move):
-        self.door, self.placement, self.move, self.receives = door, placement, move, receives
-        total = placement.total if receives else 0
+    def __init__(self, topology: Topology, placement: Placement, nbytes: int):
+        self.placement, self.move, self.receives = placement, topology.move, topology.receives
+        total = placement.total if self.receives else 0
         body = nbytes - LENGTH.itemsize
         self.mine = np.zeros(placement.local * body, np.uint8)
         self.all = np.zeros(total * body, np.uint8)
         self.lengths = np.zeros(total, LENGTH)
 
-    def transfer(self, sent, speakers, counts, purpose):
-        """Fill the rows of `speakers`; the bytes that all ranks handed over.
+    def transfer(self, sent, speakers, counts, purpose) -> Sequence[int]:
+        """Fill the rows of `speakers`; the bytes of each rank's messages.
 
-        On a rank that receives nothing that is what it handed over itself.
+        A rank that receives nothing knows of its own alone.
         """
         mine, header = message_lengths(sent).copy(), LENGTH.itemsize
         lengths = self.lengths[: sum(counts)] if self.receives else None
@@ -248,7 +236,7 @@ class _Bodies:
             at += length - header
         if not self.receives:
             self.move(flat[:at], None, counts, purpose)
-            return header * len(mine) + at
+            return [header * len(mine) + at]
         speakers[:, :header].view(LENGTH)[:, 0] = lengths
         bodies = (message_lengths(speakers) - header).astype(np.int64)
         ends = np.cumsum(bodies)
@@ -258,7 +246,7 @@ class _Bodies:
         self.move(flat[:at], whole, sizes, purpose)
         for row, end, size in zip(speakers, ends, bodies, strict=True):
             row[header : header + size] = whole[end - size : end]
-        return int(bodies.sum()) + header * len(bodies)
+        return [size + header * count for size, count in zip(sizes, counts, strict=True)]
 
 
 class _Draws:
@@ -286,12 +274,14 @@ class _Reduced:
         self.own = np.zeros((placement.local, exchange.d), exchange.dtype)
         self.mean = np.zeros(exchange.d, exchange.dtype)
         self.draws = _Draws(exchange, compressor)
-        self._buffers: dict[tuple, tuple[np.ndarray, ...]] = {}
+        ways = exchange.door, placement, exchange.dtype
+        self.reduction = exchange.reduction(*ways)
+        self.maxima = Allreduce(*ways)  # exact in any order, in all reductions
         compressor.prepare(placement.local)
 
     def warm_up(self):
         one = np.zeros((self.placement.local, 1), np.float32)
-        self._average(one, "control")
+        self.reduction.average(one, "control")
 
     def exchange(self, x, weights, active, own, share):
         shares = self._shares(weights, active)
@@ -306,8 +296,11 @@ class _Reduced:
             self.seam.clock.lap("compress")
             largest = isinstance(wish, Largest)
             rows = wish.rows if largest else wish
-            reduced = self._largest(rows) if largest else self._average(rows, "uplink")
-            self._account(rows[0].nbytes, largest)
+            if largest:
+                reduced = self.maxima.largest(rows)
+            else:
+                reduced = self.reduction.average(rows, "uplink")
+            self._account(rows[0].nbytes, self.maxima if largest else self.reduction)
             self.seam.clock.lap("exchange")
             if not finite(reduced):  # overflow on the wire: the same on every rank
                 self.seam.unsendable = True
@@ -336,48 +329,11 @@ class _Reduced:
             shares *= active
         return shares[self.placement.workers, np.newaxis]
 
-    def _largest(self, rows):
-        """The elementwise maximum over all workers of the local workers' rows (workers, k)."""
-        mine = rows.max(axis=0)
-        whole = np.empty_like(mine)
-        self.seam.door.maximum(mine, whole, "uplink")
-        return whole.astype(self.seam.dtype)
-
-    def _average(self, rows, purpose):
-        """The mean over all workers of the local workers' rows (workers, k)."""
-        key = rows.shape[1], rows.dtype
-        if key not in self._buffers:
-            self._buffers[key] = self._allocate(*key)
-        local, total, mean = self._buffers[key]
-        if self.seam.reduction == "mpi":
-            np.add.reduce(rows, axis=0, out=local[0])
-            self.seam.door.allreduce(local[0], total[0], purpose)
-            mean[...] = total[0]
-        else:
-            local[...] = rows
-            counts = [count * rows.shape[1] for count in self.placement.counts]
-            self.seam.door.allgather(local, total.reshape(-1), counts, purpose)
-            mean[...] = 0
-            for row in total:
-                mean += row
-        mean /= self.placement.total
-        return mean
-
-    def _allocate(self, k, dtype):
-        mpi, placement = self.seam.reduction == "mpi", self.placement
-        local = np.empty((1 if mpi else placement.local, k), dtype)
-        total = np.empty((1 if mpi else placement.total, k), dtype)
-        return local, total, np.empty(k, self.seam.dtype)
-
-    def _account(self, nbytes, largest):
+    def _account(self, nbytes, reduction):
         exchange, placement = self.seam, self.placement
         exchange.uplink_bytes += nbytes
-        if largest or exchange.reduction == "mpi":
-            exchange.handed_bytes += nbytes * placement.ranks
-            exchange.downlink_bytes += nbytes
-        else:
-            exchange.handed_bytes += nbytes * placement.total
-            exchange.downlink_bytes += nbytes * (placement.total - 1)
+        exchange.handed_bytes += reduction.handed(nbytes, placement.total, placement.ranks)
+        exchange.downlink_bytes += reduction.downlink(nbytes, placement.total)
 
 
 class _Broadcast:

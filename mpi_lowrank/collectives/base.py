@@ -1,0 +1,110 @@
+"""The two kinds of collectives: topologies for messages, reductions for coefficients."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from mpi_lowrank.door import Door
+from mpi_lowrank.door.calls import Cost
+from mpi_lowrank.door.placement import Placement
+
+
+class Topology(ABC):
+    """How the workers' messages get to the ranks that decode them: a case's `topology`.
+
+    Who decodes is either every rank, or rank 0 alone, which then tells the others the mean.
+    """
+
+    name: str
+    server = False
+    """Whether rank 0 alone decodes."""
+
+    def __init__(self, door: Door):
+        self.door = door
+        self.receives = not self.server or door.rank == 0
+        """Whether this rank gets everybody's messages, to decode them."""
+
+    @abstractmethod
+    def move(
+        self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int], purpose: str
+    ) -> None:
+        """Fill the flat `whole`, where this rank receives, with everybody's `mine` in rank order.
+
+        `counts`: the elements of each rank's `mine`, of one type. Where a rank receives nothing,
+        `whole` is None, and of messages of varying length only this rank's own count is right.
+        """
+
+    def handed(self, counts: Sequence[int]) -> int:
+        """The elements that all ranks together hand over in a `move`."""
+        return sum(counts)
+
+    def tell(self, mean: np.ndarray) -> None:
+        """From rank 0, which alone has decoded it, the mean (d,) to all. Only with a server."""
+        self.door.broadcast(mean, "downlink")
+
+    @classmethod
+    @abstractmethod
+    def downlink(cls, sent: int, told: int, workers: int) -> float:
+        """The bytes that a mean worker has to receive back.
+
+        `sent`: those of all messages. `told`: those of the mean, 0 where it is kept.
+        """
+
+    @classmethod
+    @abstractmethod
+    def cost(cls, message: float, told: int, workers: int, ranks: int) -> Cost:
+        """The cost of a round with messages of so many bytes, and a mean of `told` bytes."""
+
+
+class Reduction(ABC):
+    """How the mean of shared compressors' coefficients is taken: a case's `reduction`.
+
+    `dtype` is the mean's: the state's.
+    """
+
+    name: str
+
+    def __init__(self, door: Door, placement: Placement, dtype: np.dtype):
+        self.door, self.placement, self.dtype = door, placement, dtype
+        self._buffers: dict[tuple[int, np.dtype], tuple[np.ndarray, ...]] = {}
+
+    def average(self, rows: np.ndarray, purpose: str) -> np.ndarray:
+        """The mean (k,) over all workers of the local workers' rows (workers, k).
+
+        Overwritten by the next call with rows of the same shape and type.
+        """
+        key = rows.shape[1], rows.dtype
+        if key not in self._buffers:
+            self._buffers[key] = *self.allocate(*key), np.empty(key[0], self.dtype)
+        *buffers, mean = self._buffers[key]
+        self.add_up(rows, mean, buffers, purpose)
+        mean /= self.placement.total
+        return mean
+
+    @abstractmethod
+    def allocate(self, k: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+        """The buffers of `add_up` for rows of k numbers of that type."""
+
+    @abstractmethod
+    def add_up(
+        self, rows: np.ndarray, total: np.ndarray, buffers: list[np.ndarray], purpose: str
+    ) -> None:
+        """Fill `total` (k,) with the sum over all workers of the local workers' rows."""
+
+    @classmethod
+    @abstractmethod
+    def handed(cls, nbytes: int, workers: int, ranks: int) -> int:
+        """The bytes that all ranks together hand over, of `nbytes` a worker."""
+
+    @classmethod
+    @abstractmethod
+    def downlink(cls, nbytes: int, workers: int) -> int:
+        """The bytes that a worker has to receive back, of `nbytes` a worker."""
+
+    @classmethod
+    @abstractmethod
+    def cost(cls, nbytes: float, workers: int, ranks: int) -> Cost:
+        """The cost of one mean of `nbytes` a worker."""
