@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import pytest
 
@@ -355,3 +357,11 @@ def test_a_stale_basis_stays_stuck_for_ever_and_one_fresh_column_frees_it(fresh,
     x = run(method, 300)
     f = ((x - target.ravel()) ** 2).sum() / 2
     assert f == 13.5 if stuck else f < 1e-20
+
+
+def test_a_method_and_the_checks_before_it_leave_out_the_same():
+    kind = methods["EF21-PP"]
+    for function in (kind.__init__, kind.check, kind.theory_stepsize):
+        assert inspect.signature(function).parameters["probability"].default == 0.5
+    for name in ("EF21", "EF21-PP", "EF21-BC"):
+        assert inspect.signature(methods[name].__init__).parameters["g0"].default == "dense"
