@@ -231,3 +231,9 @@ def test_a_seed_s_problem_is_the_one_it_was(options, losses):
     problem = make(**options)
     found = gradients_and_losses(problem, start(problem))[1]
     np.testing.assert_allclose(found, losses, rtol=1e-9)
+
+
+@pytest.mark.parametrize("rank", [1, 18])
+def test_the_smallest_and_the_largest_rank_are_allowed(rank):
+    options = {"heterogeneity": 0.1, "heterogeneity_rank": rank, "target_rank": rank}
+    assert problems["matrix"].model(None, shape=(24, 18), **options)[0].shape == (24, 18)
