@@ -4,9 +4,8 @@
 
 E|C(X) - X|^2 / |X|^2, the mean over matrices and draws, and 8 nbytes / d, for messages that vary in
 length their measured mean. Gaussian: 64 x 64. Power law: sigma_i = 1/i in random bases. Digits and
-mushrooms: X_i = grad f_i(x^{t+1}) - g_i^t, what EF21 compresses, out of two runs that are recorded
-here, one with Top-K and one with SVD; a record holds no vectors, so each run is made again from its
-record, and must have the recorded losses.
+mushrooms: X_i = grad f_i(x^{t+1}) - g_i^t, what EF21 compresses, out of two runs each, one with
+Top-K and one with SVD.
 
 All are compared as contractions: unbiased ones without such an option are multiplied by
 1 / (1 + omega), marked "/(1+w)". An Allreduced one meets a single worker's matrix; `alternating`,
@@ -16,7 +15,6 @@ a member of the frontier whose error is 10 % below the last named one's, the tab
 
 import argparse
 import json
-import tempfile
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -25,25 +23,21 @@ import numpy as np
 from families import FAMILIES, family, tensor_shape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from mpi4py import MPI
 from threadpoolctl import threadpool_limits
 
 from mpi_lowrank import config
 from mpi_lowrank.certificate import default_specs, drive
-from mpi_lowrank.comm.distribute import distribute
 from mpi_lowrank.compressors.base import LENGTH
 from mpi_lowrank.config import Case
 from mpi_lowrank.config.options import read_spec
-from mpi_lowrank.datasets import assign, load
 from mpi_lowrank.door import Alone, Door
-from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.errors import OptionError
-from mpi_lowrank.problems import problems
-from mpi_lowrank.record import Record
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.report.style import RC
-from mpi_lowrank.run import experiment
-from mpi_lowrank.run.components import initial, make_compressor, make_operator
+from mpi_lowrank.run.assembly import Assembly, assemble, ground
+from mpi_lowrank.run.components import make_operator
+from mpi_lowrank.run.loop import Observer, run_rounds
+from mpi_lowrank.run.stopping import Schedule
 
 SWEEPS = {
     "identity": ("", "wire=float16", "wire=bfloat16"),
@@ -270,46 +264,33 @@ LOOKED_AT = (1, 5, 20, 50)
 
 
 def differences(text: str, shape: tuple[int, int]) -> np.ndarray:
-    """What EF21 compresses in those rounds, (count, *shape), out of runs that are recorded."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, path = Path(folder) / "run.toml", Path(folder) / "run.h5"
-        source.write_text(text)
-        experiment.run(config.load(source), MPI.COMM_SELF, path)
-        record = Record(path)
-        source.write_text(record.attributes["config"])
-        cases = config.load(source).cases
-        found = [_again(case, record.cases[case.label]) for case in cases]
-    rows = np.concatenate(found)
+    """What EF21 compresses in those rounds of the cases, (count, *shape)."""
+    cases = config.parse(text, Path("differences.toml")).cases
+    rows = np.concatenate([np.concatenate(_compressed(case)) for case in cases])
     return rows[: len(rows) // WORKERS * WORKERS].reshape(-1, *shape)
 
 
-def _again(case: Case, recorded) -> np.ndarray:
-    """EF21 by hand, as recorded; its losses must be the recorded ones."""
-    placement, dataset = Placement(case.workers, 1, 0), load(case.data.name or "mushrooms")
-    rows = assign(dataset.labels, case.data, case.workers, case.seed)
+def _compressed(case: Case) -> list[np.ndarray]:
     door = Door(Alone())
-    shards = distribute(door, placement, dataset, rows, case.seed)
-    problem = problems[case.problem.name](shards, np.dtype(case.dtype), **case.problem.arguments())
-    operator, _ = make_compressor(case.compressor, case.dtype, problem.blocks, case.workers)
-    drive.prepare(operator, case.workers)
-    x, step = initial(case, problem), recorded.attributes["stepsize"]
-    estimates, losses = np.zeros((case.workers, problem.d)), np.zeros(case.workers)
-    gradients, taken, found = np.empty_like(estimates), [], {}
-    for t in range(case.rounds + 1):
-        problem.losses(x, losses)
-        found[t] = losses.mean()
-        problem.gradients(x, gradients)
-        news = gradients - estimates
+    made = assemble(case, ground(case, door), door)
+    looked = Differences(made)
+    run_rounds(made, [looked, Schedule(case)])
+    return looked.taken
+
+
+class Differences(Observer):
+    """Takes X_i of all workers, (workers, d), before the rounds LOOKED_AT."""
+
+    def __init__(self, made: Assembly):
+        self._method, self._problem = made.method, made.ground.problem
+        self.taken: list[np.ndarray] = []
+
+    def round_begun(self, t: int) -> None:
         if t in LOOKED_AT:
-            taken.append(news.copy())
-        sent = drive.pack(operator, news, t, case.seed) if t else None
-        estimates += drive.unpack(operator, sent, problem.d) if t else np.float32(news)
-        x -= step * estimates.mean(axis=0)
-    again = np.array([found[t] for t in recorded["round"]])
-    if not np.allclose(again, recorded["loss"], rtol=1e-12, atol=0):
-        worst = np.abs(again / recorded["loss"] - 1).max()
-        raise SystemExit(f"{case.label}: the losses made again differ by {worst:.1e} of themselves")
-    return np.concatenate(taken)
+            estimates, _ = self._method.estimate_error()
+            gradients = np.empty_like(estimates)
+            self._problem.gradients(self._method.x, gradients)
+            self.taken.append(gradients - estimates)
 
 
 KINDS = {

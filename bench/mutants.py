@@ -51,6 +51,7 @@ TESTS = {
         "serial tests/test_evaluation.py",
     ),
     "run/validity.py": (f"1 {VALIDITY}", f"2 {VALIDITY}", WHOLE),
+    "run/watch.py": (f"1 {VALIDITY}", f"2 {VALIDITY}", WHOLE),
     "randomness.py": ("serial tests/test_randomness.py",),
     "collectives": ("serial tests/collectives", f"1 {EXCHANGE}", f"2 {EXCHANGE}"),
     "exchange": (f"1 {EXCHANGE}", f"2 {EXCHANGE}", WHOLE, "2 tests/certificate"),

@@ -7,8 +7,9 @@ import pytest
 
 from mpi_lowrank.run import progress
 from mpi_lowrank.run.evaluation import Measures
+from mpi_lowrank.run.rows import Row
 
-MEASURES = Measures(0.5, 1e-3, 1.0, 1.0, 1.0)
+ROW = Row(15, Measures(0.5, 1e-3, 1.0, 1.0, 1.0), seconds=0.1, unsendable=False)
 
 
 @pytest.mark.parametrize("silent", [False, True])
@@ -18,7 +19,7 @@ def test_cases_shorter_than_the_interval_get_their_lines_together(monkeypatch, c
     for number in range(12):
         with shown.case(number, "EF21", 30):
             time.sleep(0.03)
-            shown.show(15, MEASURES)
+            shown.row_measured(ROW)
     lines = capsys.readouterr().err.splitlines()
     assert 0 < len(lines) < 12 if not silent else not lines
     for line in lines:

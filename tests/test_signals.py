@@ -35,7 +35,7 @@ from mpi_lowrank.problems.logistic import LogisticRegression
 def smoothness(self, mean):
     while True:
         time.sleep(0.01)
-        mean(np.zeros((len(self._sizes), 4)))
+        mean(np.zeros((len(self.samples), 4)))
 
 
 LogisticRegression.smoothness = smoothness

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,30 +12,33 @@ from threadpoolctl import threadpool_limits
 
 from mpi_lowrank.comm import facts, failures, parcels, world
 from mpi_lowrank.comm.agreement import Agreement
-from mpi_lowrank.comm.distribute import distribute
 from mpi_lowrank.comm.mpi import MpiTransport
-from mpi_lowrank.compressors.base import Operator
 from mpi_lowrank.config import Case, Experiment
-from mpi_lowrank.datasets import Dataset, assign, load
-from mpi_lowrank.datasets.local import LocalShards
+from mpi_lowrank.datasets import Dataset
 from mpi_lowrank.door import Door
-from mpi_lowrank.door.placement import Placement
-from mpi_lowrank.errors import OptionError, UserError
+from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import launch, memory, output
-from mpi_lowrank.machine.disturbance import Disturbance, disturbances
 from mpi_lowrank.machine.terminal import terminal
-from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Constants
-from mpi_lowrank.problems import problems
-from mpi_lowrank.problems.base import Block
 from mpi_lowrank.record.writer import RecordWriter
-from mpi_lowrank.run import footprint, provenance
-from mpi_lowrank.run.case_run import CaseRun, Setup, described
-from mpi_lowrank.run.components import dense_beside, initial, make_compressor
+from mpi_lowrank.run import provenance
+from mpi_lowrank.run.assembly import (
+    Assembly,
+    Ground,
+    Together,
+    assemble,
+    data_name,
+    ground,
+    load_data,
+    place,
+)
+from mpi_lowrank.run.check import check
 from mpi_lowrank.run.interruption import Interruption, StopAgreed
+from mpi_lowrank.run.loop import Observer, Status, run_rounds
 from mpi_lowrank.run.progress import Progress
-from mpi_lowrank.run.validity import check_gradient
-from mpi_lowrank.text.spelling import spell
+from mpi_lowrank.run.recorder import Recorder, described
+from mpi_lowrank.run.stopping import Divergence, Schedule, Signals, Targets
+from mpi_lowrank.run.timing import Timing
+from mpi_lowrank.run.watch import Consistency, Estimate, FirstRounds
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -82,7 +85,7 @@ class _Run:
         screen = terminal() if self.root else None
         self.progress = Progress(len(experiment.cases), screen, silent=not self.root)
         self._datasets: dict[str, Dataset] = {}
-        self._setup: tuple[object, Setup] | None = None
+        self._ground: tuple[object, Ground] | None = None
         self.facts = parcels.from_all(comm, facts.local_facts())
         world.agree(comm, self._validate)
         if interruption:
@@ -124,76 +127,24 @@ class _Run:
             world.report(error)
 
     def _validate(self) -> None:
-        """Make every component of every case once, on rank 0, before anything runs."""
+        """Check every case before any of them runs: its placement on every rank, the rest on 0."""
         for case in self.experiment.cases:
             try:
-                self._placement(case)
+                placement = place(case, self.comm.size, self.comm.rank)
                 if self.root:
-                    self._validate_components(case)
+                    check(case, placement, self._data(case), memory.share(self.facts))
             except UserError as error:
                 source = self.experiment.source
                 raise UserError(f"{source}: {case.label}: {error}") from error
             except Exception:  # a plug-in's bug: the case fails in its turn, the others run
                 continue
 
-    def _validate_components(self, case: Case) -> None:
-        key = "problem."
-        try:
-            dataset = self._dataset(case)
-            problem = problems[case.problem.name]
-            blocks = problem.model(dataset, **case.problem.arguments())
-            key = ""
-            self._validate_memory(case, blocks, dataset)
-            key = "compressor."
-            compressor = self._validate_compressor(case, blocks)
-            key = "method."
-            self._validate_method(case, blocks, compressor)
-        except OptionError as error:
-            raise OptionError(key + error.option, error.value, error.allowed) from error
-
-    def _validate_memory(self, case, blocks: tuple[Block, ...], dataset: Dataset | None) -> None:
-        placement, itemsize = self._placement(case), np.dtype(case.dtype).itemsize
-        local, total, shapes = placement.local, placement.total, [shape for _, shape in blocks]
-        shards = assign(dataset.labels, case.data, total, case.seed)[0] if dataset else []
-        longest = max(map(len, shards), default=0)
-        problem, options = problems[case.problem.name], case.problem.arguments()
-        needed = footprint.rows(shapes, local, total, itemsize)
-        needed += problem.footprint(blocks, local, longest, itemsize, **options)
-        what = f"{total} workers on {placement.ranks} ranks and a model of "
-        what += " + ".join(f"{block.name} {spell(block.shape)}" for block in blocks)
-        footprint.check(needed, memory.share(self.facts), what)
-
-    def _validate_compressor(self, case: Case, blocks: tuple[Block, ...]) -> Operator:
-        local, total = self._placement(case).local, self._placement(case).total
-        choices = case.compressor, dense_beside(case.compressor)
-        made = [make_compressor(choice, case.dtype, blocks, total)[0] for choice in choices]
-        needed = sum(footprint.messages(operator, local, total) for operator in made)
-        footprint.check(needed, memory.share(self.facts), f"messages of {total} workers")
-        return made[0]
-
-    def _placement(self, case: Case) -> Placement:
-        return Placement(case.workers or self.comm.size, self.comm.size, self.comm.rank)
-
-    def _validate_method(self, case: Case, blocks: tuple[Block, ...], compressor: Operator) -> None:
-        method, options = methods[case.method.name], case.method.arguments()
-        method.check(**options)
-        if case.stepsize is None:
-            anything = Constants(1.0, np.ones(case.workers or self.comm.size))
-            method.theory_stepsize(anything, compressor, **options)
-        downlink = options.get("downlink")
-        if downlink is None:
-            return
-        if make_compressor(downlink, case.dtype, blocks, 1)[0].shared:
-            allowed = "one that has messages: a server broadcasts, nothing is reduced"
-            raise OptionError("downlink", str(downlink), allowed)
-
-    def _dataset(self, case: Case) -> Dataset | None:
-        name = case.data.name or problems[case.problem.name].default_data
-        if name is None:
-            return None
-        if name not in self._datasets:
-            self._datasets[name] = load(name)
-        return self._datasets[name]
+    def _data(self, case: Case) -> Dataset | None:
+        """The case's data set; the same is read once."""
+        name = data_name(case)
+        if name is not None and name not in self._datasets:
+            self._datasets[name] = load_data(case)
+        return self._datasets.get(name)
 
     def _open(self, out: Path, overwrite: bool) -> RecordWriter | None:
         if not self.root:
@@ -252,59 +203,36 @@ class _Run:
             described_so_far = described(case, case.workers or self.comm.size)
             self.writer.end_case(case.label, described_so_far, verdict)
 
-    def _carry_out(self, number: int, case: Case) -> str:
+    def _carry_out(self, number: int, case: Case) -> Status:
         door = Door(MpiTransport(self.counted))
-        setup = self._prepare(case, door)
-        run = CaseRun(case, setup, door, self.comm, self.writer, self.interruption)
-        disturbance = Disturbance()
-        with self.progress.case(number, case.label, case.rounds):
-            status = run.rounds(self.progress)
-        seen = parcels.from_all(self.comm, disturbance.seen(run.clock))
-        run.finish(status, facts.timing_problems(self.facts) or disturbances(seen))
-        return status
+        made = assemble(case, self._ground_of(case, door), door, self._together())
+        with self.progress.case(number, case.label, case.rounds) as progress:
+            return run_rounds(made, self._observers(made, progress)).status
 
-    def _prepare(self, case: Case, door: Door) -> Setup:
+    def _observers(self, made: Assembly, progress: Observer) -> list[Observer]:
+        case, method, exchange, door = made.case, made.method, made.exchange, made.door
+        timing = Timing(made.clock, self.comm, self.facts)
+        recorder = Recorder(made, self.comm, self.writer)
+        agreement = Agreement(door, self.interruption.wished)
+        return [
+            timing,
+            Consistency(made),
+            FirstRounds(method, exchange),
+            Estimate(method, door, made.ground.placement.total),
+            Divergence(method),
+            Targets(case),
+            Schedule(case),
+            Signals(agreement, recorder.flush),
+            recorder,
+            progress,
+        ]
+
+    def _ground_of(self, case: Case, door: Door) -> Ground:
         key = case.workers, case.data, case.problem, case.dtype, case.seed
-        if self._setup is None or self._setup[0] != key:
-            self._setup = key, self._make_setup(case, door)
-        return self._setup[1]
+        if self._ground is None or self._ground[0] != key:
+            wished = self.interruption.wished
+            self._ground = key, ground(case, door, self._together(), self._data, wished)
+        return self._ground[1]
 
-    def _make_setup(self, case: Case, door: Door) -> Setup:
-        placement = self._placement(case)
-        shards = self._shards(case, placement, door)
-        dtype = np.dtype(case.dtype)
-        options = case.problem.arguments()
-        problem = failures.together(
-            self.comm, lambda: problems[case.problem.name](shards, dtype, **options)
-        )
-
-        agreement, calls = Agreement(door, self.interruption.wished), itertools.count()
-
-        def mean(rows: np.ndarray) -> np.ndarray:
-            call = next(calls)
-            if agreement.due(call) and agreement.reach(call):
-                raise StopAgreed
-            total = np.zeros(rows.shape[1:])
-            door.ordered_sum(rows, total, "setup")
-            return total / placement.total
-
-        smoothness = problem.smoothness(mean)
-        L_i = np.zeros(placement.total)
-        mine = np.ascontiguousarray(smoothness.L_i, np.float64)
-        door.allgather(mine, L_i, placement.counts, "setup")
-        constants = Constants(smoothness.L, L_i)
-        reasons = check_gradient(door, problem, initial(case, problem), placement.local)
-        return Setup(placement, shards, problem, constants, reasons)
-
-    def _shards(self, case: Case, placement: Placement, door: Door) -> LocalShards:
-        if problems[case.problem.name].default_data is None:
-            return LocalShards(placement.workers, placement.total, case.seed, workers=[])
-        dataset, rows = failures.together(self.comm, lambda: self._assigned(case, placement))
-        return distribute(door, placement, dataset, rows, case.seed)
-
-    def _assigned(self, case: Case, placement: Placement) -> tuple[Dataset | None, list | None]:
-        """The data set and each worker's rows, on rank 0."""
-        if not self.root:
-            return None, None
-        dataset = self._dataset(case)
-        return dataset, assign(dataset.labels, case.data, placement.total, case.seed)
+    def _together(self) -> Together:
+        return partial(failures.together, self.comm)

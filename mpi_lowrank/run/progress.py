@@ -6,18 +6,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from mpi_lowrank.run.evaluation import Measures
+from mpi_lowrank.run.loop import Observer
+from mpi_lowrank.run.rows import Row
 
 EVERY = 30.0
 """Seconds between two lines of a log."""
 
 
-class Progress:
+class Progress(Observer):
     """The progress of a sweep. `screen` is where a bar goes, if anywhere."""
 
     def __init__(self, cases: int, screen: TextIO | None, silent: bool):
@@ -27,7 +27,7 @@ class Progress:
         self._due = time.monotonic() + EVERY
 
     @contextmanager
-    def case(self, number: int, label: str, rounds: int) -> Iterator[None]:
+    def case(self, number: int, label: str, rounds: int) -> Iterator[Observer]:
         """Show case `number`, counted from 0, while the block carries it out."""
         self._label, self._rounds = f"[{number + 1}/{self.cases}] {label}", rounds
         if self._screen and not self._silent:
@@ -35,13 +35,16 @@ class Progress:
                 total=rounds, desc=self._label, unit="round", leave=False, file=self._screen
             )
         try:
-            yield
+            yield self
         finally:
             if self._bar:
                 self._bar.close()
 
-    def show(self, done: int, measures: Measures) -> None:
-        """Say that `done` rounds are over and what the model measured last."""
+    def row_measured(self, row: Row) -> None:
+        """Say how many rounds are over and what the model measured last."""
+        done, measures = row.done, row.measures
+        if done == 0:
+            return
         if self._bar:
             self._bar.update(done - self._bar.n)
             self._bar.set_postfix_str(f"|grad|^2 {measures.grad_norm_sq:.1e}", refresh=False)

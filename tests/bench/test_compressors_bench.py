@@ -33,7 +33,7 @@ def picture(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def points(picture):
-    """All points on the mushrooms' differences: the run was made again with the recorded losses."""
+    """All points on the mushrooms' differences."""
     options = ("--kind", "mushrooms", "--json", "--plot", picture)
     return json.loads(output("compressors.py", *options))
 

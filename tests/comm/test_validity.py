@@ -17,24 +17,32 @@ def door(comm):
 class Estimates:
     """A method's g_i of two workers a rank, and its g, off the mean by `error`; both of size 1."""
 
-    largest, energy = 1.0, 100.0
-
     def __init__(self, comm, error):
         everybody = np.random.default_rng(0).standard_normal((2 * comm.size, 5))
         self.mine = everybody[2 * comm.rank : 2 * comm.rank + 2]
         self.g = everybody.mean(axis=0) + error
-        self.method = self
+        self.x = np.zeros(5)
 
     def estimate_error(self):
         return self.mine, self.g
 
 
-def test_g_that_left_the_mean_of_the_g_i_is_noticed_and_round_off_is_not(comm, door):
-    from mpi_lowrank.run.validity import check_estimate
+def watched(comm, door, estimates):
+    """What is known of them after a hundred rounds in which g and the g_i were as large."""
+    from mpi_lowrank.run.evaluation import Measures
+    from mpi_lowrank.run.rows import Row
+    from mpi_lowrank.run.watch import Estimate
 
-    total = 2 * comm.size
-    assert check_estimate(door, Estimates(comm, 0), total, rounds=100, scale=1.0) == []
-    (reason,) = check_estimate(door, Estimates(comm, 1e-12), total, rounds=100, scale=1.0)
+    watch = Estimate(estimates, door, 2 * comm.size)
+    watch.row_measured(Row(0, Measures(0.0, 0.0, 0.0, 0.0, worker_norm=1.0), 0.0, False))
+    for done in range(100):
+        watch.round_done(done + 1)
+    return watch
+
+
+def test_g_that_left_the_mean_of_the_g_i_is_noticed_and_round_off_is_not(comm, door):
+    assert watched(comm, door, Estimates(comm, 0)).check() == []
+    (reason,) = watched(comm, door, Estimates(comm, 1e-12)).check()
     assert reason.startswith("g is not mean g_i")
 
 
@@ -100,21 +108,22 @@ def test_a_gradient_or_loss_of_one_rank_that_is_not_finite_is_noticed_by_all(
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_g_i_of_one_rank_that_is_not_finite_is_noticed_by_all(comm, door, wrong):
-    from mpi_lowrank.run.validity import Watch, check_estimate
+    from mpi_lowrank.run.watch import FirstRounds
 
     class Exchange:
         def heard(self):
             return np.zeros((2, 5))
 
-    Exchange.door, Estimates.x = door, np.zeros(5)
+    Exchange.door = door
     estimates = Estimates(comm, 0)
-    watch = Watch(estimates, Exchange())
-    with watch.watching(0):
-        if comm.rank == wrong % comm.size:
-            estimates.mine[1, 2] = np.nan
-    (reason,) = watch.check_first_rounds(door)
+    first = FirstRounds(estimates, Exchange())
+    first.round_begun(0)
+    if comm.rank == wrong % comm.size:
+        estimates.mine[1, 2] = np.nan
+    first.round_done(1)
+    (reason,) = first.check()
     assert reason.startswith("g_i does not move by what worker i sends")
-    (reason,) = check_estimate(door, watch, 2 * comm.size, rounds=1, scale=1.0)
+    (reason,) = watched(comm, door, estimates).check()
     assert reason.startswith("g is not mean g_i")
 
 

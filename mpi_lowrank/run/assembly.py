@@ -1,0 +1,237 @@
+"""From a case to its objects: for a run, for the check before it, for a bench.
+
+`place` and `load_data` need the case alone, `ground` is what cases of one problem share, `assemble`
+makes the rest.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from mpi_lowrank.comm.agreement import Agreement
+from mpi_lowrank.comm.distribute import distribute
+from mpi_lowrank.compressors.base import Compressor, Operator
+from mpi_lowrank.config import Case
+from mpi_lowrank.datasets import Dataset, assign, load
+from mpi_lowrank.datasets.local import LocalShards
+from mpi_lowrank.door import Door
+from mpi_lowrank.door.placement import Placement
+from mpi_lowrank.errors import OptionError
+from mpi_lowrank.exchange import Exchange
+from mpi_lowrank.machine.clock import Clock
+from mpi_lowrank.methods import methods
+from mpi_lowrank.methods.base import Constants, Method, Setting
+from mpi_lowrank.problems import problems
+from mpi_lowrank.problems.base import Block, Problem
+from mpi_lowrank.randomness import SHARED, Purpose, Stream
+from mpi_lowrank.registry import Choice
+from mpi_lowrank.run.components import dense_beside, initial, make_compressor
+from mpi_lowrank.run.evaluation import Evaluator
+from mpi_lowrank.run.gradients import Gradients
+from mpi_lowrank.run.interruption import StopAgreed
+from mpi_lowrank.run.stepsize import stepsize
+from mpi_lowrank.run.validity import check_gradient
+from mpi_lowrank.state import State
+
+Made = TypeVar("Made")
+
+Together = Callable[[Callable[[], Made]], Made]
+"""Carries out a step of every rank; what raises on one raises on all."""
+
+
+def alone(step: Callable[[], Made]) -> Made:
+    """The `Together` of one process."""
+    return step()
+
+
+def place(case: Case, size: int, rank: int) -> Placement:
+    """The case's workers on `size` ranks; one per rank where it does not say."""
+    return Placement(case.workers or size, size, rank)
+
+
+def data_name(case: Case) -> str | None:
+    """The data set that the case works on; None where its problem needs none."""
+    return case.data.name or problems[case.problem.name].default_data
+
+
+def load_data(case: Case) -> Dataset | None:
+    """The case's data set, read on this rank."""
+    name = data_name(case)
+    return None if name is None else load(name)
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What carries a case's vectors: its compressor, and what sends whole ones beside it."""
+
+    compressor: Operator
+    dense: Operator
+    blocks: list[str]
+    """A line per block of the model on what the compressor became."""
+
+
+def channels(case: Case, blocks: tuple[Block, ...], workers: int) -> Channels:
+    """Make both for a model of these blocks, without communication and without buffers."""
+    compressor, told = make_compressor(case.compressor, case.dtype, blocks, workers)
+    dense, _ = make_compressor(dense_beside(case.compressor), case.dtype, blocks, workers)
+    return Channels(compressor, dense, told)
+
+
+def downlink(choice: Choice, case: Case, blocks: tuple[Block, ...]) -> Compressor:
+    """What a server broadcasts through. Raises OptionError for what is Allreduced."""
+    compressor, _ = make_compressor(choice, case.dtype, blocks, 1)
+    if compressor.shared:
+        allowed = "one that has messages: a server broadcasts, nothing is reduced"
+        raise OptionError("downlink", str(choice), allowed)
+    return compressor
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What cases of the same workers, data, problem, dtype and seed share, on this rank."""
+
+    placement: Placement
+    shards: LocalShards
+    problem: Problem
+    constants: Constants
+    reasons: list[str]
+    """Why the problem's gradient is wrong; empty if it is right."""
+
+
+def _never() -> bool:
+    return False
+
+
+def ground(
+    case: Case,
+    door: Door,
+    together: Together = alone,
+    data: Callable[[Case], Dataset | None] = load_data,
+    wished: Callable[[], bool] = _never,
+) -> Ground:
+    """Collective: hand out the data, make the problem, find its smoothness, check its gradient.
+
+    `data` is called on rank 0 alone. Raises StopAgreed once a rank has `wished` to stop.
+    """
+    placement, dtype = place(case, door.size, door.rank), np.dtype(case.dtype)
+    shards = _shards(case, placement, door, together, data)
+    kind, options = problems[case.problem.name], case.problem.arguments()
+    problem = together(lambda: kind(shards, dtype, **options))
+    constants = _constants(problem, placement, door, wished)
+    reasons = check_gradient(door, problem, initial(case, problem), placement.local)
+    return Ground(placement, shards, problem, constants, reasons)
+
+
+def _shards(case, placement, door, together, data) -> LocalShards:
+    if problems[case.problem.name].default_data is None:
+        return LocalShards(placement.workers, placement.total, case.seed, workers=[])
+
+    def assigned():
+        if door.rank > 0:
+            return None, None
+        dataset = data(case)
+        return dataset, assign(dataset.labels, case.data, placement.total, case.seed)
+
+    dataset, rows = together(assigned)
+    return distribute(door, placement, dataset, rows, case.seed)
+
+
+def _constants(problem, placement, door, wished) -> Constants:
+    agreement, calls = Agreement(door, wished), itertools.count()
+
+    def mean(rows: np.ndarray) -> np.ndarray:
+        call = next(calls)
+        if agreement.due(call) and agreement.reach(call):
+            raise StopAgreed
+        total = np.zeros(rows.shape[1:])
+        door.ordered_sum(rows, total, "setup")
+        return total / placement.total
+
+    smoothness = problem.smoothness(mean)
+    L_i = np.zeros(placement.total)
+    door.allgather(np.ascontiguousarray(smoothness.L_i, np.float64), L_i, placement.counts, "setup")
+    return Constants(smoothness.L, L_i)
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A case's objects on this rank."""
+
+    case: Case
+    ground: Ground
+    state: State
+    exchange: Exchange
+    channels: Channels
+    method: Method
+    evaluate: Evaluator
+
+    @property
+    def door(self) -> Door:
+        return self.exchange.door
+
+    @property
+    def clock(self) -> Clock:
+        return self.exchange.clock
+
+
+def assemble(case: Case, ground: Ground, door: Door, together: Together = alone) -> Assembly:
+    """Collective: make and allocate what the case runs on, and let MPI know its ways."""
+    placement, problem, dtype = ground.placement, ground.problem, np.dtype(case.dtype)
+    state, ways = State(placement.local, dtype), (case.topology, case.reduction, case.seed)
+    exchange = Exchange(door, placement, Clock(), problem.d, dtype, *ways, state)
+    assembly = together(lambda: _assembly(case, ground, state, exchange))
+    exchange.warm_up()
+    return assembly
+
+
+def _assembly(case, ground, state, exchange) -> Assembly:
+    problem, placement = ground.problem, ground.placement
+    made = channels(case, problem.blocks, placement.total)
+    exchange.prepare(made.compressor, "uplink")
+    exchange.prepare(made.dense, "whole")
+    gradients = Gradients(problem, placement.local, exchange.dtype, exchange.clock)
+    method = _method(case, ground, state, exchange, made, gradients)
+    evaluate = _evaluator(case, ground, exchange.door, gradients)
+    return Assembly(case, ground, state, exchange, made, method, evaluate)
+
+
+def _method(case, ground, state, exchange, made, gradients) -> Method:
+    problem, placement = ground.problem, ground.placement
+
+    def broadcast(choice: Choice) -> Compressor:
+        compressor = downlink(choice, case, problem.blocks)
+        exchange.prepare_broadcast(compressor)
+        return compressor
+
+    setting = Setting(
+        gradients=gradients,
+        exchange=exchange,
+        compressor=made.compressor,
+        dense=made.dense,
+        state=state,
+        x0=initial(case, problem),
+        stepsize=stepsize(case, ground.constants, made.compressor),
+        numbers=placement.workers,
+        total=placement.total,
+        shared=Stream(case.seed, Purpose.PARTICIPATE, SHARED),
+        make=broadcast,
+    )
+    return methods[case.method.name](setting, **case.method.arguments())
+
+
+def _evaluator(case, ground, door, gradients) -> Evaluator:
+    shards, placement = ground.shards, ground.placement
+    return Evaluator(
+        ground.problem,
+        gradients,
+        door,
+        placement.local,
+        placement.total,
+        rows=(shards.train_rows, shards.test_rows),
+        loss_every=case.loss_every if case.stop.keys() <= {"grad_norm_sq"} else 1,
+    )

@@ -1,0 +1,69 @@
+"""The check before a run: every component of a case is made once, on one rank, without its data."""
+
+import numpy as np
+
+from mpi_lowrank.config import Case
+from mpi_lowrank.datasets import Dataset, assign
+from mpi_lowrank.door.placement import Placement
+from mpi_lowrank.errors import OptionError
+from mpi_lowrank.methods import methods
+from mpi_lowrank.methods.base import Constants
+from mpi_lowrank.problems import problems
+from mpi_lowrank.problems.base import Block
+from mpi_lowrank.run import footprint
+from mpi_lowrank.run.assembly import Channels, channels, downlink
+from mpi_lowrank.run.stepsize import theory
+from mpi_lowrank.text.spelling import spell
+
+
+def check(case: Case, placement: Placement, dataset: Dataset | None, share: int) -> None:
+    """Raise UserError for what cannot run, or takes more than a rank's `share` of memory, bytes."""
+    key = "problem."
+    try:
+        kind, options = problems[case.problem.name], case.problem.arguments()
+        blocks = kind.model(dataset, **options)
+        key = ""
+        _check_memory(case, placement, blocks, dataset, share)
+        key = "compressor."
+        made = channels(case, blocks, placement.total)
+        _check_messages(made, placement, share)
+        key = "method."
+        _check_method(case, placement, blocks, made)
+    except OptionError as error:
+        raise OptionError(key + error.option, error.value, error.allowed) from error
+
+
+def _check_memory(
+    case: Case,
+    placement: Placement,
+    blocks: tuple[Block, ...],
+    dataset: Dataset | None,
+    share: int,
+) -> None:
+    local, total, itemsize = placement.local, placement.total, np.dtype(case.dtype).itemsize
+    shards = assign(dataset.labels, case.data, total, case.seed)[0] if dataset else []
+    longest = max(map(len, shards), default=0)
+    kind, options = problems[case.problem.name], case.problem.arguments()
+    needed = footprint.rows([shape for _, shape in blocks], local, total, itemsize)
+    needed += kind.footprint(blocks, local, longest, itemsize, **options)
+    what = f"{total} workers on {placement.ranks} ranks and a model of "
+    what += " + ".join(f"{block.name} {spell(block.shape)}" for block in blocks)
+    footprint.check(needed, share, what)
+
+
+def _check_messages(made: Channels, placement: Placement, share: int) -> None:
+    local, total = placement.local, placement.total
+    operators = made.compressor, made.dense
+    needed = sum(footprint.messages(operator, local, total) for operator in operators)
+    footprint.check(needed, share, f"messages of {total} workers")
+
+
+def _check_method(
+    case: Case, placement: Placement, blocks: tuple[Block, ...], made: Channels
+) -> None:
+    options = case.method.arguments()
+    methods[case.method.name].check(**options)
+    if case.stepsize is None:
+        theory(case, Constants(1.0, np.ones(placement.total)), made.compressor)
+    if options.get("downlink") is not None:
+        downlink(options["downlink"], case, blocks)

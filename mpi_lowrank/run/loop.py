@@ -1,0 +1,100 @@
+"""The only loop over rounds, and what its observers are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from mpi_lowrank.run.rows import Measurement, Row
+
+if TYPE_CHECKING:
+    from mpi_lowrank.run.assembly import Assembly
+
+Status = Literal["finished", "diverged", "interrupted"]
+
+
+@dataclass
+class Verdict:
+    """How a case ended. Observers add to both lists."""
+
+    status: Status
+    reasons: list[str] = field(default_factory=list)
+    """Why its results are not valid."""
+    timing: list[str] = field(default_factory=list)
+    """Why its seconds are not to be trusted."""
+
+
+class Observer:
+    """What watches a case. All observers are told in their order, the same on every rank.
+
+    So an observer may communicate. What its class does not define is never called.
+    """
+
+    def round_begun(self, t: int) -> None:
+        """Round t is about to begin."""
+
+    def round_done(self, done: int) -> bool | None:
+        """`done` rounds are over. True asks for a row of the record; on all ranks or on none."""
+
+    def ends(self, row: Row) -> Status | None:
+        """How the case ends with this row, if it does; of several observers the first one decides.
+
+        It may be asked twice about a row: the last one is measured whole.
+        """
+
+    def row_measured(self, row: Row) -> None:
+        """The model was measured, outside the method's clock."""
+
+    def case_ended(self, verdict: Verdict) -> None:
+        """No round follows."""
+
+
+def run_rounds(made: Assembly, observers: Sequence[Observer]) -> Verdict:
+    """Carry out rounds until an observer says that the case ends. Collective."""
+    method, clock, exchange, door = made.method, made.clock, made.exchange, made.door
+    round_begun, round_done = (told(observers, event) for event in ("round_begun", "round_done"))
+    row = _RowMeasured(made, observers)
+    t, status = 0, row(0)
+    while status is None:
+        exchange.round = door.round = t
+        for tell in round_begun:
+            tell(t)
+        clock.resume()
+        method.round(t)
+        clock.pause()
+        t, due = t + 1, False
+        for tell in round_done:
+            due = tell(t) or due
+        if due:
+            status = row(t)
+    verdict = Verdict(status)
+    for tell in told(observers, "case_ended"):
+        tell(verdict)
+    return verdict
+
+
+def told(observers: Sequence[Observer], event: str) -> list[Callable]:
+    """The methods of that name, of those observers that define it."""
+    plain = getattr(Observer, event)
+    return [getattr(o, event) for o in observers if getattr(type(o), event) is not plain]
+
+
+class _RowMeasured:
+    """Measures a row and tells of it; gives back how the case ends with it, if it does."""
+
+    def __init__(self, made: Assembly, observers: Sequence[Observer]):
+        self._clock, self._measure = made.clock, Measurement(made)
+        self._ends, self._told = told(observers, "ends"), told(observers, "row_measured")
+
+    def __call__(self, done: int) -> Status | None:
+        with self._clock.evaluation():
+            row = self._measure(done)
+            if not row.measures.whole and self._ending(row):
+                row = self._measure.whole(row)
+            for tell in self._told:
+                tell(row)
+            return self._ending(row)
+
+    def _ending(self, row: Row) -> Status | None:
+        return next(filter(None, (ends(row) for ends in self._ends)), None)

@@ -1,0 +1,46 @@
+"""A row of the record: the model after some rounds, and what they took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mpi_lowrank.run.evaluation import Measures
+
+if TYPE_CHECKING:
+    from mpi_lowrank.run.assembly import Assembly
+
+
+@dataclass(frozen=True)
+class Row:
+    """The same on every rank."""
+
+    done: int
+    """Rounds that are over."""
+    measures: Measures
+    seconds: float
+    """Of the method, on the slowest rank."""
+    unsendable: bool
+    """Whether a rank had a vector that cannot be sent."""
+
+
+class Measurement:
+    """Measures the model of a case."""
+
+    def __init__(self, made: Assembly):
+        self._made, self._worst = made, np.zeros(2)
+
+    def __call__(self, done: int) -> Row:
+        """Collective: the row after `done` rounds."""
+        made = self._made
+        measures = made.evaluate(made.method.x, done)
+        mine = np.array([made.clock.total(), made.exchange.unsendable])
+        made.door.maximum(mine, self._worst, "evaluation")
+        return Row(done, measures, float(self._worst[0]), bool(self._worst[1]))
+
+    def whole(self, row: Row) -> Row:
+        """Collective: the row with all that can be measured, as the last one has it."""
+        made = self._made
+        return replace(row, measures=made.evaluate(made.method.x, row.done, last=True))

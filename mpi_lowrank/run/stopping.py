@@ -1,0 +1,82 @@
+"""When a case is measured and when it ends."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mpi_lowrank.comm.agreement import Agreement
+from mpi_lowrank.config import Case
+from mpi_lowrank.methods.base import Method
+from mpi_lowrank.run.loop import Observer, Status
+from mpi_lowrank.run.rows import Row
+
+HOPELESS = 1e12
+"""A case has diverged when its loss exceeds its first one by this factor."""
+
+
+class Divergence(Observer):
+    """What is not finite, cannot be sent or is hopeless ends the case, within the round."""
+
+    def __init__(self, method: Method):
+        self._method, self._first = method, np.inf
+
+    def round_done(self, done: int) -> bool:
+        return self._astray()
+
+    def ends(self, row: Row) -> Status | None:
+        measures = row.measures
+        self._first = measures.loss if row.done == 0 else self._first
+        hopeless = measures.loss > HOPELESS * (1 + self._first)
+        lost = row.unsendable or not measures.finite or self._astray()
+        return "diverged" if hopeless or lost else None
+
+    def _astray(self) -> bool:
+        x = self._method.x
+        return not np.isfinite(x @ x)
+
+
+class Targets(Observer):
+    """A case ends at the first row that reaches one of its targets."""
+
+    def __init__(self, case: Case):
+        self._targets = case.stop
+
+    def ends(self, row: Row) -> Status | None:
+        reached = (row.measures.reaches(metric, v) for metric, v in self._targets.items())
+        return "finished" if any(reached) else None
+
+
+class Schedule(Observer):
+    """A case is measured every few rounds and ends with its last one."""
+
+    def __init__(self, case: Case):
+        self._rounds, self._every = case.rounds, case.evaluate_every
+
+    def round_done(self, done: int) -> bool:
+        return done % self._every == 0 or done == self._rounds
+
+    def ends(self, row: Row) -> Status | None:
+        return "finished" if row.done == self._rounds else None
+
+
+class Signals(Observer):
+    """A case ends once the ranks agree that one of them was asked to stop.
+
+    `meanwhile` is called before each agreement: a few times a second.
+    """
+
+    def __init__(self, agreement: Agreement, meanwhile: Callable[[], None]):
+        self._agreement, self._meanwhile, self._asked = agreement, meanwhile, False
+
+    def round_done(self, done: int) -> bool:
+        if self._agreement.due(done):
+            self._meanwhile()
+            self._asked = self._agreement.reach(done)
+        return self._asked
+
+    def row_measured(self, row: Row) -> None:
+        if row.done == 0:
+            self.round_done(0)
+
+    def ends(self, row: Row) -> Status | None:
+        return "interrupted" if self._asked else None

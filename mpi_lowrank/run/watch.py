@@ -1,0 +1,144 @@
+"""What is watched while a case runs, where it costs nothing, for the verdict on its results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mpi_lowrank.methods.base import Method
+from mpi_lowrank.run.loop import Observer, Verdict
+from mpi_lowrank.run.rows import Row
+from mpi_lowrank.run.validity import check_bytes, check_replicas
+
+if TYPE_CHECKING:
+    from mpi_lowrank.door import Door
+    from mpi_lowrank.exchange import Exchange
+    from mpi_lowrank.run.assembly import Assembly
+
+
+class Consistency(Observer):
+    """At the end the ledger must count what workers sent, and x be the same on every rank."""
+
+    def __init__(self, made: Assembly):
+        self._made = made
+
+    def case_ended(self, verdict: Verdict) -> None:
+        made = self._made
+        verdict.reasons += made.ground.reasons + check_bytes(made.door, made.exchange)
+        verdict.reasons += check_replicas(made.door, made.method.x)
+
+
+class FirstRounds(Observer):
+    """In the first few rounds each g_i moves by what worker i sends, and by nothing else.
+
+    Only then do the receivers know the workers' g_i. A g that all workers share in place of their
+    own passes every other check, and stalls on heterogeneous data. And a round moves bytes as
+    uplink or downlink alone.
+    """
+
+    COUNT = 5
+
+    def __init__(self, method: Method, exchange: Exchange):
+        self._method, self._exchange = method, exchange
+        self._gap, self._uncounted = 0.0, 0.0
+        self._before, self._calls = None, 0
+
+    def round_begun(self, t: int) -> None:
+        if t < self.COUNT:
+            state = self._method.estimate_error()
+            self._before = state and state[0].copy()
+            self._calls = len(self._exchange.door.ledger.rows())
+
+    def round_done(self, done: int) -> None:
+        if done <= self.COUNT:
+            self._count()
+            self._compare()
+
+    def _count(self) -> None:
+        rows = self._exchange.door.ledger.rows()[self._calls :]
+        others = ~np.isin(rows["purpose"], [b"uplink", b"downlink"])
+        self._uncounted += float(rows["bytes"][others].sum())
+
+    def _compare(self) -> None:
+        before = self._before
+        heard = None if before is None else self._exchange.heard()
+        if heard is None:
+            return
+        after = self._method.estimate_error()[0]
+        gap = np.linalg.norm(after - before - heard, axis=1)
+        size = np.linalg.norm(before, axis=1) + np.linalg.norm(after, axis=1)
+        info = np.finfo(size.dtype)
+        self._gap = np.maximum(self._gap, (gap / (size + info.tiny / info.eps)).max())
+
+    def case_ended(self, verdict: Verdict) -> None:
+        if verdict.status != "diverged":
+            verdict.reasons += self.check()
+
+    def check(self) -> list[str]:
+        """Collective: the reasons why the first rounds were not what they should be."""
+        worst, allowed = np.zeros(2), 10 * np.finfo(self._method.x.dtype).eps
+        self._exchange.door.maximum(np.array([self._gap, self._uncounted]), worst, "control")
+        gap, uncounted = worst
+        reasons = []
+        if gap > allowed:
+            text = f"off by {gap:.1e} of its size, round-off allows {allowed:.1e}"
+            reasons.append(f"g_i does not move by what worker i sends: {text}")
+        if uncounted:
+            reasons.append(f"rounds moved {uncounted:.0f} bytes that are no uplink or downlink")
+        return reasons
+
+
+class Estimate(Observer):
+    """How far g may have left mean g_i by round-off: what its size was in all rounds.
+
+    `largest` is the largest |g|^2 that a round has left, `energy` the sum of |g|^2 over rounds,
+    `scale` the largest root mean square of |grad f_i| that was measured.
+    """
+
+    def __init__(self, method: Method, door: Door, total: int):
+        self._method, self._door, self._total = method, door, total
+        self._rounds, self.largest, self.energy, self.scale = 1, 0.0, 0.0, 0.0
+
+    def round_done(self, done: int) -> None:
+        self._rounds = done
+        state = self._method.estimate_error()
+        if state is not None:
+            square = float(state[1] @ state[1])
+            self.largest, self.energy = max(self.largest, square), self.energy + square
+
+    def row_measured(self, row: Row) -> None:
+        self.scale = max(self.scale, row.measures.worker_norm)
+
+    def case_ended(self, verdict: Verdict) -> None:
+        if verdict.status != "diverged":
+            verdict.reasons += self.check()
+
+    def check(self) -> list[str]:
+        """Collective: a reason if g has left mean g_i by more than the rounds' round-off.
+
+        With u the unit round-off, sizes as they were when they were largest, and errors of
+        different rounds independent, so that their squares add up:
+        - g_i += c_i and g += mean c_i err by u times a vector's size, each round. `scale` (the root
+          mean square of |grad f_i|, the largest recorded) and the largest |g| measure that size; 20
+          are some standard deviations.
+        - a mean of n numbers, added one after the other, errs by n u times their size at the most.
+          Equal workers do come near it, since every sum is then rounded the same way. That size is
+          `scale` in the first round, in which everybody sends all. Later it is that of a change of
+          the g_i, which follow their gradients: these move as x does, by gamma g.
+        Nothing of an error fades, whatever becomes of g: an excursion between two rows counts.
+        """
+        state = self._method.estimate_error()
+        if state is None:
+            return []
+        estimates, estimate = state
+        mean = np.zeros(estimate.size)
+        self._door.ordered_sum(estimates, mean, "control")
+        error = float(np.linalg.norm(mean / self._total - estimate))
+        unit = np.finfo(estimate.dtype).eps / 2
+        each = 20**2 * self._rounds * max(self.scale**2, self.largest)
+        means = self._total**2 * (self.scale**2 + self.energy)
+        allowed = float(unit * np.sqrt(each + means))
+        if error <= allowed < np.inf:
+            return []
+        return [f"g is not mean g_i: |g - mean g_i| = {error:.1e}, round-off allows {allowed:.1e}"]
