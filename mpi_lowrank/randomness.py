@@ -18,10 +18,10 @@ class Purpose(IntEnum):
 
 
 class Stream:
-    """The draws of one worker for one purpose, addressable by round.
+    """The draws of one worker for one purpose, addressable by round and by call within it.
 
     Philox (Salmon et al. 2011) is a function of a key, here (seed, purpose), and a counter, here
-    (position, 0, worker, round): streams of 2**128 numbers that never meet. The generator is made
+    (position, call, worker, round): streams of 2**64 numbers that never meet. The generator is made
     once and set to a round in about a microsecond.
     """
 
@@ -31,8 +31,9 @@ class Stream:
         self._start = self._philox.state
         self._start["state"]["counter"][2] = worker
 
-    def at(self, round: int) -> np.random.Generator:
-        """The worker's generator at the start of `round`; it is reused by the next call."""
-        self._start["state"]["counter"][3] = round
+    def at(self, round: int, call: int = 0) -> np.random.Generator:
+        """The worker's generator at the start of that call; it is reused by the next `at`."""
+        counter = self._start["state"]["counter"]
+        counter[1], counter[3] = call, round
         self._philox.state = self._start
         return self._generator

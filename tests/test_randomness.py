@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -21,9 +23,9 @@ def test_a_round_is_the_same_whatever_was_drawn_before():
     np.testing.assert_array_equal(stream.at(4).standard_normal(7), first)
 
 
-def test_no_two_of_seed_purpose_worker_and_round_draw_alike():
-    keys = [(s, p, w, r) for s in (0, 1) for p in Purpose for w in (0, 1, SHARED) for r in (0, 1)]
-    drawn = {Stream(s, p, w).at(r).random() for s, p, w, r in keys}
+def test_no_two_of_seed_purpose_worker_round_and_call_draw_alike():
+    keys = list(product((0, 1), Purpose, (0, 1, SHARED), (0, 1), (0, 1)))
+    drawn = {Stream(s, p, w).at(r, call).random() for s, p, w, r, call in keys}
     assert len(drawn) == len(keys)
 
 

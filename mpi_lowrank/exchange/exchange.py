@@ -52,6 +52,8 @@ class Exchange:
         self.reduction = collectives[reduction]
         self._state = state or State(placement.local, dtype)
         self.round = 0
+        self.call = 0, 0
+        """The round, and the number in it, of the call under way: what draws are keyed by."""
         self.uplink_bytes = self.downlink_bytes = 0.0
         self._spoken = 0
         self.handed_bytes = 0
@@ -73,6 +75,15 @@ class Exchange:
         compressor.remember(self._state.within(name))
         self._broadcasts[compressor] = _Broadcast(self, compressor)
 
+    @property
+    def round(self) -> int:
+        """The round: draws follow from it and from how many calls it has seen before."""
+        return self._round
+
+    @round.setter
+    def round(self, round: int) -> None:
+        self._round, self._calls, self._told = round, 0, 0
+
     def warm_up(self) -> None:
         """Pass an empty message through all that was prepared, so that MPI knows its ways."""
         for channel in self._channels.values():
@@ -93,9 +104,10 @@ class Exchange:
         was asked for. mean (d,): sum of weights[i] own_i over all workers,
         weights (workers,) 1/n unless given. `active` (workers,) bool: the others are silent, send
         nothing, and their own is 0. Without `share` a server keeps the mean to itself: elsewhere
-        than on rank 0 it is not to be read.
+        than on rank 0 it is not to be read. Every call of a round draws numbers of its own.
         """
         self.clock.lap("update")
+        self.call, self._calls = (self._round, self._calls), self._calls + 1
         self._spoken += self.placement.total if active is None else np.count_nonzero(active)
         self._last = self._channels[compressor]
         return self._last.exchange(x, weights, active, own, share)
@@ -115,6 +127,7 @@ class Exchange:
     def broadcast(self, x: np.ndarray, compressor: Compressor) -> np.ndarray:
         """What rank 0's x (d,) is decoded to by everybody, rank 0 included, (d,)."""
         self.clock.lap("update")
+        self.call, self._told = (self._round, self._told), self._told + 1
         return self._broadcasts[compressor].send(x)
 
 
@@ -250,7 +263,7 @@ class _Bodies:
 
 
 class _Draws:
-    """A round's generators: one a local worker, and one that all workers share."""
+    """A call's generators: one a local worker, and one that all workers share."""
 
     def __init__(self, exchange: Exchange, operator: Operator):
         self.exchange, seed = exchange, exchange.seed
@@ -259,10 +272,10 @@ class _Draws:
         self._common = Stream(seed, Purpose.COMPRESS, SHARED)
 
     def own(self) -> list[np.random.Generator]:
-        return [stream.at(self.exchange.round) for stream in self._own]
+        return [stream.at(*self.exchange.call) for stream in self._own]
 
     def common(self) -> np.random.Generator:
-        return self._common.at(self.exchange.round)
+        return self._common.at(*self.exchange.call)
 
 
 class _Reduced:
@@ -349,7 +362,7 @@ class _Broadcast:
     def send(self, x):
         exchange = self.exchange
         if self.compressor.common:
-            self.compressor.begin(self.stream.at(exchange.round), range(1))
+            self.compressor.begin(self.stream.at(*exchange.call), range(1))
         if exchange.placement.rank == 0:
             self._pack(x[np.newaxis])
         exchange.clock.lap("compress")
@@ -361,7 +374,7 @@ class _Broadcast:
         return self.decoded[0]
 
     def _pack(self, x):
-        draws = [self.stream.at(self.exchange.round)]
+        draws = [self.stream.at(*self.exchange.call)]
         try:
             self.compressor.pack(x, self.message, draws)
         except FloatingPointError:
