@@ -13,6 +13,8 @@ from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Setting, xi
 from mpi_lowrank.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.registry import Choice
+from mpi_lowrank.run.validity import check_bytes
+from mpi_lowrank.run.watch import Estimate, FirstRounds
 from mpi_lowrank.state import State
 
 # Beznosikov et al. 2020, example 1: three quadratics with one minimiser on which Top-1 diverges.
@@ -348,3 +350,41 @@ def test_a_method_and_the_checks_before_it_leave_out_the_same():
         assert inspect.signature(function).parameters["probability"].default == 0.5
     for name in ("EF21", "EF21-PP", "EF21-BC"):
         assert inspect.signature(methods[name].__init__).parameters["g0"].default == "dense"
+
+
+OPTIONS = {"EF21-BC": {"downlink": Choice("topk", {"k": 4})}, "EF21-PP": {"probability": 0.5}}
+
+
+def reasons_after(method, rounds=8):
+    """What a run's own checks find after so many rounds."""
+    exchange = method.exchange
+    first, estimate = FirstRounds(method, exchange), Estimate(method, exchange.door, 5)
+    for t in range(rounds):
+        first.round_begun(t)
+        run(method, 1)
+        first.round_done(t + 1)
+        estimate.round_done(t + 1)
+    return check_bytes(exchange.door, exchange) + first.check() + estimate.check()
+
+
+@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("spec", [("topk", {"k": 3}), ("sketch", {"rank": 1})])
+def test_every_method_passes_a_run_s_own_checks(name, spec):
+    spec = spec if methods[name].needs_compressor else ("identity", {})
+    spec = ("topk", {"k": 3}) if methods[name].needs_server else spec
+    method = make(name, spec, 0.02, *heterogeneous(), **OPTIONS.get(name, {}))
+    assert reasons_after(method) == []
+
+
+@pytest.mark.parametrize("name", ["EF21", "EF21-PP"])
+def test_a_method_whose_g_i_are_not_what_workers_sent_is_found_out(name, monkeypatch):
+    exchange = Exchange.__call__
+
+    def doubled(self, *given, **options):
+        own, mean = exchange(self, *given, **options)
+        return 2 * own, 2 * mean
+
+    monkeypatch.setattr(Exchange, "__call__", doubled)
+    method = make(name, ("topk", {"k": 3}), 0.02, *heterogeneous(), **OPTIONS.get(name, {}))
+    (reason,) = reasons_after(method)
+    assert reason.startswith("g_i does not move by what worker i sends")
