@@ -13,7 +13,7 @@ from mpi_lowrank.compressors.base import (
     SharedCompressor,
     message_lengths,
 )
-from mpi_lowrank.state import State
+from mpi_lowrank.rounds.state import State
 
 Make = Callable[[tuple[int, ...]], Operator]
 """Makes the compressor for a block of that shape."""

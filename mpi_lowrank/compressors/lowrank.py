@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Carrier, Wire
+from mpi_lowrank.compressors.base import Wire
+from mpi_lowrank.compressors.carrier import Carrier
 from mpi_lowrank.errors import OptionError
 
 Shape = Literal["auto"] | tuple[int, int]

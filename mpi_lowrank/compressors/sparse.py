@@ -6,8 +6,9 @@ from typing import Literal
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Carrier, MessageError, Wire
+from mpi_lowrank.compressors.base import MessageError, Wire
 from mpi_lowrank.compressors.bits import BitFields, bits_for
+from mpi_lowrank.compressors.carrier import Carrier
 from mpi_lowrank.errors import OptionError
 
 

@@ -5,7 +5,8 @@ from math import prod
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Carrier, Wire
+from mpi_lowrank.compressors.base import Wire
+from mpi_lowrank.compressors.carrier import Carrier
 from mpi_lowrank.errors import OptionError
 
 _LIGHTER = 1 - 1e-5

@@ -8,7 +8,8 @@ import pytest
 from mpi_lowrank import config
 from mpi_lowrank.certificate import certify
 from mpi_lowrank.compressors.base import Wire
-from mpi_lowrank.compressors.dithering import NaturalDithering, Ternary
+from mpi_lowrank.compressors.dithering import Ternary
+from mpi_lowrank.compressors.exponential import NaturalDithering
 from mpi_lowrank.compressors.lowrank import Factors
 from mpi_lowrank.compressors.shared import Alternating, PowerSGD, Sketch
 from mpi_lowrank.compressors.sparse import TopK
@@ -41,11 +42,11 @@ class NotOrthonormal(PowerSGD):
         super().__init__(block, dtype, rank=2, basis="fresh")
 
     def reduce(self, x, own, mean, generator, generators):
-        matrices, basis = self._seen(x), self._start(generator)
+        matrices = self._seen(x)
+        basis = yield from self._start(matrices, generator)
         left = (yield self._times(matrices, basis)).reshape(self.m, self.rank)
         left = left / np.maximum(np.linalg.norm(left, axis=0), 1e-300)
         right = (yield self._transposed_times(matrices, left)).reshape(self.c, self.rank)
-        self._basis = None
         sent = self._sent_right.astype(self.dtype).transpose(0, 2, 1)
         self._write(left, sent, left, right, own, mean)
 
