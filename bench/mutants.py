@@ -52,7 +52,7 @@ TESTS = {
     ),
     "run/validity.py": (f"1 {VALIDITY}", f"2 {VALIDITY}", WHOLE),
     "run/watch.py": (f"1 {VALIDITY}", f"2 {VALIDITY}", WHOLE),
-    "randomness.py": ("serial tests/test_randomness.py",),
+    "rounds/randomness.py": ("serial tests/test_randomness.py",),
     "collectives": ("serial tests/collectives", f"1 {EXCHANGE}", f"2 {EXCHANGE}"),
     "exchange": (f"1 {EXCHANGE}", f"2 {EXCHANGE}", WHOLE, "2 tests/certificate"),
     "comm/mpi.py": (f"1 {DOOR}", f"2 {DOOR}", f"2 {EXCHANGE}"),

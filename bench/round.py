@@ -23,8 +23,8 @@ from mpi_lowrank import config
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.shared import orthonormal
 from mpi_lowrank.datasets import load, shard_rows
-from mpi_lowrank.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.record import Record
+from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.run import experiment
 
 ROUNDS, BATCHES, K, STEP = 500, 5, 2, 0.02

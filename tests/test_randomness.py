@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from mpi_lowrank.randomness import SHARED, Purpose, Stream
+from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 
 
 @pytest.mark.parametrize("purpose", Purpose)

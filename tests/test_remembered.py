@@ -24,9 +24,9 @@ from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Setting
 from mpi_lowrank.methods.error_feedback import EF21
 from mpi_lowrank.problems.base import Block
-from mpi_lowrank.randomness import SHARED, Purpose, Stream
+from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
+from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.components import dense_beside, make_compressor
-from mpi_lowrank.state import State
 
 WORKERS, ROUNDS = 3, 6
 
@@ -83,9 +83,7 @@ class Running:
     def round(self, t):
         self.exchange.round = t
         self.method.round(t)
-        exchange = self.exchange
-        traffic = exchange.uplink_bytes, exchange.downlink_bytes, exchange.handed_bytes
-        return np.append(self.method.x, [*traffic, exchange.messages])
+        return self.method.x.copy()
 
     def unnamed(self):
         """The arrays that method, compressors and exchange hold and the state does not."""

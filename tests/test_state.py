@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpi_lowrank.state import State
+from mpi_lowrank.rounds.state import State
 
 
 def test_arrays_are_zeros_of_the_states_type_and_rows_are_one_per_worker():

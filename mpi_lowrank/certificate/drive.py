@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mpi_lowrank.compressors.base import Compressor, Largest, Operator, SharedCompressor
-from mpi_lowrank.randomness import SHARED, Purpose, Stream
-from mpi_lowrank.state import State
+from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
+from mpi_lowrank.rounds.state import State
 
 Make = Callable[[], Operator]
 """Makes the operator anew: what it learned before is gone."""

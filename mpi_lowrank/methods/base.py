@@ -12,8 +12,8 @@ import numpy as np
 
 from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.randomness import Stream
-from mpi_lowrank.state import State
+from mpi_lowrank.rounds.randomness import Stream
+from mpi_lowrank.rounds.state import State
 
 if TYPE_CHECKING:
     from mpi_lowrank.problems.batch import Batch

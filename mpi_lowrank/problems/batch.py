@@ -7,7 +7,7 @@ from typing import Generic, Protocol, Self, TypeVar
 import numpy as np
 
 from mpi_lowrank.errors import OptionError
-from mpi_lowrank.randomness import Purpose, Stream
+from mpi_lowrank.rounds.randomness import Purpose, Stream
 
 
 class Batch:

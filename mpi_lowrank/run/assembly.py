@@ -28,15 +28,15 @@ from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method, Setting
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Problem
-from mpi_lowrank.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.registry import Choice
+from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
+from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.components import dense_beside, initial, make_compressor
 from mpi_lowrank.run.evaluation import Evaluator
 from mpi_lowrank.run.gradients import Gradients
 from mpi_lowrank.run.interruption import StopAgreed
 from mpi_lowrank.run.stepsize import stepsize
 from mpi_lowrank.run.validity import check_gradient
-from mpi_lowrank.state import State
 
 Made = TypeVar("Made")
 

@@ -139,7 +139,7 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     from mpi_lowrank.machine.clock import Clock
     from mpi_lowrank.methods import methods
     from mpi_lowrank.methods.base import Setting
-    from mpi_lowrank.state import State
+    from mpi_lowrank.rounds.state import State
 
     d, dtype = 2**18, np.dtype(np.float64)
     placement = Placement(comm.size, comm.size, comm.rank)

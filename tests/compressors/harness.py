@@ -4,7 +4,7 @@ import numpy as np
 
 from mpi_lowrank.certificate import drive
 from mpi_lowrank.config.options import read_spec
-from mpi_lowrank.randomness import Purpose, Stream
+from mpi_lowrank.rounds.randomness import Purpose, Stream
 from mpi_lowrank.run.components import make_operator
 
 

@@ -8,7 +8,7 @@ from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import MessageError, message_lengths
 from mpi_lowrank.compressors.blocks import compress_blocks
 from mpi_lowrank.errors import OptionError
-from mpi_lowrank.randomness import Purpose, Stream
+from mpi_lowrank.rounds.randomness import Purpose, Stream
 
 SPECS = [
     ("identity", {}),

@@ -7,7 +7,7 @@ from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.blocks import compress_blocks
 from mpi_lowrank.compressors.shared import orthonormal
 from mpi_lowrank.errors import OptionError
-from mpi_lowrank.randomness import SHARED, Purpose, Stream
+from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 
 M, C = 6, 10
 SPECS = [

@@ -120,7 +120,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/compressors.py --plot results/compressors.png": By(
         "tests/bench/test_compressors_bench.py", '"--plot"'
     ),
-    "python bench/mutants.py": Run("randomness.py --sample 2"),
+    "python bench/mutants.py": Run("rounds/randomness.py --sample 2"),
     "python bench/same.py OLD NEW": By(SAME, "import same"),
     "python bench/same.py ../before .": By(SAME, "import same"),
     "git worktree add ../before main": Part("a checkout to compare with"),

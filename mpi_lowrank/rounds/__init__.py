@@ -1,0 +1,1 @@
+"""What rounds draw, and what they leave to the next ones."""
