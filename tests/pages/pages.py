@@ -7,7 +7,7 @@ import ast
 import re
 from pathlib import Path
 
-from mpi_lowrank import cli
+from mpi_lowrank.cli.entry import make_parser
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +62,7 @@ def _docstrings():
 
 
 def _epilogs():
-    for parser in _with_subcommands(cli._parser()):
+    for parser in _with_subcommands(make_parser()):
         told = (parser.epilog or "") + "\n"
         yield f"{parser.prog} --help", _lines("".join(EXAMPLE.findall(told)))
 

@@ -1,0 +1,204 @@
+"""What the commands do. Only `run` and `certify --ranks` import MPI; the rest needs none."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from mpi_lowrank.cli.status import BROKEN, FAILED, INTERRUPTED
+from mpi_lowrank.errors import UserError
+from mpi_lowrank.machine import output
+from mpi_lowrank.registry import KINDS
+from mpi_lowrank.run.interruption import Interruption, end_at_once
+
+
+def run(options: argparse.Namespace) -> int:
+    return _under_mpi("run", lambda comm: _run_on(comm, options))
+
+
+def _under_mpi(name: str, command: Callable) -> int:
+    """Start MPI and carry out the command on its world; any error ends it on every rank."""
+    end_at_once()
+    try:
+        from mpi_lowrank.comm import world
+    except (ImportError, RuntimeError) as error:
+        from mpi_lowrank.machine.launch import told_rank
+
+        if told_rank() > 0:
+            return FAILED
+        cause = " ".join(str(error).split())
+        raise UserError(f"no MPI: {cause}; install one, such as pip install mpich") from error
+    try:
+        comm = world.start()
+    except world.AgreedError:
+        return FAILED
+    from mpi_lowrank.comm.alike import check_alike
+
+    try:
+        check_alike(comm, name)
+        return command(comm)
+    except world.AgreedError:
+        return FAILED
+    except KeyboardInterrupt:
+        world.leave(comm, INTERRUPTED)
+    except BaseException as error:
+        world.abort(comm, error)
+
+
+def _run_on(comm, options: argparse.Namespace) -> int:
+    from mpi_lowrank import config
+    from mpi_lowrank.comm import parcels, world
+    from mpi_lowrank.record.place import make_folder
+    from mpi_lowrank.run import experiment
+
+    mine = world.agree(comm, lambda: None if comm.rank else _started_with(options))
+    text, path, settings, out, overwrite = parcels.from_root(comm, mine)
+    loaded = world.agree(comm, lambda: config.parse(text, Path(path), tuple(settings)))
+    if out is None:
+        world.agree(comm, lambda: None if comm.rank else make_folder(Path("results")))
+    out = Path(out or f"results/{loaded.name}.h5")
+    ended = experiment.run(loaded, comm, out, overwrite, Interruption())
+    told = "interrupted; the record holds what there is"
+    told = told if ended == "interrupted" else f"record: {out}"
+    world.agree(comm, lambda: output.say(told) if comm.rank == 0 else None)
+    return {"finished": 0, "failed": BROKEN, "interrupted": INTERRUPTED}[ended]
+
+
+def _started_with(options: argparse.Namespace) -> tuple:
+    """What `run` was given on this rank. Rank 0's is what all ranks run."""
+    from mpi_lowrank import config
+
+    out = None if options.out is None else str(options.out)
+    path = options.config
+    return config.read(path), str(path), options.set, out, options.overwrite
+
+
+def certify(options: argparse.Namespace) -> int:
+    if options.ranks:
+        return _under_mpi("certify --ranks", lambda comm: _certify_on(comm, options))
+    from mpi_lowrank.certificate import certify
+
+    findings = []
+    for spec, make in _progress(_certified(options.specs)):
+        findings += certify(spec, make)
+    return _print_findings(options, findings)
+
+
+def _certify_on(comm, options: argparse.Namespace) -> int:
+    from mpi_lowrank.certificate.ranks import certify_ranks
+    from mpi_lowrank.comm import parcels, world
+
+    specs = parcels.from_root(comm, options.specs)
+    chosen, findings = world.agree(comm, lambda: _certified(specs)), []
+    for spec, make in _progress(chosen, silent=comm.rank > 0):
+        findings += certify_ranks(comm, spec, make)
+    world.agree(comm, lambda: _print_findings(options, findings) if comm.rank == 0 else None)
+    return 0 if all(finding.passed for finding in findings) else BROKEN
+
+
+def _certified(specs: list[str]) -> list:
+    """The specifications to certify (all if none are given), and what makes each one."""
+    from mpi_lowrank.certificate import default_specs, maker
+    from mpi_lowrank.certificate.inputs import D
+    from mpi_lowrank.config.options import read_spec
+
+    chosen = [(spec, maker(read_spec(spec), spec)) for spec in specs or default_specs()]
+    for _, make in chosen:
+        make((D,), 1)
+    return chosen
+
+
+def _progress(items: list, silent: bool = False):
+    from tqdm import tqdm
+
+    from mpi_lowrank.machine.terminal import terminal
+
+    screen = None if silent else terminal()
+    bar = tqdm(items, unit="spec", leave=False, file=screen, disable=screen is None)
+    for spec, make in bar:
+        bar.set_description(spec)
+        yield spec, make
+
+
+def _print_findings(options: argparse.Namespace, findings: list) -> int:
+    from dataclasses import asdict
+
+    from mpi_lowrank.certificate import format_findings
+    from mpi_lowrank.report.numbers import finite
+
+    rows = [{key: finite(value) for key, value in asdict(f).items()} for f in findings]
+    _print(options, rows, lambda _: format_findings(findings, options.verbose))
+    return 0 if all(finding.passed for finding in findings) else BROKEN
+
+
+def _records(paths: list[Path]) -> list:
+    from mpi_lowrank.record import Record
+
+    return [Record(path) for path in paths]
+
+
+def table(options: argparse.Namespace) -> None:
+    from mpi_lowrank.report.medians import format_medians, median_rows
+    from mpi_lowrank.report.table import format_table, read_target, table_rows
+
+    records = _records(options.records)
+    if options.median:
+        rows = median_rows(records, read_target("--median", options.median))
+        return _print(options, rows, format_medians)
+    target = read_target("--target", options.target) if options.target else None
+    _print(options, table_rows(records, target), format_table)
+
+
+def plot(options: argparse.Namespace) -> None:
+    from mpi_lowrank.report.crossings import plot_medians
+    from mpi_lowrank.report.figures import plot
+    from mpi_lowrank.report.table import read_target
+
+    folder = options.output or options.records[0].parent
+    records = _records(options.records)
+    try:
+        if options.median:
+            paths = plot_medians(records, read_target("--median", options.median), folder)
+        else:
+            paths = plot(records, folder)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder}: cannot be written: {error.strerror}"
+        ) from error
+    _print(options, [str(path) for path in paths], "\n".join)
+
+
+def show(options: argparse.Namespace) -> None:
+    from mpi_lowrank.report.show import format_show, show
+
+    _print(options, show(_records([options.record])[0]), format_show)
+
+
+def list_components(options: argparse.Namespace) -> None:
+    from mpi_lowrank.config.listing import format_list, listed
+
+    kinds = [options.kind] if options.kind else KINDS
+    _print(options, {kind: listed(kind) for kind in kinds}, format_list)
+
+
+def data_list(options: argparse.Namespace) -> None:
+    from mpi_lowrank.config.listing import format_list, listed
+
+    _print(options, {"datasets": listed("datasets")}, format_list)
+
+
+def data_fetch(options: argparse.Namespace) -> None:
+    from mpi_lowrank.datasets import fetch
+
+    output.say(str(fetch(options.name)))
+
+
+def data_check(options: argparse.Namespace) -> None:
+    from mpi_lowrank.datasets import check
+
+    found = check(options.file)
+    _print(options, found, lambda f: "\n".join(f"{key:<10} {value}" for key, value in f.items()))
+
+
+def _print(options: argparse.Namespace, value: object, as_text) -> None:
+    output.say(json.dumps(value, indent=1) if options.json else as_text(value))

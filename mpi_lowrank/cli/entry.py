@@ -1,0 +1,213 @@
+"""The command line: its options, and what becomes of an error."""
+
+import argparse
+from pathlib import Path
+
+import mpi_lowrank
+from mpi_lowrank.cli import commands as do
+from mpi_lowrank.cli.status import FAILED, INTERRUPTED
+from mpi_lowrank.errors import UserError
+from mpi_lowrank.machine import output
+from mpi_lowrank.registry import KINDS
+
+EXAMPLE = """\
+example:
+  mpirun -n 2 mpi-lowrank run bench/mushrooms.toml --out results/mushrooms.h5
+  mpi-lowrank table results/mushrooms.h5 --median grad_norm_sq=1e-6
+  mpi-lowrank plot results/mushrooms.h5 --median grad_norm_sq=1e-6
+"""
+
+RUN_EXAMPLE = """\
+example:
+  mpirun -n 4 mpi-lowrank run bench/mushrooms.toml --out results/more.h5 \\
+      --set rounds=200 --set data.test_fraction=0.2 --set 'cases.3.stepsize=["4/L","16/L"]'
+
+KEY is a key of the file: rounds, data.order, cases.multiple (of every case), cases.2.multiple (of
+the third one). VALUE is TOML; a list makes a sweep, the cross product of cases.
+
+A case that raises is recorded as failed, with its traceback, and the next one runs.
+
+exit status:
+  0    every case ran to its end
+  1    a case failed, or the job had to be ended
+  2    a mistake in the configuration, the data, the options or the launch: nothing ran
+  130  interrupted (Ctrl-C, SIGTERM, SIGUSR1); the record holds what there is
+
+A signal is heeded within about a second, a second one at once. Open MPI's mpirun ends its ranks
+half a second after Ctrl-C or SIGTERM, with status 1: SIGUSR1 leaves them the time they need.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out one command; the exit status: 0, FAILED, BROKEN or INTERRUPTED."""
+    try:
+        try:
+            options = make_parser().parse_args(arguments)
+            return options.command(options) or 0
+        finally:
+            output.flush()
+    except UserError as error:
+        output.complain("error", error)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        output.drop()  # the reader, such as head, has seen enough
+        return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mpi-lowrank",
+        description=mpi_lowrank.__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=mpi_lowrank.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_reports(commands)
+    _add_certify(commands)
+    _add_list(commands)
+    _add_data(commands)
+    return parser
+
+
+def _command(commands, name: str, function, text: str, **more) -> argparse.ArgumentParser:
+    more.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(name, help=text, description=text, **more)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_run(commands) -> None:
+    text = "Run the cases of a configuration under mpirun or srun, and write a record."
+    parser = _command(commands, "run", do.run, text, epilog=RUN_EXAMPLE)
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument("--out", type=Path, help="the record (default: results/NAME.h5)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a finished record, once this one is done"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the file"
+    )
+
+
+TABLE_EXAMPLE = """\
+example:
+  mpi-lowrank table results/mine.h5 --target grad_norm_sq=1e-6
+  mpi-lowrank table results/mushrooms.h5 --median grad_norm_sq=1e-6   # a row for all seeds
+"""
+
+PLOT_EXAMPLE = """\
+example:
+  mpi-lowrank plot results/mine.h5 -o results
+  mpi-lowrank plot results/mushrooms.h5 --median grad_norm_sq=1e-6    # a line for all seeds
+"""
+
+
+def _add_reports(commands) -> None:
+    table = _command(
+        commands,
+        "table",
+        do.table,
+        "Print a row a case: rounds, bytes a worker, seconds, loss, gradient, accuracy.",
+        epilog=TABLE_EXAMPLE,
+    )
+    table.add_argument("records", nargs="+", type=Path, metavar="RECORD")
+    table.add_argument(
+        "--target",
+        metavar="METRIC=VALUE",
+        help="what each case needs to reach it, such as loss=0.1",
+    )
+    _add_median(table)
+    _add_json(table)
+    plot = _command(
+        commands,
+        "plot",
+        do.plot,
+        "Draw accuracy, loss and gradient against bytes, rounds and seconds, as PNG and PDF.",
+        epilog=PLOT_EXAMPLE,
+    )
+    plot.add_argument("records", nargs="+", type=Path, metavar="RECORD")
+    plot.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: beside the record")
+    _add_median(plot)
+    _add_json(plot)
+    show = _command(
+        commands,
+        "show",
+        do.show,
+        "Print where a record comes from: code, machines, MPI, data, constants.",
+        epilog="example:\n  mpi-lowrank show results/mushrooms.h5",
+    )
+    show.add_argument("record", type=Path, metavar="RECORD")
+    _add_json(show)
+
+
+def _add_median(parser: argparse.ArgumentParser) -> None:
+    told = (
+        "take cases that differ in their seed alone together: medians of what they need to reach it"
+    )
+    parser.add_argument("--median", metavar="METRIC=VALUE", help=told)
+
+
+CERTIFY_EXAMPLE = """\
+example:
+  mpi-lowrank certify                                   # every compressor, a minute or two
+  mpi-lowrank certify topk:k=8 "svd:rank=1,shape=7x16+natural" --verbose
+  mpirun -n 2 mpi-lowrank certify --ranks
+
+SPEC is NAME or NAME:OPTION=VALUE,...; a second one behind a + carries the first one's numbers.
+The exit status is 1 if a promise does not hold.
+"""
+
+
+def _add_certify(commands) -> None:
+    text = "Measure what compressors promise: alpha or omega, bytes, draws, what receivers read."
+    parser = _command(commands, "certify", do.certify, text, epilog=CERTIFY_EXAMPLE)
+    parser.add_argument("specs", nargs="*", metavar="SPEC", help="default: all of them")
+    parser.add_argument(
+        "--ranks", action="store_true", help="measure over MPI what only several ranks can show"
+    )
+    parser.add_argument("--verbose", action="store_true", help="show every promise on its own line")
+    _add_json(parser)
+
+
+def _add_list(commands) -> None:
+    text = "List the compressors, methods, problems, data sets and collectives, with their options."
+    parser = _command(
+        commands,
+        "list",
+        do.list_components,
+        text,
+        epilog="example:\n  mpi-lowrank list compressors",
+    )
+    parser.add_argument("kind", nargs="?", choices=KINDS)
+    _add_json(parser)
+
+
+def _add_data(commands) -> None:
+    text = "List, fetch or check data sets in LIBSVM's format."
+    epilog = "example:\n  mpi-lowrank data fetch a9a\n  mpi-lowrank data check mine.txt"
+    data = commands.add_parser(
+        "data",
+        help=text,
+        description=text,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    _add_json(
+        _command(actions, "list", do.data_list, "List the known data sets and where they are.")
+    )
+    fetch = _command(
+        actions, "fetch", do.data_fetch, "Download a data set and verify its checksum."
+    )
+    fetch.add_argument("name", metavar="NAME")
+    check = _command(actions, "check", do.data_check, "Read a file and say what is in it.")
+    check.add_argument("file", type=Path, metavar="FILE")
+    _add_json(check)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
