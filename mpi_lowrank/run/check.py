@@ -2,14 +2,21 @@
 
 import numpy as np
 
+from mpi_lowrank.compressors.base import Compressor
 from mpi_lowrank.config import Case
 from mpi_lowrank.datasets import Dataset, assign
+from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.exchange import Exchange
+from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Constants
+from mpi_lowrank.methods.base import Constants, Setting
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block
+from mpi_lowrank.registry import Choice
+from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
+from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run import footprint
 from mpi_lowrank.run.assembly import Channels, channels, downlink
 from mpi_lowrank.run.stepsize import theory
@@ -23,12 +30,14 @@ def check(case: Case, placement: Placement, dataset: Dataset | None, share: int)
         kind, options = problems[case.problem.name], case.problem.arguments()
         blocks = kind.model(dataset, **options)
         key = ""
-        _check_memory(case, placement, blocks, dataset, share)
+        least = _check_memory(case, placement, blocks, dataset, share)
         key = "compressor."
         made = channels(case, blocks, placement.total)
         _check_messages(made, placement, share)
         key = "method."
         _check_method(case, placement, blocks, made)
+        kept = planned_state(case, placement, blocks, made).nbytes
+        footprint.check(least + kept, share, f"the state of {case.method} with {case.compressor}")
     except OptionError as error:
         raise OptionError(key + error.option, error.value, error.allowed) from error
 
@@ -39,7 +48,8 @@ def _check_memory(
     blocks: tuple[Block, ...],
     dataset: Dataset | None,
     share: int,
-) -> None:
+) -> int:
+    """What every method takes for this model and these data, bytes of a rank."""
     local, total, itemsize = placement.local, placement.total, np.dtype(case.dtype).itemsize
     shards = assign(dataset.labels, case.data, total, case.seed)[0] if dataset else []
     longest = max(map(len, shards), default=0)
@@ -49,6 +59,7 @@ def _check_memory(
     what = f"{total} workers on {placement.ranks} ranks and a model of "
     what += " + ".join(f"{block.name} {spell(block.shape)}" for block in blocks)
     footprint.check(needed, share, what)
+    return needed
 
 
 def _check_messages(made: Channels, placement: Placement, share: int) -> None:
@@ -67,3 +78,39 @@ def _check_method(
         theory(case, Constants(1.0, np.ones(placement.total)), made.compressor)
     if options.get("downlink") is not None:
         downlink(options["downlink"], case, blocks)
+
+
+def _no_gradients(x: np.ndarray) -> np.ndarray:
+    raise RuntimeError("a method is made before there are gradients")
+
+
+def planned_state(
+    case: Case, placement: Placement, blocks: tuple[Block, ...], made: Channels
+) -> State:
+    """What the case keeps from round to round on this rank, by name, but no memory for it."""
+    dtype, d = np.dtype(case.dtype), sum(int(np.prod(shape)) for _, shape in blocks)
+    state, model = (State(placement.local, dtype, planned=True) for _ in range(2))
+    exchange = Exchange(Door(Alone()), placement, Clock(), d, dtype, state=state)
+    made.compressor.remember(state.within("uplink"))
+    made.dense.remember(state.within("whole"))
+
+    def broadcast(choice: Choice) -> Compressor:
+        compressor = downlink(choice, case, blocks)
+        compressor.remember(state.within("downlink"))
+        return compressor
+
+    setting = Setting(
+        gradients=_no_gradients,
+        exchange=exchange,
+        compressor=made.compressor,
+        dense=made.dense,
+        state=state,
+        x0=model.array("x", d),
+        stepsize=1.0,
+        numbers=placement.workers,
+        total=placement.total,
+        shared=Stream(case.seed, Purpose.PARTICIPATE, SHARED),
+        make=broadcast,
+    )
+    methods[case.method.name](setting, **case.method.arguments())
+    return state

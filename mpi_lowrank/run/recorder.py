@@ -88,6 +88,7 @@ def _attributes(made: Assembly) -> dict:
         "alpha": compressor.alpha,
         "omega": compressor.omega,
         "message_bytes": compressor.nbytes,
+        "state_bytes": made.state.nbytes,
         "contraction": compressor.contraction,
         "reduction": case.reduction if compressor.shared else None,
         "blocks": made.channels.blocks,

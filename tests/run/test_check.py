@@ -1,0 +1,90 @@
+"""What a case will keep from round to round is known before it runs."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from mpi_lowrank import config
+from mpi_lowrank.door import Alone, Door
+from mpi_lowrank.door.placement import Placement
+from mpi_lowrank.errors import UserError
+from mpi_lowrank.methods import methods
+from mpi_lowrank.problems import problems
+from mpi_lowrank.run.assembly import assemble, channels, ground
+from mpi_lowrank.run.check import check, planned_state
+
+CASE = """
+workers = 3
+rounds = 1
+stepsize = 0.1
+dtype = "{dtype}"
+topology = "{topology}"
+problem = {{ name = "matrix", shape = [{shape}] }}
+[[cases]]
+method = {method}
+compressor = "{spec}"
+"""
+
+OPTIONS = {"EF21-BC": ', downlink = "rsvd:rank=1"'}
+
+
+def only_case(method, spec, dtype="float64", shape="6, 4"):
+    text = CASE.format(
+        dtype=dtype,
+        topology="server" if methods[method].needs_server else "allgather",
+        shape=shape,
+        method=f'{{ name = "{method}"{OPTIONS.get(method, "")} }}',
+        spec=spec,
+    )
+    (case,) = config.parse(text, Path("some.toml")).cases
+    return case
+
+
+def planned(case, placement):
+    blocks = problems[case.problem.name].model(None, **case.problem.arguments())
+    return planned_state(case, placement, blocks, channels(case, blocks, placement.total))
+
+
+def described(state):
+    return [(e.name, e.array.shape, e.array.dtype, e.per_worker) for e in state]
+
+
+SPECS = ("topk:k=3", "powersgd:rank=2", "alternating", "svd:rank=1+natural")
+
+
+def pairs():
+    for method, spec in product(methods.names(), SPECS):
+        kind, reduced = methods[method], spec.startswith(("powersgd", "alternating"))
+        if not (kind.needs_server and reduced):
+            yield method, spec if kind.needs_compressor else "identity"
+
+
+@pytest.mark.parametrize(("method", "spec"), sorted(set(pairs())))
+def test_what_is_planned_is_what_a_run_keeps(method, spec):
+    case, door = only_case(method, spec), Door(Alone())
+    made = assemble(case, ground(case, door), door)
+    plan = planned(case, Placement(3, 1, 0))
+    listed = [
+        [(e.name, e.array.shape, e.array.dtype) for e in state] for state in (made.state, plan)
+    ]
+    assert listed[0] == listed[1] and plan.nbytes == made.state.nbytes
+
+
+def test_a_rank_keeps_a_g_i_per_worker_of_its_own():
+    case, traffic = only_case("EF21", "topk:k=3", "float32"), 4 * 8
+    assert planned(case, Placement(3, 1, 0)).nbytes == 4 * (2 + 3) * 24 + traffic  # x, g, g_i
+    assert planned(case, Placement(3, 2, 0)).nbytes == 4 * (2 + 2) * 24 + traffic
+    assert planned(case, Placement(3, 2, 1)).nbytes == 4 * (2 + 1) * 24 + traffic
+
+
+def test_a_state_that_does_not_fit_is_refused_before_anything_runs():
+    case, alone = only_case("EF21", "topk:k=3", shape="60, 40"), Placement(3, 1, 0)
+    needed = 0
+    while True:
+        try:
+            check(case, alone, None, needed)
+            break
+        except UserError as error:
+            told, needed = str(error), needed + 8 * 60 * 40
+    assert "for the state of EF21 with topk(k=3)" in told
