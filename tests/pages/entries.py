@@ -133,6 +133,12 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "make test": By(".ci/run", "make --keep-going test"),
     "make test MPI=openmpi": Run("--dry-run"),
     "make test MPI=system": Run("--dry-run"),
+    # Tests of one's own change.
+    ".venv/bin/python -m pytest tests/methods": By("Makefile", "-m pytest -q"),
+    ".venv/bin/mpirun -n 2 .venv/bin/python -m pytest --with-mpi -m mpi tests/comm": By(
+        "Makefile", "--with-mpi -m mpi"
+    ),
+    "mpi-lowrank certify NAME": Like("mpi-lowrank certify"),
     # Slurm.
     "sbatch slurm/run.sbatch": SBATCH,
     "sbatch slurm/run.sbatch --set rounds=100": SBATCH,

@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[2]
 
 PAGES = (
     "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "bench/README.md",
     "bench/audit/README.md",
     "mpi_lowrank/datasets/README.md",
