@@ -8,10 +8,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.config import METRICS, Case
+from mpi_lowrank.config import Case
 from mpi_lowrank.config.options import options_of
 from mpi_lowrank.methods import methods
 from mpi_lowrank.problems import problems
+from mpi_lowrank.record.metrics import METRICS
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 ORIGINAL = tomllib.loads(re.search(r"`mine\.toml`:\n\n```toml\n(.*?)```", README, re.DOTALL)[1])

@@ -17,12 +17,10 @@ from mpi_lowrank.datasets import Data
 from mpi_lowrank.errors import OptionError, UserError, one_of
 from mpi_lowrank.methods import methods
 from mpi_lowrank.problems import problems
+from mpi_lowrank.record.metrics import METRICS
 from mpi_lowrank.registry import Choice, Registry
 from mpi_lowrank.text.names import naming_problem
 from mpi_lowrank.text.spelling import spell
-
-METRICS = ("loss", "grad_norm_sq", "train_accuracy", "test_accuracy")
-"""What a case can be stopped by: the losses by falling to it, the accuracies by rising to it."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +204,11 @@ def _check(case: Case, where: str) -> None:
     if not 0 <= case.data.test_fraction < 1:
         allowed = "a number from 0 to below 1"
         raise OptionError(where + "data.test_fraction", case.data.test_fraction, allowed)
-    if "test_accuracy" in case.stop and case.data.test_fraction == 0:
-        allowed = "a metric that is recorded: test_accuracy needs data.test_fraction above 0"
-        raise OptionError(where + "stop.test_accuracy", case.stop["test_accuracy"], allowed)
+    held_out = [metric for metric in case.stop if METRICS[metric].held_out]
+    if held_out and case.data.test_fraction == 0:
+        metric = held_out[0]
+        allowed = f"a metric that is recorded: {metric} needs data.test_fraction above 0"
+        raise OptionError(f"{where}stop.{metric}", case.stop[metric], allowed)
 
 
 def _data(given: object, key: str) -> Data:

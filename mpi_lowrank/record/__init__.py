@@ -1,5 +1,6 @@
 """The record of an experiment: one self-describing HDF5 file (schema in README.md beside this)."""
 
+from mpi_lowrank.record.metrics import METRICS, Metric
 from mpi_lowrank.record.reader import Case, Record
 from mpi_lowrank.record.schema import COLUMNS, LEDGER_DTYPE, PHASES, PHASES_DTYPE, SCHEMA
 from mpi_lowrank.record.writer import RecordWriter
@@ -7,10 +8,12 @@ from mpi_lowrank.record.writer import RecordWriter
 __all__ = [
     "COLUMNS",
     "LEDGER_DTYPE",
+    "METRICS",
     "PHASES",
     "PHASES_DTYPE",
     "SCHEMA",
     "Case",
+    "Metric",
     "Record",
     "RecordWriter",
 ]

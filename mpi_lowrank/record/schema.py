@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mpi_lowrank.record.metrics import METRICS
+
 SCHEMA = "mpi-lowrank/1"
 
 
@@ -20,10 +22,7 @@ INTEGER, REAL = np.dtype("<i8"), np.dtype("<f8")
 COLUMNS: dict[str, Column] = {
     "round": Column(INTEGER, "1", "the round; 0 is the start"),
     "seconds": Column(REAL, "s", "the method's own clock, cumulative, the slowest rank's"),
-    "loss": Column(REAL, "1", "f at the model; NaN where it was not measured"),
-    "grad_norm_sq": Column(REAL, "1", "squared Euclidean norm of the gradient of f"),
-    "train_accuracy": Column(REAL, "1", "share of the training rows classified rightly"),
-    "test_accuracy": Column(REAL, "1", "share of the held-out rows; NaN where there are none"),
+    **{name: Column(REAL, metric.units, metric.meaning) for name, metric in METRICS.items()},
     "uplink_bytes": Column(REAL, "B", "bytes a worker has sent, cumulative, mean over workers"),
     "downlink_bytes": Column(REAL, "B", "bytes a worker has received back, cumulative, mean"),
     "published_bits": Column(REAL, "bit", "the papers' count: float bits of what speakers keep"),

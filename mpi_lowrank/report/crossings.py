@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record import Case, Record
+from mpi_lowrank.record import METRICS, Case, Record
 from mpi_lowrank.report import style
 from mpi_lowrank.report.figures import save
 from mpi_lowrank.report.medians import grouped_cases, median_rows
@@ -234,5 +234,5 @@ def _frame(axes: Axes, scale: Scale) -> None:
 def _name_heights(axes: Axes, scale: Scale) -> None:
     low, high = np.log10(axes.get_ylim())
     middle = (np.log10(scale.target * scale.top) / 2 - low) / (high - low)
-    axes.set_ylabel(r"least $\|\nabla f(x)\|^2$ so far")
+    axes.set_ylabel(f"least {METRICS[METRIC].label} so far")
     axes.yaxis.set_label_coords(-0.125, middle)

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record import PHASES, Case, Record
+from mpi_lowrank.record import METRICS, PHASES, Case, Metric, Record
 from mpi_lowrank.report import style
 from mpi_lowrank.report.plain import drawable
 from mpi_lowrank.report.table import case_note, record_names, timing_note, validity
@@ -51,12 +51,27 @@ class XAxis(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One quantity of every case against the figure's x axis."""
+    """The metrics of one label against the figure's x axis."""
 
-    label: str
-    values: Values
-    log: Callable[[list[np.ndarray]], bool]
-    falls: bool = True
+    metrics: tuple[Metric, ...]
+
+    def metric(self, case: Case) -> Metric:
+        """What the case shows: the last that it recorded."""
+        recorded = (m for m in reversed(self.metrics) if not np.isnan(case[m.name]).all())
+        return next(recorded, self.metrics[0])
+
+    def values(self, case: Case) -> np.ndarray:
+        metric = self.metric(case)
+        return 100 * case[metric.name] if metric.scale == "percent" else case[metric.name]
+
+    def title(self, cases: list[Case]) -> str:
+        shown = {self.metric(case) for case in cases}
+        variants = " or ".join(m.variant for m in self.metrics if m in shown)
+        return f"{variants} {self.metrics[0].label}".lstrip()
+
+    def log(self, shown: list[np.ndarray]) -> bool:
+        scale = self.metrics[0].scale
+        return scale == "decades" or (scale == "plain" and _spans_decades(shown))
 
 
 def plot(records: list[Record], folder: Path) -> list[Path]:
@@ -95,11 +110,6 @@ def _curves(records: list[Record]) -> list[Curve]:
     return curves
 
 
-def _accuracy(case: Case) -> np.ndarray:
-    test = case["test_accuracy"]
-    return 100 * (case["train_accuracy"] if np.isnan(test).all() else test)
-
-
 def _positive(values: Iterable[np.ndarray]) -> np.ndarray:
     joined = np.concatenate([*values, np.empty(0)])
     return joined[np.isfinite(joined) & (joined > 0)]
@@ -121,11 +131,17 @@ X_AXES = (
     XAxis("rounds", "rounds", lambda case: case["round"].astype(float)),
     XAxis("seconds", "seconds", lambda case: case["seconds"], timing=True),
 )
-PANELS = (
-    Panel("accuracy (%)", _accuracy, lambda values: False, falls=False),
-    Panel("loss f(x)", lambda case: case["loss"], _spans_decades),
-    Panel(r"$\|\nabla f(x)\|^2$", lambda case: case["grad_norm_sq"], lambda values: True),
-)
+
+
+def _panels(metrics: Iterable[Metric]) -> tuple[Panel, ...]:
+    """One panel per label; what rises comes first."""
+    by_label: dict[str, list[Metric]] = {}
+    for metric in sorted(metrics, key=lambda metric: metric.falls):
+        by_label.setdefault(metric.label, []).append(metric)
+    return tuple(Panel(tuple(members)) for members in by_label.values())
+
+
+PANELS = _panels(METRICS.values())
 
 
 def _draw_curves(curves: list[Curve], axis: XAxis) -> Figure:
@@ -133,7 +149,6 @@ def _draw_curves(curves: list[Curve], axis: XAxis) -> Figure:
     axes = figure.subplots(1, len(PANELS))
     for panel, ax in zip(PANELS, axes, strict=True):
         _draw_panel(ax, curves, axis, panel)
-    axes[0].set_title(_accuracy_title(curves), loc="left")
     doubt = DOUBT if axis.timing and any(curve.timing for curve in curves) else ""
     axes[1].set_xlabel(axis.label + doubt)
     _annotate(figure, axes[-1], curves, axis.timing)
@@ -142,10 +157,10 @@ def _draw_curves(curves: list[Curve], axis: XAxis) -> Figure:
 
 def _draw_panel(ax: Axes, curves: list[Curve], axis: XAxis, panel: Panel) -> None:
     values = [panel.values(curve.case) for curve in curves]
-    ceiling = _ceiling(values) if panel.falls else np.inf
+    ceiling = _ceiling(values) if panel.metrics[0].falls else np.inf
     shown = [column[column <= ceiling] for column in values]
     log_y = panel.log(shown)
-    ax.set_title(panel.label, loc="left")
+    ax.set_title(panel.title([curve.case for curve in curves]), loc="left")
     ax.set_xscale("log" if axis.log else "linear")
     ax.set_yscale("log" if log_y else "linear")
     for number, (curve, column) in enumerate(zip(curves, values, strict=True)):
@@ -210,12 +225,6 @@ def _marks(position: np.ndarray, number: int, count: int = 4) -> list[int]:
     return np.minimum(np.searchsorted(position, wanted), len(position) - 1).tolist()
 
 
-def _accuracy_title(curves: list[Curve]) -> str:
-    tested = {not np.isnan(curve.case["test_accuracy"]).all() for curve in curves}
-    names = {True: "test", False: "training"}
-    return " or ".join(names[test] for test in sorted(tested)) + " accuracy (%)"
-
-
 def _figure(height: float) -> Figure:
     figure = Figure(figsize=(style.TWO_COLUMNS, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -249,7 +258,7 @@ def _place_labels(figure: Figure, last: Axes, curves: list[Curve], texts: list[T
     """Put each label, with a sample of its line, as near as it fits to the height of its end."""
     box = last.get_position()
     width, height = figure.get_size_inches()
-    ends = [_end_height(last, curve.case["grad_norm_sq"]) for curve in curves]
+    ends = [_end_height(last, PANELS[-1].values(curve.case)) for curve in curves]
     spread = _spread(np.array(ends), style.LABEL_STEP / (box.height * height))
     for curve, text, end in zip(curves, texts, spread, strict=True):
         y = box.y0 + end * box.height

@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from mpi_lowrank.record import Case, Record
+from mpi_lowrank.record import METRICS, Case, Record
 from mpi_lowrank.report.numbers import finite
 from mpi_lowrank.report.plain import plain
 from mpi_lowrank.report.table import (
     COSTS,
-    TARGETS,
     Column,
     Row,
     block,
@@ -77,7 +76,7 @@ def format_medians(rows: list[Row]) -> str:
     starts = sorted({row["starts"] for row in rows})
     over = f"{starts[0]} starts" if len(starts) == 1 else f"{starts[0]} to {starts[-1]} starts"
     bases = ", ".join(dict.fromkeys(row["label"] for row in rows if row["baseline"]))
-    title = f"To {metric} {TARGETS[metric]} {value:g}, medians over {over}; KB per worker"
+    title = f"To {metric} {METRICS[metric].sign} {value:g}, medians over {over}; KB per worker"
     told = [
         title + (f"; base is {bases}" if bases else ""),
         "\n".join(footnotes(rows, timing=False)),
@@ -106,8 +105,8 @@ def _median_row(key: tuple[str, str], members: list[Row], best: list[float]) -> 
 
 def _best(cases: list[Case], metric: str) -> list[float]:
     """The best value of the metric that each start has reached; of those that measured it."""
-    pick = np.nanmin if TARGETS[metric] == "<=" else np.nanmax
-    return [float(pick(case[metric])) for case in cases if not np.isnan(case[metric]).all()]
+    best = METRICS[metric].best
+    return [best(case[metric]) for case in cases if not np.isnan(case[metric]).all()]
 
 
 def _verdict(members: list[Row]) -> Row:

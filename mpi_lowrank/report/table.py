@@ -7,18 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from mpi_lowrank.errors import UserError, one_of
-from mpi_lowrank.record import Case, Record
+from mpi_lowrank.record import METRICS, Case, Metric, Record
 from mpi_lowrank.report.numbers import BYTE_UNITS, byte_unit, finite, short
 from mpi_lowrank.report.plain import plain
 
 WIDTH = 100
-AT_MOST, AT_LEAST = "<=", ">="
-TARGETS = {
-    "grad_norm_sq": AT_MOST,
-    "loss": AT_MOST,
-    "test_accuracy": AT_LEAST,
-    "train_accuracy": AT_LEAST,
-}
 COSTS = ("rounds", "uplink_bytes", "total_bytes", "seconds")
 
 Row = dict[str, object]
@@ -106,10 +99,11 @@ def validity(record: Record, case: Case) -> Row:
 
 
 def _check_target(records: list[Record], metric: str) -> None:
-    if metric not in TARGETS:
-        raise UserError(f"target {metric!r}: allowed is {one_of(TARGETS, metric)}")
+    targets = sorted(METRICS)
+    if metric not in targets:
+        raise UserError(f"target {metric!r}: allowed is {one_of(targets, metric)}")
     cases = [case for record in records for case in record.cases.values()]
-    recorded = [name for name in TARGETS if any(_is_recorded(case, name) for case in cases)]
+    recorded = [name for name in targets if any(_is_recorded(case, name) for case in cases)]
     if metric not in recorded:
         known = ", ".join(recorded) or "no metric"
         raise UserError(f"target {metric!r}: no case recorded it; recorded is {known}")
@@ -132,7 +126,6 @@ def _record_rows(name: str, record: Record, target: tuple[str, float] | None) ->
 
 def _row(name: str, record: Record, case: Case) -> Row:
     end = _costs(case, -1) if len(case) else dict.fromkeys(COSTS)
-    metrics = ("downlink_bytes", "loss", "grad_norm_sq", "train_accuracy", "test_accuracy")
     return {
         "record": name,
         "label": case.label,
@@ -142,7 +135,7 @@ def _row(name: str, record: Record, case: Case) -> Row:
             for key in ("method", "compressor", "family", "multiple", "seed")
         },
         **end,
-        **{key: _last(case, key) for key in metrics},
+        **{key: _last(case, key) for key in ("downlink_bytes", *METRICS)},
         **validity(record, case),
     }
 
@@ -169,7 +162,7 @@ def _costs(case: Case, index: int) -> dict[str, int | float | None]:
 
 
 def _reached(case: Case, metric: str, value: float) -> dict[str, int | float | None] | None:
-    met = case[metric] <= value if TARGETS[metric] == AT_MOST else case[metric] >= value
+    met = METRICS[metric].reached(case[metric], value)
     return _costs(case, int(np.argmax(met))) if met.any() else None
 
 
@@ -212,15 +205,17 @@ def _at_target(key: str) -> Callable[[Row], float | None]:
     return lambda row: (row["reached"] or {}).get(key)
 
 
+def _metric_column(metric: Metric) -> Column:
+    return Column(metric.heading, _end(metric.name), SHOWN[metric.scale])
+
+
+SHOWN = {"decades": scientific, "plain": lambda value: short(value, 4), "percent": _percent}
 END = (
     Column("rounds", _end("rounds"), _integer),
     Column("up", _end("uplink_bytes"), in_bytes=True),
     Column("down", _end("downlink_bytes"), in_bytes=True),
     Column("seconds", _end("seconds"), timing=True),
-    Column("loss", _end("loss"), lambda value: short(value, 4)),
-    Column("|grad|^2", _end("grad_norm_sq"), scientific),
-    Column("train %", _end("train_accuracy"), _percent),
-    Column("test %", _end("test_accuracy"), _percent),
+    *map(_metric_column, METRICS.values()),
 )
 REACHED = (
     Column("rounds", _at_target("rounds"), _integer),
@@ -236,7 +231,7 @@ def _target_title(rows: list[Row]) -> str:
     metric, value = rows[0]["target"]["metric"], rows[0]["target"]["value"]
     bases = dict.fromkeys(row["label"] for row in rows if row["baseline"])
     against = f"; base is {', '.join(bases)}" if bases else ""
-    return f"To {metric} {TARGETS[metric]} {value:g}; bytes are a worker's{against}"
+    return f"To {metric} {METRICS[metric].sign} {value:g}; bytes are a worker's{against}"
 
 
 def block(title: str, rows: list[Row], columns: tuple[Column, ...]) -> str:

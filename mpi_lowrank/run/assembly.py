@@ -28,6 +28,7 @@ from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method, Setting
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Problem
+from mpi_lowrank.record.metrics import METRICS
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
@@ -233,5 +234,5 @@ def _evaluator(case, ground, door, gradients) -> Evaluator:
         placement.local,
         placement.total,
         rows=(shards.train_rows, shards.test_rows),
-        loss_every=case.loss_every if case.stop.keys() <= {"grad_norm_sq"} else 1,
+        loss_every=case.loss_every if all(METRICS[m].every_row for m in case.stop) else 1,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpi_lowrank.problems.base import Problem
+from mpi_lowrank.record.metrics import METRICS
 from mpi_lowrank.run.gradients import Gradients
 
 
@@ -27,9 +28,12 @@ class Measures:
         return bool(np.isfinite(self.grad_norm_sq) and (np.isfinite(self.loss) or not self.whole))
 
     def reaches(self, metric: str, value: float) -> bool:
-        """Whether the metric has fallen to the value, or an accuracy has risen to it."""
-        measured = getattr(self, metric)
-        return measured >= value if metric.endswith("accuracy") else measured <= value
+        """Whether the metric has fallen or risen to the value."""
+        return bool(METRICS[metric].reached(getattr(self, metric), value))
+
+    def columns(self) -> dict[str, float]:
+        """Every metric's value, as the record has it."""
+        return {name: getattr(self, name) for name in METRICS}
 
 
 class Evaluator:

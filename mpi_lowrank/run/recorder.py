@@ -63,14 +63,11 @@ class Recorder(Observer):
 
 
 def _columns(row: Row, made: Assembly) -> dict:
-    exchange, measures = made.exchange, row.measures
+    exchange = made.exchange
     return {
         "round": row.done,
         "seconds": row.seconds,
-        "loss": measures.loss,
-        "grad_norm_sq": measures.grad_norm_sq,
-        "train_accuracy": measures.train_accuracy,
-        "test_accuracy": measures.test_accuracy,
+        **row.measures.columns(),
         "uplink_bytes": exchange.uplink_bytes,
         "downlink_bytes": exchange.downlink_bytes,
         "published_bits": made.channels.compressor.published_bits * exchange.messages,

@@ -1,0 +1,83 @@
+"""What is measured of a model: each metric declared once, for records, targets and reports."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number per row of a record, and how it is stopped by, tabled and drawn."""
+
+    name: str
+    meaning: str
+    falls: bool
+    """Whether less is better: a target is then reached by falling to it, else by rising to it."""
+    heading: str
+    """In tables."""
+    label: str
+    """In figures; metrics of one label share a panel, in which a case shows its last recorded."""
+    scale: Literal["decades", "plain", "percent"] = "plain"
+    """decades: a log axis; plain: that only where values span decades; percent: of 1."""
+    units: str = "1"
+    """In UDUNITS spelling, "1" for none."""
+    variant: str = ""
+    """What tells it from others of its label."""
+    every_row: bool = False
+    """Whether it is measured in every row, not only every `loss_every` rounds."""
+    held_out: bool = False
+    """Whether it needs held-out rows."""
+
+    @property
+    def sign(self) -> str:
+        """How a value that has reached a target compares to it."""
+        return "<=" if self.falls else ">="
+
+    def reached(self, values: np.ndarray | float, target: float) -> np.ndarray | bool:
+        """Which of the values have reached the target; NaN has not."""
+        return values <= target if self.falls else values >= target
+
+    def best(self, values: np.ndarray) -> float:
+        """The best of the values, some of which may be NaN."""
+        return float((np.nanmin if self.falls else np.nanmax)(values))
+
+
+ACCURACY = {"falls": False, "label": "accuracy (%)", "scale": "percent"}
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "loss",
+            "f at the model; NaN where it was not measured",
+            falls=True,
+            heading="loss",
+            label="loss f(x)",
+        ),
+        Metric(
+            "grad_norm_sq",
+            "squared Euclidean norm of the gradient of f",
+            falls=True,
+            heading="|grad|^2",
+            label=r"$\|\nabla f(x)\|^2$",
+            scale="decades",
+            every_row=True,
+        ),
+        Metric(
+            "train_accuracy",
+            "share of the training rows classified rightly",
+            heading="train %",
+            variant="training",
+            **ACCURACY,
+        ),
+        Metric(
+            "test_accuracy",
+            "share of the held-out rows; NaN where there are none",
+            heading="test %",
+            variant="test",
+            held_out=True,
+            **ACCURACY,
+        ),
+    )
+}
