@@ -83,7 +83,9 @@ class Running:
     def round(self, t):
         self.exchange.round = t
         self.method.round(t)
-        return self.method.x.copy()
+        exchange = self.exchange
+        traffic = exchange.uplink_bytes, exchange.downlink_bytes, exchange.handed_bytes
+        return np.append(self.method.x, [*traffic, exchange.messages])
 
     def unnamed(self):
         """The arrays that method, compressors and exchange hold and the state does not."""

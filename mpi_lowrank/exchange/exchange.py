@@ -29,9 +29,6 @@ class Exchange:
     Messages travel as the collective `topology` says and are added in worker order, so that the
     mean has the same bits in any topology, on every rank and on any number of ranks. Coefficients
     of a shared compressor are averaged by the collective `reduction`.
-
-    `uplink_bytes` counts what the workers have sent, per worker; `downlink_bytes` what a worker
-    has had to receive back: see the collectives.
     """
 
     def __init__(
@@ -51,13 +48,12 @@ class Exchange:
         self.topology = collectives[topology](door)
         self.reduction = collectives[reduction]
         self._state = state or State(placement.local, dtype)
+        traffic = self._state.within("traffic")
+        self._uplink, self._downlink = (traffic.array(way, (), float) for way in ("up", "down"))
+        self._handed, self._spoken = traffic.counter("handed"), traffic.counter("spoken")
         self.round = 0
         self.call = 0, 0
         """The round, and the number in it, of the call under way: what draws are keyed by."""
-        self.uplink_bytes = self.downlink_bytes = 0.0
-        self._spoken = 0
-        self.handed_bytes = 0
-        """What all ranks together should have handed to MPI as uplink: the ledger must agree."""
         self.unsendable = False
         """Whether this rank had a vector that was not finite or did not fit the wire's type."""
         self._last: _Gathered | _Reduced | None = None
@@ -112,10 +108,31 @@ class Exchange:
         self._last = self._channels[compressor]
         return self._last.exchange(x, weights, active, own, share)
 
+    def bill(self, uplink: float, handed: int, downlink: float) -> None:
+        """Add bytes: what a worker sent, what all ranks handed over for it, what a worker heard."""
+        self._uplink += uplink
+        self._handed += handed
+        self._downlink += downlink
+
+    @property
+    def uplink_bytes(self) -> float:
+        """What the workers have sent, per worker."""
+        return self._uplink.item()
+
+    @property
+    def downlink_bytes(self) -> float:
+        """What a worker has had to receive back: see the collectives."""
+        return self._downlink.item()
+
+    @property
+    def handed_bytes(self) -> int:
+        """What all ranks together should have handed to MPI as uplink: the ledger must agree."""
+        return self._handed.item()
+
     @property
     def messages(self) -> float:
         """How many vectors have been sent, per worker; a silent one sends none."""
-        return self._spoken / self.placement.total
+        return self._spoken.item() / self.placement.total
 
     def heard(self) -> np.ndarray | None:
         """What the others have made of the local workers' last messages, (local workers, d).
@@ -218,10 +235,9 @@ class _Gathered:
 
     def _account(self, sizes, share):
         exchange, n, sent = self.seam, self.placement.total, sum(sizes)
-        exchange.uplink_bytes += sent / n
-        exchange.handed_bytes += self.topology.handed(sizes)
         told = self.mean.nbytes if share and self.topology.server else 0
-        exchange.downlink_bytes += self.topology.downlink(sent, told, n)
+        downlink = self.topology.downlink(sent, told, n)
+        exchange.bill(sent / n, self.topology.handed(sizes), downlink)
 
 
 class _Bodies:
@@ -344,9 +360,8 @@ class _Reduced:
 
     def _account(self, nbytes, reduction):
         exchange, placement = self.seam, self.placement
-        exchange.uplink_bytes += nbytes
-        exchange.handed_bytes += reduction.handed(nbytes, placement.total, placement.ranks)
-        exchange.downlink_bytes += reduction.downlink(nbytes, placement.total)
+        handed = reduction.handed(nbytes, placement.total, placement.ranks)
+        exchange.bill(nbytes, handed, reduction.downlink(nbytes, placement.total))
 
 
 class _Broadcast:
@@ -370,7 +385,7 @@ class _Broadcast:
         exchange.clock.lap("exchange")
         self.compressor.decode(self.message, self.decoded)
         exchange.clock.lap("decode")
-        exchange.downlink_bytes += length
+        exchange.bill(0, 0, length)
         return self.decoded[0]
 
     def _pack(self, x):

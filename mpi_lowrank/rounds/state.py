@@ -24,9 +24,10 @@ class State:
     """The arrays of one case on this rank that later rounds read.
 
     Each is asked for once, by name, before the first round, starts as zeros, and is changed in
-    place. `array` is the same on every rank; of `rows` a rank has those of its `workers`, so that
-    another number of ranks can deal them out anew. What every round overwrites before it reads it
-    needs no name, and neither do draws: they follow from the seed and the round.
+    place. `array` is the same on every rank, or read on rank 0 alone; of `rows` a rank has those of
+    its `workers`, so that another number of ranks can deal them out anew. What every
+    round overwrites before it reads it needs no name, and neither do draws: they follow from the
+    seed and the round.
 
     A `planned` one holds its arrays' sizes but no memory: what is written there is lost.
     """
@@ -39,7 +40,7 @@ class State:
     def array(
         self, name: str, shape: int | Sequence[int] = (), dtype: DTypeLike = None
     ) -> np.ndarray:
-        """A new array, the same on every rank; of the state's dtype unless given.
+        """A new array of zeros, of the state's dtype unless given.
 
         Raises ValueError for a name that is taken.
         """

@@ -304,3 +304,27 @@ def test_a_gathered_round_is_its_messages_and_their_sum_in_worker_order(comm, to
     if topology == "server":
         assert exchange.downlink_bytes == 2 * 8 * D
     assert not exchange.unsendable
+
+
+@pytest.mark.parametrize("topology", ["allgather", "server"])
+def test_a_round_of_messages_moves_what_its_cost_model_says(comm, topology):
+    from mpi_lowrank.collectives import collectives
+
+    exchange, x = make_exchange(comm, topology=topology), everybody(comm)
+    compressor = make_compressor("topk", {"k": 7})
+    exchange.prepare(compressor)
+    exchange(x[exchange.placement.workers], compressor)
+    cost = collectives[topology].cost(compressor.nbytes, 8 * D, len(x), comm.size)
+    assert exchange.door.ledger.rows()["modelled"].sum() == pytest.approx(cost.wire)
+
+
+@pytest.mark.parametrize("reduction", ["mpi", "ordered"])
+def test_a_mean_of_coefficients_moves_what_its_cost_model_says(comm, reduction):
+    from mpi_lowrank.collectives import collectives
+
+    exchange, x = make_exchange(comm, reduction=reduction), everybody(comm)
+    compressor = make_compressor("sketch", {"rank": 1})
+    exchange.prepare(compressor)
+    exchange(x[exchange.placement.workers], compressor)
+    cost = collectives[reduction].cost(compressor.nbytes, len(x), comm.size)
+    assert exchange.door.ledger.rows()["modelled"].sum() == pytest.approx(cost.wire)

@@ -68,16 +68,28 @@ def test_a_wrong_gradient_on_one_rank_is_noticed_by_all(comm, door):
     assert reason.startswith("gradient differs from finite differences")
 
 
-def test_a_call_that_the_ledger_missed_is_noticed(comm, door):
+@pytest.fixture
+def exchange(comm, door):
+    """Of two workers a rank, which have sent five zeros each."""
+    from mpi_lowrank.compressors import compressors
+    from mpi_lowrank.door.placement import Placement
+    from mpi_lowrank.exchange import Exchange
+    from mpi_lowrank.machine.clock import Clock
+
+    placement, dtype = Placement(2 * comm.size, comm.size, comm.rank), np.dtype(float)
+    exchange = Exchange(door, placement, Clock(), 5, dtype)
+    identity = compressors["identity"]((5,), dtype)
+    exchange.prepare(identity)
+    exchange(np.zeros((2, 5)), identity)
+    return exchange
+
+
+def test_a_call_that_was_no_message_s_is_noticed(comm, door, exchange):
     from mpi_lowrank.run.validity import check_bytes
 
-    class Sent:
-        handed_bytes = 12 * comm.size
-
-    door.broadcast(np.zeros(3, np.float32), "uplink")
-    assert check_bytes(door, Sent) == []
-    Sent.handed_bytes += 1
-    assert "uplink bytes" in check_bytes(door, Sent)[0]
+    assert check_bytes(door, exchange) == [] and exchange.handed_bytes > 0
+    door.broadcast(np.zeros(1, np.uint8), "uplink")
+    assert "uplink bytes" in check_bytes(door, exchange)[0]
 
 
 WRONG = [0, -1]  # the rank that has what is not finite: the first, the last
@@ -107,16 +119,11 @@ def test_a_gradient_or_loss_of_one_rank_that_is_not_finite_is_noticed_by_all(
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_g_i_of_one_rank_that_is_not_finite_is_noticed_by_all(comm, door, wrong):
+def test_a_g_i_of_one_rank_that_is_not_finite_is_noticed_by_all(comm, door, exchange, wrong):
     from mpi_lowrank.run.watch import FirstRounds
 
-    class Exchange:
-        def heard(self):
-            return np.zeros((2, 5))
-
-    Exchange.door = door
     estimates = Estimates(comm, 0)
-    first = FirstRounds(estimates, Exchange())
+    first = FirstRounds(estimates, exchange)
     first.round_begun(0)
     if comm.rank == wrong % comm.size:
         estimates.mine[1, 2] = np.nan

@@ -3,14 +3,19 @@ import inspect
 import numpy as np
 import pytest
 
-from mpi_lowrank.certificate import drive
 from mpi_lowrank.compressors import compressors
+from mpi_lowrank.door import Alone, Door
+from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.exchange import Exchange
+from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Setting, xi
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
+from mpi_lowrank.run.validity import check_bytes
+from mpi_lowrank.run.watch import Estimate, FirstRounds
 
 # Beznosikov et al. 2020, example 1: three quadratics with one minimiser on which Top-1 diverges.
 ROWS = np.array([[-3.0, 2, 2], [2, -3, 2], [2, 2, -3]])
@@ -18,76 +23,55 @@ EXAMPLE = np.array([2 * np.outer(a, a) + 0.5 * np.eye(3) for a in ROWS])
 CONSTANTS = Constants(103 / 6, np.full(3, 34.5))
 
 
-class OneProcess:
-    """The exchange of all workers in one process: gathered messages, or phases in lockstep."""
-
-    def __init__(self, workers, d, seed=0):
-        self.round = 0
-        self._streams = [Stream(seed, Purpose.COMPRESS, worker) for worker in range(workers)]
-        self._shared = Stream(seed, Purpose.COMPRESS, SHARED)
-        self.own, self.mean = np.zeros((workers, d)), np.zeros(d)
-
-    def __call__(self, x, compressor, weights=None, active=None, own=True, share=True):
-        self.round += 1
-        if compressor.shared:
-            self._reduce(x, compressor)
-        else:
-            self._gather(x, compressor, np.ones(len(x), bool) if active is None else active)
-        return self.own, self.mean
-
-    def _gather(self, x, compressor, active):
-        messages = np.zeros((len(x), compressor.nbytes), np.uint8)
-        compressor.encode(x, messages, [stream.at(self.round) for stream in self._streams])
-        compressor.decode(messages, self.own)
-        self.own[~active] = 0
-        compressor.decode_sum(messages, active / len(x), self.mean)
-
-    def _reduce(self, x, compressor):
-        phases = compressor.reduce(x, self.own, self.mean, self._shared.at(self.round), ())
-        rows = next(phases)
-        try:
-            while True:
-                rows = phases.send(rows.astype(float).mean(axis=0))
-        except StopIteration:
-            pass
-
-    def broadcast(self, x, compressor):
-        message, out = np.zeros((1, compressor.nbytes), np.uint8), np.zeros((1, x.size))
-        compressor.encode(x[np.newaxis], message, [self._shared.at(self.round)])
-        compressor.decode(message, out)
-        return out[0]
+def one_process(workers, d, seed=0, topology="allgather"):
+    """The exchange of a run, with all workers in this process."""
+    placement = Placement(workers, 1, 0)
+    return Exchange(Door(Alone()), placement, Clock(), d, np.float64, topology, seed=seed)
 
 
-def make_compressor(spec, n, d):
+def make_compressor(spec, d):
     name, options = spec
-    compressor = compressors[name]((d,), np.dtype(float), **{"wire": "float64"} | options)
-    drive.prepare(compressor, n)
-    return compressor
+    return compressors[name]((d,), np.dtype(float), **{"wire": "float64"} | options)
 
 
 def make(name, spec, stepsize, hessians, shifts=None, x0=None, seed=0, **options):
     n, d, _ = hessians.shape
     shifts = np.zeros((n, d)) if shifts is None else shifts
-    compressor = make_compressor(spec, n, d)
+    topology = "server" if methods[name].needs_server else "allgather"
+    exchange = one_process(n, d, seed, topology)
+
+    compressor = make_compressor(spec, d)
+    dense = make_compressor(("dense" if compressor.shared else "identity", {}), d)
+    exchange.prepare(compressor)
+    exchange.prepare(dense, "dense")
+
+    def make_downlink(choice):
+        compressor = make_compressor((choice.name, choice.options), d)
+        exchange.prepare_broadcast(compressor)
+        return compressor
+
     setting = Setting(
         gradients=lambda x: np.einsum("wij,wj->wi", hessians, x - shifts),
-        exchange=OneProcess(n, d, seed),
+        exchange=exchange,
         compressor=compressor,
-        dense=make_compressor(("dense" if compressor.shared else "identity", {}), n, d),
+        dense=dense,
         state=State(n, float),
         x0=np.ones(d) if x0 is None else x0,
         stepsize=stepsize,
         numbers=range(n),
         total=n,
         shared=Stream(seed, Purpose.PARTICIPATE, SHARED),
-        make=lambda choice: make_compressor((choice.name, choice.options), 1, d),
+        make=make_downlink,
     )
     return methods[name](setting, **options)
 
 
 def run(method, rounds):
-    for t in range(rounds):
-        method.round(t)
+    """As many rounds more; a round has draws of its own."""
+    exchange = method.exchange
+    for _ in range(rounds):
+        method.round(exchange.round)
+        exchange.round += 1
     return method.x
 
 
@@ -95,7 +79,7 @@ def rounds_to(method, gradient, tolerance, limit):
     for t in range(limit):
         if np.linalg.norm(gradient(method.x)) < tolerance:
             return t
-        method.round(t)
+        run(method, 1)
     return limit
 
 
@@ -119,7 +103,7 @@ def test_dcgd_with_top_1_diverges_at_the_closed_form_s_rate():
 
 
 def test_theory_stepsize_on_the_example():
-    compressor = make_compressor(("topk", {"k": 1}), 3, 3)
+    compressor = make_compressor(("topk", {"k": 1}), 3)
     gamma = methods["EF21"].theory_stepsize(CONSTANTS, compressor)
     assert gamma == pytest.approx(0.00585912, abs=5e-9)
     assert methods["GD"].theory_stepsize(CONSTANTS, compressor) == pytest.approx(6 / 103)
@@ -157,7 +141,7 @@ def test_ef21_reaches_the_minimum_of_different_workers_where_ef14_and_dcgd_stop(
     spec = ("topk", {"k": 2})
     L_i = np.linalg.eigvalsh(hessians)[:, -1]
     constants = Constants(float(np.linalg.eigvalsh(hessians.mean(axis=0))[-1]), L_i)
-    gamma = 4 * methods["EF21"].theory_stepsize(constants, make_compressor(spec, 5, 12))
+    gamma = 4 * methods["EF21"].theory_stepsize(constants, make_compressor(spec, 12))
     error = {
         name: np.linalg.norm(run(make(name, spec, gamma, hessians, shifts), 6000) - best)
         for name in ("DCGD", "EF14", "EF21")
@@ -182,9 +166,9 @@ def test_ef14_follows_exact_descent_in_its_virtual_iterate():
     hessians, shifts = heterogeneous()
     method = make("EF14", ("topk", {"k": 2}), 0.05, hessians, shifts)
     virtual = method.x.copy()
-    for t in range(50):
+    for _ in range(50):
         virtual -= 0.05 * method.gradients(method.x).mean(axis=0)
-        method.round(t)
+        run(method, 1)
     np.testing.assert_allclose(method.x - method._errors.mean(axis=0), virtual, atol=1e-14)
 
 
@@ -211,9 +195,9 @@ def test_ef21_lyapunov_function_falls_every_round_at_the_pl_stepsize():
         return x @ H @ x / 2 + gamma / theta * (gap**2).sum() / n
 
     values = []
-    for t in range(200):
+    for _ in range(200):
         x = method.x.copy()
-        method.round(t)
+        run(method, 1)
         values.append(lyapunov(x))
     ratios = np.divide(values[1:], values[:-1])
     assert ratios.max() <= 1 - gamma * mu
@@ -222,8 +206,9 @@ def test_ef21_lyapunov_function_falls_every_round_at_the_pl_stepsize():
 def test_a_markov_compressor_is_exact_on_a_frozen_vector_after_d_over_k_rounds():
     rng = np.random.default_rng(0)
     target = rng.standard_normal((2, 12))
-    compressor = make_compressor(("topk", {"k": 5}), 2, 12)
-    exchange, g = OneProcess(2, 12), np.zeros((2, 12))
+    compressor = make_compressor(("topk", {"k": 5}), 12)
+    exchange, g = one_process(2, 12), np.zeros((2, 12))
+    exchange.prepare(compressor)
     errors = [(target**2).sum()]
     for _ in range(3):
         own, _ = exchange(target - g, compressor)
@@ -242,16 +227,16 @@ def test_workers_with_the_same_function_are_one_worker():
 
 
 def test_a_compressor_without_contraction_has_no_theory_stepsize():
-    compressor = make_compressor(("randk", {"k": 2, "scale": "unbiased"}), 2, 12)
+    compressor = make_compressor(("randk", {"k": 2, "scale": "unbiased"}), 12)
     with pytest.raises(UserError, match="alpha"):
         methods["EF21"].theory_stepsize(CONSTANTS, compressor)
 
 
 def test_dcgd_s_stepsize_with_an_unbiased_compressor_rests_on_omega():
-    own = make_compressor(("randk", {"k": 2, "scale": "unbiased"}), 3, 12)  # omega = 5
+    own = make_compressor(("randk", {"k": 2, "scale": "unbiased"}), 12)  # omega = 5
     step = methods["DCGD"].theory_stepsize(CONSTANTS, own)
     assert step == pytest.approx(1 / ((1 + 2 * 5 / 3) * 34.5))
-    shared = make_compressor(("sketch", {"rank": 2, "scale": "unbiased"}), 3, 12)  # c = 4
+    shared = make_compressor(("sketch", {"rank": 2, "scale": "unbiased"}), 12)  # c = 4
     step = methods["DCGD"].theory_stepsize(CONSTANTS, shared)
     assert step == pytest.approx(6 / 103 / 2)
 
@@ -264,7 +249,7 @@ def test_dcgd_reaches_the_minimum_with_a_shared_unbiased_sketch_and_stalls_with_
     error = {}
     for name, options in (("sketch", {"rank": 2}), ("randk", {"k": 6})):
         spec = (name, options | {"scale": "unbiased"})
-        step = methods["DCGD"].theory_stepsize(constants, make_compressor(spec, 5, 12))
+        step = methods["DCGD"].theory_stepsize(constants, make_compressor(spec, 12))
         error[name] = np.linalg.norm(run(make("DCGD", spec, step, hessians, shifts), 4000) - best)
     # The shared sketch compresses the mean gradient, which vanishes; own draws do not cancel.
     assert error["sketch"] < 1e-9 < 1e-3 < error["randk"]
@@ -288,7 +273,7 @@ def test_partial_participation_reaches_the_minimum_and_keeps_g_the_mean():
 
 
 def test_partial_participation_s_stepsize_has_alpha_times_the_probability():
-    compressor = make_compressor(("topk", {"k": 1}), 3, 3)
+    compressor = make_compressor(("topk", {"k": 1}), 3)
     step = methods["EF21-PP"].theory_stepsize(CONSTANTS, compressor, probability=0.3)
     assert step == pytest.approx(1 / (103 / 6 + 34.5 * xi(0.1)))
 
@@ -335,7 +320,7 @@ def test_ef21_with_a_shared_compressor_reaches_the_minimum(spec):
 
 
 def test_a_shared_compressor_s_stepsize_comes_from_L_alone():
-    compressor = make_compressor(("sketch", {"rank": 1}), 3, 12)
+    compressor = make_compressor(("sketch", {"rank": 1}), 12)
     expected = 1 / (CONSTANTS.L * (1 + xi(compressor.alpha)))
     assert methods["EF21"].theory_stepsize(CONSTANTS, compressor) == pytest.approx(expected)
 
@@ -365,3 +350,41 @@ def test_a_method_and_the_checks_before_it_leave_out_the_same():
         assert inspect.signature(function).parameters["probability"].default == 0.5
     for name in ("EF21", "EF21-PP", "EF21-BC"):
         assert inspect.signature(methods[name].__init__).parameters["g0"].default == "dense"
+
+
+OPTIONS = {"EF21-BC": {"downlink": Choice("topk", {"k": 4})}, "EF21-PP": {"probability": 0.5}}
+
+
+def reasons_after(method, rounds=8):
+    """What a run's own checks find after so many rounds."""
+    exchange = method.exchange
+    first, estimate = FirstRounds(method, exchange), Estimate(method, exchange.door, 5)
+    for t in range(rounds):
+        first.round_begun(t)
+        run(method, 1)
+        first.round_done(t + 1)
+        estimate.round_done(t + 1)
+    return check_bytes(exchange.door, exchange) + first.check() + estimate.check()
+
+
+@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("spec", [("topk", {"k": 3}), ("sketch", {"rank": 1})])
+def test_every_method_passes_a_run_s_own_checks(name, spec):
+    spec = spec if methods[name].needs_compressor else ("identity", {})
+    spec = ("topk", {"k": 3}) if methods[name].needs_server else spec
+    method = make(name, spec, 0.02, *heterogeneous(), **OPTIONS.get(name, {}))
+    assert reasons_after(method) == []
+
+
+@pytest.mark.parametrize("name", ["EF21", "EF21-PP"])
+def test_a_method_whose_g_i_are_not_what_workers_sent_is_found_out(name, monkeypatch):
+    exchange = Exchange.__call__
+
+    def doubled(self, *given, **options):
+        own, mean = exchange(self, *given, **options)
+        return 2 * own, 2 * mean
+
+    monkeypatch.setattr(Exchange, "__call__", doubled)
+    method = make(name, ("topk", {"k": 3}), 0.02, *heterogeneous(), **OPTIONS.get(name, {}))
+    (reason,) = reasons_after(method)
+    assert reason.startswith("g_i does not move by what worker i sends")
