@@ -44,6 +44,9 @@ class Exchange(Protocol):
     def broadcast(self, x: np.ndarray, compressor: Compressor) -> np.ndarray:
         """Rank 0's x (d,) to what everybody decodes."""
 
+    def heard(self) -> np.ndarray | None:
+        """What the last messages stand for, (workers, d); None after a reduction."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -144,6 +147,14 @@ class Method(ABC):
     def estimate_error(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Methods that keep g = mean g_i: the local g_i (workers, d) and g (d,), else None."""
         return None
+
+    def estimate_change(self) -> np.ndarray | None:
+        """What the round has moved the local g_i by, (workers, d), from what all others know of it.
+
+        None where nobody can tell. By default their messages: g_i += c_i. In the first few rounds
+        the g_i of `estimate_error` are held against it.
+        """
+        return self.exchange.heard()
 
     def move(self, direction: np.ndarray) -> None:
         """x -= stepsize * direction."""

@@ -30,11 +30,11 @@ class Consistency(Observer):
 
 
 class FirstRounds(Observer):
-    """In the first few rounds each g_i moves by what worker i sends, and by nothing else.
+    """In the first few rounds each g_i moves by what the method says, and by nothing else.
 
-    Only then do the receivers know the workers' g_i. A g that all workers share in place of their
-    own passes every other check, and stalls on heterogeneous data. And a round moves bytes as
-    uplink or downlink alone.
+    That follows from what worker i sends: only then do the receivers know the workers' g_i. A g
+    that all workers share in place of their own passes every other check, and stalls on
+    heterogeneous data. And a round moves bytes as uplink or downlink alone.
     """
 
     COUNT = 5
@@ -62,11 +62,11 @@ class FirstRounds(Observer):
 
     def _compare(self) -> None:
         before = self._before
-        heard = None if before is None else self._exchange.heard()
-        if heard is None:
+        change = None if before is None else self._method.estimate_change()
+        if change is None:
             return
         after = self._method.estimate_error()[0]
-        gap = np.linalg.norm(after - before - heard, axis=1)
+        gap = np.linalg.norm(after - before - change, axis=1)
         size = np.linalg.norm(before, axis=1) + np.linalg.norm(after, axis=1)
         info = np.finfo(size.dtype)
         self._gap = np.maximum(self._gap, (gap / (size + info.tiny / info.eps)).max())

@@ -26,6 +26,9 @@ class Estimates:
     def estimate_error(self):
         return self.mine, self.g
 
+    def estimate_change(self):
+        return np.zeros((2, 5))
+
 
 def watched(comm, door, estimates):
     """What is known of them after a hundred rounds in which g and the g_i were as large."""
