@@ -17,7 +17,6 @@ from mpi_lowrank.datasets import Data
 from mpi_lowrank.errors import OptionError, UserError, one_of
 from mpi_lowrank.methods import methods
 from mpi_lowrank.problems import problems
-from mpi_lowrank.record.metrics import METRICS
 from mpi_lowrank.registry import Choice, Registry
 from mpi_lowrank.text.names import naming_problem
 from mpi_lowrank.text.spelling import spell
@@ -204,7 +203,9 @@ def _check(case: Case, where: str) -> None:
     if not 0 <= case.data.test_fraction < 1:
         allowed = "a number from 0 to below 1"
         raise OptionError(where + "data.test_fraction", case.data.test_fraction, allowed)
-    held_out = [metric for metric in case.stop if METRICS[metric].held_out]
+    measured = problems[case.problem.name].measured()
+    known(case.stop, list(measured), where + "stop.")
+    held_out = [metric for metric in case.stop if measured[metric].held_out]
     if held_out and case.data.test_fraction == 0:
         metric = held_out[0]
         allowed = f"a metric that is recorded: {metric} needs data.test_fraction above 0"
@@ -223,7 +224,6 @@ def _data(given: object, key: str) -> Data:
 def _stop(given: object, key: str) -> dict[str, float]:
     if not isinstance(given, dict):
         raise OptionError(key, given, "a table such as {grad_norm_sq = 1e-7}")
-    known(given, list(METRICS), key + ".")
     return {metric: convert(value, float, f"{key}.{metric}") for metric, value in given.items()}
 
 

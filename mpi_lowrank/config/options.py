@@ -1,6 +1,7 @@
 """Components with their options, read from TOML or from one line, and what options may be."""
 
 import inspect
+from collections.abc import Mapping
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -138,7 +139,7 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
-def known(table: dict, names: list[str], where: str) -> None:
+def known(table: Mapping, names: list[str], where: str) -> None:
     """Raise OptionError for a key of the table that is none of the names."""
     for key in table:
         if key not in names:

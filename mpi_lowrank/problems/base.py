@@ -9,7 +9,9 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from mpi_lowrank.datasets import Dataset
+from mpi_lowrank.errors import UserError
 from mpi_lowrank.problems.batch import Batch
+from mpi_lowrank.record import COLUMNS, METRICS, Metric
 
 MeanOverWorkers = Callable[[np.ndarray], np.ndarray]
 """Collective: the local workers' rows (workers, k) to their mean over all workers (k,)."""
@@ -46,6 +48,9 @@ class Problem(ABC):
     """(workers,) int: over how many samples each local f_i is a mean; batches are drawn of them."""
     smooth = True
     """Whether `smoothness` knows the constants; where not, a case needs a stepsize of its own."""
+
+    metrics: tuple[Metric, ...] = ()
+    """What `measure` measures of a model beside METRICS; recorded as columns of these names."""
 
     @property
     def d(self) -> int:
@@ -88,6 +93,22 @@ class Problem(ABC):
     @abstractmethod
     def correct(self, x: np.ndarray) -> tuple[int, int]:
         """The local training and held-out rows classified rightly; (0, 0) where there is none."""
+
+    def measure(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Write the local workers' own metrics of the point x (d,) into `out`, (workers, metrics).
+
+        Recorded is their mean over all workers.
+        """
+
+    @classmethod
+    def measured(cls) -> dict[str, Metric]:
+        """All that is measured of a model, by name. Raises UserError for a name that is taken."""
+        own = {metric.name: metric for metric in cls.metrics}
+        for name in own:
+            if name in COLUMNS or not name.isidentifier():
+                allowed = f"a word, and none of {', '.join(COLUMNS)}"
+                raise UserError(f"problem {cls.name}: metric {name!r}: expected {allowed}")
+        return METRICS | own
 
     def scale_start(self, x: np.ndarray) -> None:
         """Make a sensible start out of standard normal numbers, in place; as they are here."""

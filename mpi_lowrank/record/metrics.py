@@ -1,9 +1,12 @@
 """What is measured of a model: each metric declared once, for records, targets and reports."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
+
+Scale = Literal["decades", "plain", "percent"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Metric:
     """In tables."""
     label: str
     """In figures; metrics of one label share a panel, in which a case shows its last recorded."""
-    scale: Literal["decades", "plain", "percent"] = "plain"
+    scale: Scale = "plain"
     """decades: a log axis; plain: that only where values span decades; percent: of 1."""
     units: str = "1"
     """In UDUNITS spelling, "1" for none."""
@@ -81,3 +84,17 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }
+
+
+def declared(name: str, attributes: Mapping[str, object]) -> Metric:
+    """The metric that a column's attributes declare; TypeError or ValueError for nonsense."""
+    metric = Metric(name, **attributes)
+    texts = (metric.meaning, metric.heading, metric.label, metric.units, metric.variant)
+    flags = (metric.falls, metric.every_row, metric.held_out)
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or not all(isinstance(flag, bool) for flag in flags)
+        or metric.scale not in get_args(Scale)
+    ):
+        raise ValueError(f"{name} declares an impossible metric")
+    return metric

@@ -13,7 +13,15 @@ import h5py
 import numpy as np
 
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record.schema import ATTRIBUTES, COLUMNS, LEDGER_DTYPE, PHASES_DTYPE, SCHEMA
+from mpi_lowrank.record.metrics import METRICS, declared
+from mpi_lowrank.record.schema import (
+    ATTRIBUTES,
+    COLUMNS,
+    LEDGER_DTYPE,
+    PHASES_DTYPE,
+    REAL,
+    SCHEMA,
+)
 from mpi_lowrank.record.seal import is_broken
 
 if TYPE_CHECKING:
@@ -43,7 +51,10 @@ class Record:
 
 
 class Case:
-    """One case: its columns by name (`case["loss"]`), attributes, arrays (L_i), phases, ledger."""
+    """One case: its columns by name (`case["loss"]`), attributes, arrays (L_i), phases, ledger.
+
+    `metrics` maps names to METRICS and to what the case's problem has declared of its own.
+    """
 
     def __init__(self, path: Path, group: h5py.Group):
         self.path, self._group = path, group.name
@@ -54,6 +65,8 @@ class Case:
         if len({len(column) for column in self._columns.values()}) != 1 or "round" not in rounds:
             raise ValueError(f"{rounds.name} has columns that do not fit together")
         self.units = {name: _attributes(rounds[name])["units"] for name in rounds}
+        own = [name for name in rounds if name not in COLUMNS]
+        self.metrics = METRICS | {name: declared(name, _attributes(rounds[name])) for name in own}
         self.phases = _table(group, "phases", PHASES_DTYPE)
         own = [name for name in group if name not in ("rounds", "ledger", "phases")]
         self.arrays = {name: _numbers(group, name) for name in own}
@@ -179,7 +192,8 @@ def _array(group: h5py.Group, name: str) -> np.ndarray:
 
 
 def _column(rounds: h5py.Group, name: str) -> np.ndarray:
-    return _of_type(_array(rounds, name), COLUMNS[name].dtype, name)
+    dtype = COLUMNS[name].dtype if name in COLUMNS else REAL
+    return _of_type(_array(rounds, name), dtype, name)
 
 
 def _table(group: h5py.Group, name: str, dtype: np.dtype) -> np.ndarray:

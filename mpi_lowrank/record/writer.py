@@ -9,15 +9,17 @@ one, need no lock and block nobody, and a process killed at any instruction leav
 import errno
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.record.metrics import Metric
 from mpi_lowrank.record.place import Image, Place
-from mpi_lowrank.record.schema import COLUMNS, SCHEMA
+from mpi_lowrank.record.schema import COLUMNS, REAL, SCHEMA
 from mpi_lowrank.record.seal import seal
 from mpi_lowrank.text.names import group_name
 
@@ -55,8 +57,13 @@ class RecordWriter:
         """The file that can be read now."""
         return self._place.live
 
-    def start_case(self, label: str, attributes: Mapping[str, object]) -> None:
-        """Begin the case `label`; an array among the attributes becomes a data set of that name."""
+    def start_case(
+        self, label: str, attributes: Mapping[str, object], metrics: Iterable[Metric] = ()
+    ) -> None:
+        """Begin the case `label`; an array among the attributes becomes a data set of that name.
+
+        `metrics` are columns of this case beside COLUMNS.
+        """
         self._end_case()
         cases, name = self._file["cases"], group_name(label)
         if name in cases:
@@ -64,7 +71,7 @@ class RecordWriter:
         case = cases.create_group(name, track_order=True)
         try:
             _put(case, {"label": label, "status": "running", **attributes})
-            _make_columns(case)
+            _make_columns(case, metrics)
         except BaseException:
             del cases[name]
             raise
@@ -73,8 +80,8 @@ class RecordWriter:
 
     def append(self, row: Mapping[str, float]) -> None:
         """Queue one row of the current case's columns; a column left out is NaN."""
-        if not row.keys() <= COLUMNS.keys():
-            raise ValueError(f"no column {', '.join(row.keys() - COLUMNS.keys())}")
+        if unknown := row.keys() - self._case["rounds"].keys():
+            raise ValueError(f"no column {', '.join(unknown)}")
         self._rows.append(dict(row))
 
     def flush(self, now: bool = False) -> None:
@@ -212,17 +219,25 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _make_columns(case: h5py.Group) -> None:
+def _make_columns(case: h5py.Group, metrics: Iterable[Metric]) -> None:
     rounds = case.create_group("rounds", track_order=True)
     for name, column in COLUMNS.items():
-        shape = {"shape": (0,), "maxshape": (None,), "chunks": (CHUNK,)}
-        data = rounds.create_dataset(name, dtype=column.dtype, **shape, **CHECKED)
-        data.attrs["units"] = column.units
+        _make_column(rounds, name, column.dtype, {"units": column.units})
+    for metric in metrics:
+        declared = asdict(metric)
+        _make_column(rounds, declared.pop("name"), REAL, declared)
+
+
+def _make_column(
+    rounds: h5py.Group, name: str, dtype: np.dtype, attributes: Mapping[str, object]
+) -> None:
+    shape = {"shape": (0,), "maxshape": (None,), "chunks": (CHUNK,)}
+    _put(rounds.create_dataset(name, dtype=dtype, **shape, **CHECKED), attributes)
 
 
 def _append(rounds: h5py.Group, rows: list[Mapping[str, float]]) -> None:
-    for name, column in COLUMNS.items():
-        data, old = rounds[name], len(rounds[name])
+    for name, data in rounds.items():
+        old = len(data)
         values = [row.get(name, np.nan) for row in rows]
         data.resize((old + len(rows),))
-        data[old:] = np.array(values, dtype=column.dtype)
+        data[old:] = np.array(values, dtype=data.dtype)

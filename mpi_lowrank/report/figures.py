@@ -20,7 +20,14 @@ from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import METRICS, PHASES, Case, Metric, Record
 from mpi_lowrank.report import style
 from mpi_lowrank.report.plain import drawable
-from mpi_lowrank.report.table import case_note, record_names, timing_note, validity
+from mpi_lowrank.report.table import (
+    all_metrics,
+    case_note,
+    is_recorded,
+    record_names,
+    timing_note,
+    validity,
+)
 
 FORMATS = ("png", "pdf")
 BUCKETS = 600  # of a curve along x, each drawn by its lowest and highest point
@@ -57,17 +64,20 @@ class Panel(NamedTuple):
 
     def metric(self, case: Case) -> Metric:
         """What the case shows: the last that it recorded."""
-        recorded = (m for m in reversed(self.metrics) if not np.isnan(case[m.name]).all())
+        recorded = (m for m in reversed(self.metrics) if is_recorded(case, m.name))
         return next(recorded, self.metrics[0])
 
     def values(self, case: Case) -> np.ndarray:
         metric = self.metric(case)
+        if metric.name not in case.metrics:
+            return np.full(len(case), np.nan)
         return 100 * case[metric.name] if metric.scale == "percent" else case[metric.name]
 
     def title(self, cases: list[Case]) -> str:
         shown = {self.metric(case) for case in cases}
         variants = " or ".join(m.variant for m in self.metrics if m in shown)
-        return f"{variants} {self.metrics[0].label}".lstrip()
+        label = self.metrics[0].label
+        return f"{variants} {label if label in FORMULAS else drawable(label)}".lstrip()
 
     def log(self, shown: list[np.ndarray]) -> bool:
         scale = self.metrics[0].scale
@@ -133,21 +143,23 @@ X_AXES = (
 )
 
 
-def _panels(metrics: Iterable[Metric]) -> tuple[Panel, ...]:
+FORMULAS = {metric.label for metric in METRICS.values()}  # a record's own may be anybody's
+
+
+def _panels(curves: list[Curve]) -> tuple[Panel, ...]:
     """One panel per label; what rises comes first."""
     by_label: dict[str, list[Metric]] = {}
-    for metric in sorted(metrics, key=lambda metric: metric.falls):
+    metrics = all_metrics(curve.case for curve in curves)
+    for metric in sorted(metrics.values(), key=lambda metric: metric.falls):
         by_label.setdefault(metric.label, []).append(metric)
     return tuple(Panel(tuple(members)) for members in by_label.values())
 
 
-PANELS = _panels(METRICS.values())
-
-
 def _draw_curves(curves: list[Curve], axis: XAxis) -> Figure:
     figure = _figure(max(style.PANEL_HEIGHT, style.LABEL_STEP * len(curves) + 0.6))
-    axes = figure.subplots(1, len(PANELS))
-    for panel, ax in zip(PANELS, axes, strict=True):
+    panels = _panels(curves)
+    axes = figure.subplots(1, len(panels))
+    for panel, ax in zip(panels, axes, strict=True):
         _draw_panel(ax, curves, axis, panel)
     doubt = DOUBT if axis.timing and any(curve.timing for curve in curves) else ""
     axes[1].set_xlabel(axis.label + doubt)
@@ -258,7 +270,8 @@ def _place_labels(figure: Figure, last: Axes, curves: list[Curve], texts: list[T
     """Put each label, with a sample of its line, as near as it fits to the height of its end."""
     box = last.get_position()
     width, height = figure.get_size_inches()
-    ends = [_end_height(last, PANELS[-1].values(curve.case)) for curve in curves]
+    panel = _panels(curves)[-1]
+    ends = [_end_height(last, panel.values(curve.case)) for curve in curves]
     spread = _spread(np.array(ends), style.LABEL_STEP / (box.height * height))
     for curve, text, end in zip(curves, texts, spread, strict=True):
         y = box.y0 + end * box.height

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mpi_lowrank.record import METRICS, Case, Record
+from mpi_lowrank.record import Case, Record
 from mpi_lowrank.report.numbers import finite
 from mpi_lowrank.report.plain import plain
 from mpi_lowrank.report.table import (
@@ -11,7 +11,9 @@ from mpi_lowrank.report.table import (
     Row,
     block,
     footnotes,
+    is_recorded,
     record_names,
+    row_metrics,
     scientific,
     table_rows,
 )
@@ -72,11 +74,11 @@ def format_medians(rows: list[Row]) -> str:
     rows = plain(rows)
     if not rows:
         return ""
-    metric, value = rows[0]["target"]["metric"], rows[0]["target"]["value"]
+    metric, value = row_metrics(rows)[rows[0]["target"]["metric"]], rows[0]["target"]["value"]
     starts = sorted({row["starts"] for row in rows})
     over = f"{starts[0]} starts" if len(starts) == 1 else f"{starts[0]} to {starts[-1]} starts"
     bases = ", ".join(dict.fromkeys(row["label"] for row in rows if row["baseline"]))
-    title = f"To {metric} {METRICS[metric].sign} {value:g}, medians over {over}; KB per worker"
+    title = f"To {metric.name} {metric.sign} {value:g}, medians over {over}; KB per worker"
     told = [
         title + (f"; base is {bases}" if bases else ""),
         "\n".join(footnotes(rows, timing=False)),
@@ -88,9 +90,9 @@ def format_medians(rows: list[Row]) -> str:
 def _median_row(key: tuple[str, str], members: list[Row], best: list[float]) -> Row:
     joined = together(members)
     uplink = joined["costs"]["uplink_bytes"]
-    kept = ("record", "method", "compressor", "family", "multiple", "target")
+    kept = ("record", "method", "compressor", "family", "multiple", "target", "metrics")
     return {
-        **{name: joined[name] for name in kept},
+        **{name: joined[name] for name in kept if name in joined},
         "label": key[1],
         "baseline": any(row["baseline"] for row in members),
         "starts": len(members),
@@ -105,8 +107,8 @@ def _median_row(key: tuple[str, str], members: list[Row], best: list[float]) -> 
 
 def _best(cases: list[Case], metric: str) -> list[float]:
     """The best value of the metric that each start has reached; of those that measured it."""
-    best = METRICS[metric].best
-    return [best(case[metric]) for case in cases if not np.isnan(case[metric]).all()]
+    recorded = [case for case in cases if is_recorded(case, metric)]
+    return [case.metrics[metric].best(case[metric]) for case in recorded]
 
 
 def _verdict(members: list[Row]) -> Row:

@@ -1,7 +1,8 @@
 """A row a case: what it cost, where it ended and when it reached a target."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +48,8 @@ def read_target(option: str, text: str) -> tuple[str, float]:
 def format_table(rows: list[Row]) -> str:
     """`rows` as text at most WIDTH wide: the end of each case, the target, what is not valid."""
     rows = plain(rows)
-    blocks = [block("At the end; bytes are a worker's", rows, END)]
+    columns = (*END, *map(_metric_column, row_metrics(rows).values()))
+    blocks = [block("At the end; bytes are a worker's", rows, columns)]
     if rows and "target" in rows[0]:
         blocks.append(block(_target_title(rows), rows, REACHED))
     blocks.append("\n".join(footnotes(rows)))
@@ -99,18 +101,29 @@ def validity(record: Record, case: Case) -> Row:
 
 
 def _check_target(records: list[Record], metric: str) -> None:
-    targets = sorted(METRICS)
+    cases = [case for record in records for case in record.cases.values()]
+    targets = sorted(all_metrics(cases))
     if metric not in targets:
         raise UserError(f"target {metric!r}: allowed is {one_of(targets, metric)}")
-    cases = [case for record in records for case in record.cases.values()]
-    recorded = [name for name in targets if any(_is_recorded(case, name) for case in cases)]
+    recorded = [name for name in targets if any(is_recorded(case, name) for case in cases)]
     if metric not in recorded:
         known = ", ".join(recorded) or "no metric"
         raise UserError(f"target {metric!r}: no case recorded it; recorded is {known}")
 
 
-def _is_recorded(case: Case, metric: str) -> bool:
-    return not np.isnan(case[metric]).all()
+def all_metrics(cases: Iterable[Case]) -> dict[str, Metric]:
+    """METRICS, and those that problems of the cases have declared of their own."""
+    return METRICS | {name: metric for case in cases for name, metric in case.metrics.items()}
+
+
+def row_metrics(rows: list[Row]) -> dict[str, Metric]:
+    """The same of rows."""
+    own = (row.get("metrics", {}) for row in rows)
+    return METRICS | {name: Metric(**told) for one in own for name, told in one.items()}
+
+
+def is_recorded(case: Case, metric: str) -> bool:
+    return metric in case.metrics and not np.isnan(case[metric]).all()
 
 
 def _record_rows(name: str, record: Record, target: tuple[str, float] | None) -> list[Row]:
@@ -135,9 +148,15 @@ def _row(name: str, record: Record, case: Case) -> Row:
             for key in ("method", "compressor", "family", "multiple", "seed")
         },
         **end,
-        **{key: _last(case, key) for key in ("downlink_bytes", *METRICS)},
+        **{key: _last(case, key) for key in ("downlink_bytes", *case.metrics)},
+        **_own_metrics(case),
         **validity(record, case),
     }
+
+
+def _own_metrics(case: Case) -> Row:
+    own = {name: asdict(case.metrics[name]) for name in case.metrics.keys() - METRICS.keys()}
+    return {"metrics": own} if own else {}
 
 
 def _last(case: Case, key: str) -> float | None:
@@ -162,7 +181,9 @@ def _costs(case: Case, index: int) -> dict[str, int | float | None]:
 
 
 def _reached(case: Case, metric: str, value: float) -> dict[str, int | float | None] | None:
-    met = METRICS[metric].reached(case[metric], value)
+    if metric not in case.metrics:
+        return None
+    met = case.metrics[metric].reached(case[metric], value)
     return _costs(case, int(np.argmax(met))) if met.any() else None
 
 
@@ -206,7 +227,7 @@ def _at_target(key: str) -> Callable[[Row], float | None]:
 
 
 def _metric_column(metric: Metric) -> Column:
-    return Column(metric.heading, _end(metric.name), SHOWN[metric.scale])
+    return Column(metric.heading, lambda row: row.get(metric.name), SHOWN[metric.scale])
 
 
 SHOWN = {"decades": scientific, "plain": lambda value: short(value, 4), "percent": _percent}
@@ -215,7 +236,6 @@ END = (
     Column("up", _end("uplink_bytes"), in_bytes=True),
     Column("down", _end("downlink_bytes"), in_bytes=True),
     Column("seconds", _end("seconds"), timing=True),
-    *map(_metric_column, METRICS.values()),
 )
 REACHED = (
     Column("rounds", _at_target("rounds"), _integer),
@@ -231,7 +251,7 @@ def _target_title(rows: list[Row]) -> str:
     metric, value = rows[0]["target"]["metric"], rows[0]["target"]["value"]
     bases = dict.fromkeys(row["label"] for row in rows if row["baseline"])
     against = f"; base is {', '.join(bases)}" if bases else ""
-    return f"To {metric} {METRICS[metric].sign} {value:g}; bytes are a worker's{against}"
+    return f"To {metric} {row_metrics(rows)[metric].sign} {value:g}; bytes are a worker's{against}"
 
 
 def block(title: str, rows: list[Row], columns: tuple[Column, ...]) -> str:

@@ -28,7 +28,6 @@ from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method, Setting
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Problem
-from mpi_lowrank.record.metrics import METRICS
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
@@ -227,6 +226,7 @@ def _method(case, ground, state, exchange, made, gradients) -> Method:
 
 def _evaluator(case, ground, door, gradients) -> Evaluator:
     shards, placement = ground.shards, ground.placement
+    measured = ground.problem.measured()
     return Evaluator(
         ground.problem,
         gradients,
@@ -234,5 +234,5 @@ def _evaluator(case, ground, door, gradients) -> Evaluator:
         placement.local,
         placement.total,
         rows=(shards.train_rows, shards.test_rows),
-        loss_every=case.loss_every if all(METRICS[m].every_row for m in case.stop) else 1,
+        loss_every=case.loss_every if all(measured[m].every_row for m in case.stop) else 1,
     )

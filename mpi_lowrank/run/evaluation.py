@@ -1,11 +1,12 @@
 """What is recorded of a model: loss, gradient, accuracy. Outside the method's clock."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mpi_lowrank.problems.base import Problem
-from mpi_lowrank.record.metrics import METRICS
+from mpi_lowrank.record.metrics import METRICS, Metric
 from mpi_lowrank.run.gradients import Gradients
 
 
@@ -21,6 +22,8 @@ class Measures:
     """Root mean square over workers of |grad f_i|: the scale of round-off in g = mean g_i."""
     whole: bool = True
     """Whether loss and accuracy were measured as well."""
+    own: Mapping[Metric, float] = field(default_factory=dict)
+    """The problem's own metrics."""
 
     @property
     def finite(self) -> bool:
@@ -29,11 +32,13 @@ class Measures:
 
     def reaches(self, metric: str, value: float) -> bool:
         """Whether the metric has fallen or risen to the value."""
-        return bool(METRICS[metric].reached(getattr(self, metric), value))
+        declared = METRICS | {own.name: own for own in self.own}
+        return bool(declared[metric].reached(self.columns()[metric], value))
 
     def columns(self) -> dict[str, float]:
         """Every metric's value, as the record has it."""
-        return {name: getattr(self, name) for name in METRICS}
+        columns = {name: getattr(self, name) for name in METRICS}
+        return columns | {metric.name: value for metric, value in self.own.items()}
 
 
 class Evaluator:
@@ -54,9 +59,9 @@ class Evaluator:
         self.problem, self.gradients, self.door, self.total = problem, gradients, door, total
         self.train_rows, self.test_rows = rows
         self._loss_every, self._due = loss_every, 0
-        self._rows = np.zeros((workers, problem.d + self.EXTRA))
+        self._rows = np.zeros((workers, problem.d + self.EXTRA + len(problem.metrics)))
         self._losses = np.zeros(workers)
-        self._sum = np.zeros(problem.d + self.EXTRA)
+        self._sum = np.zeros(self._rows.shape[1])
 
     def __call__(self, x: np.ndarray, done: int, last: bool = False) -> Measures:
         """Evaluate x (d,) after `done` rounds; collective.
@@ -69,8 +74,9 @@ class Evaluator:
             self._due = done - done % self._loss_every + self._loss_every
         self._measure(x, whole)
         self.door.ordered_sum(self._rows, self._sum, "evaluation")
-        gradient = self._sum[: -self.EXTRA] / self.total
-        loss, squares, right, right_held_out = self._sum[-self.EXTRA :]
+        gradient, extra, own = self._parts(self._sum)
+        gradient = gradient / self.total
+        loss, squares, right, right_held_out = extra
         return Measures(
             loss=float(loss / self.total),
             grad_norm_sq=float(gradient @ gradient),
@@ -78,13 +84,18 @@ class Evaluator:
             test_accuracy=float(right_held_out / self.test_rows) if self.test_rows else np.nan,
             worker_norm=float(np.sqrt(squares / self.total)),
             whole=whole,
+            own=dict(zip(self.problem.metrics, (own / self.total).tolist(), strict=True)),
         )
 
+    def _parts(self, rows):
+        """The columns of gradients, of what all problems measure, and of the problem's own."""
+        return np.split(rows, [self.problem.d, self.problem.d + self.EXTRA], axis=-1)
+
     def _measure(self, x, whole):
-        gradients = self._rows[:, : -self.EXTRA]
+        gradients, extra, own = self._parts(self._rows)
         gradients[...] = self.gradients.evaluated(x)
-        extra = self._rows[:, -self.EXTRA :]
         np.einsum("wd,wd->w", gradients, gradients, out=extra[:, 1])
+        self._measure_own(x, own, whole)
         if not whole:
             extra[:, [0, 2, 3]] = np.nan
             return
@@ -92,3 +103,10 @@ class Evaluator:
         extra[:, 0] = self._losses
         extra[:, 2:] = 0
         extra[0, 2:] = self.problem.correct(x)
+
+    def _measure_own(self, x, own, whole):
+        spaced = [not metric.every_row for metric in self.problem.metrics]
+        if spaced and (whole or not all(spaced)):
+            self.problem.measure(x, own)
+        if not whole:
+            own[:, spaced] = np.nan

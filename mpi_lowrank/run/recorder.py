@@ -43,7 +43,7 @@ class Recorder(Observer):
     def __init__(self, made: Assembly, comm: MPI.Intracomm, writer: RecordWriter | None):
         self._made, self._comm, self._writer = made, comm, writer
         if writer:
-            writer.start_case(made.case.label, _attributes(made))
+            writer.start_case(made.case.label, _attributes(made), made.ground.problem.metrics)
 
     def flush(self) -> None:
         if self._writer:
