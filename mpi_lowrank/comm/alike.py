@@ -67,7 +67,8 @@ def _plugin(entry: EntryPoint) -> list[str]:
     found = importlib.util.find_spec(package)  # of a top level: nothing is imported for it
     named = (found.submodule_search_locations or [found.origin or ""]) if found else []
     places = [Path(place) for place in named if Path(place).exists()]
-    told = f"{entry.value} of {entry.dist.name} {entry.dist.version}, files {_digest(places)}"
+    whose = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "no distribution"
+    told = f"{entry.value} of {whose}, files {_digest(places)}"
     return [told, ", ".join(map(str, places))]
 
 

@@ -4,7 +4,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from mpi4py import MPI
@@ -43,7 +43,8 @@ def together(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
 
     A rank without an error of its own raises FailedElsewhere.
     """
-    error = result = None
+    error: Exception | None = None
+    result: Result | None = None
     try:
         result = step()
     except Exception as caught:
@@ -52,7 +53,7 @@ def together(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
     comm.Allreduce(np.array([error is not None], np.uint8), failed, op=MPI.MAX)
     if failed[0]:
         raise error or FailedElsewhere
-    return result
+    return cast(Result, result)  # without an error there is one
 
 
 def conclude(comm: MPI.Intracomm, error: Exception | None) -> Failure | None:
@@ -68,6 +69,7 @@ def conclude(comm: MPI.Intracomm, error: Exception | None) -> Failure | None:
         if error is not None and time.monotonic() > deadline:
             world.abort(comm, error)
         time.sleep(POLL)
-    mine = error is not None and not isinstance(error, FailedElsewhere)
-    failed = parcels.from_all(comm, asdict(Failure.of(comm.rank, error)) if mine else None)
+    own = None if isinstance(error, FailedElsewhere) else error
+    mine = None if own is None else asdict(Failure.of(comm.rank, own))
+    failed = parcels.from_all(comm, mine)
     return next((Failure(**told) for told in failed if told), None)

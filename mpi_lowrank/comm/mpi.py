@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -23,7 +24,8 @@ class MpiTransport:
         self._comm.Allgatherv(_plain(mine), [_plain(whole), counts])
 
     def gather(self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int]) -> None:
-        self._comm.Gatherv(_plain(mine), [_plain(whole), counts] if self.rank == 0 else None)
+        into = None if whole is None or self.rank > 0 else [_plain(whole), counts]
+        self._comm.Gatherv(_plain(mine), into)
 
     def broadcast(self, array: np.ndarray, root: int) -> None:
         self._comm.Bcast(_plain(array), root)
@@ -68,7 +70,7 @@ def _operation_on(name: Operation, dtype: np.dtype) -> MPI.Op:
     """The sum or maximum of numbers of two bytes for which MPI has no type."""
     combine = np.add if name == "sum" else np.maximum
 
-    def into_second(sent: MPI.buffer, into: MPI.buffer, _: MPI.Datatype) -> None:
+    def into_second(sent: Any, into: Any, _: MPI.Datatype) -> None:
         total = np.frombuffer(into, dtype)
         combine(np.frombuffer(sent, dtype), total, out=total)
 

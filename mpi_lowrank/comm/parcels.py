@@ -5,6 +5,7 @@ no case's ledger counts what only carries it.
 """
 
 import json
+from typing import Any
 
 import numpy as np
 from mpi4py import MPI
@@ -15,7 +16,7 @@ from mpi_lowrank.door import LIMIT, Door
 PURPOSE = "control"
 
 
-def from_root(comm: MPI.Intracomm, value: object, limit: int = LIMIT) -> object:
+def from_root(comm: MPI.Intracomm, value: object, limit: int = LIMIT) -> Any:
     """Collective: rank 0's `value`, of what JSON holds, on every rank; the others' is dropped."""
     door = _uncounted(comm, limit)
     text = _bytes(value)

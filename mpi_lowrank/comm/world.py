@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, cast
 
 import mpi4py
 import numpy as np
@@ -54,7 +54,8 @@ def agree(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
 
     The lowest rank with an error prints it; all raise AgreedError.
     """
-    error, result = None, None
+    error: UserError | None = None
+    result: Result | None = None
     try:
         result = step()
     except UserError as caught:
@@ -62,11 +63,11 @@ def agree(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
     mine = np.array([comm.rank if error else comm.size], dtype=np.int32)
     lowest = np.empty_like(mine)
     comm.Allreduce(mine, lowest, op=MPI.MIN)
-    if lowest[0] == comm.rank:
+    if error and lowest[0] == comm.rank:
         report(error)
     if lowest[0] < comm.size:
         raise AgreedError from error
-    return result
+    return cast(Result, result)  # without an error there is one
 
 
 def leave(comm: MPI.Intracomm, status: int) -> NoReturn:

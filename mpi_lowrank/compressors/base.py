@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -72,6 +72,10 @@ class Operator(ABC):
     wire: np.dtype = np.dtype(np.float32)
     """The type of a number on the wire: by its round-off, and outside its normal range altogether,
     the constants may be missed."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, block: tuple[int, ...], dtype: np.dtype, **options: Any): ...
 
     def join(self, workers: int) -> None:
         """Be told how many workers there are, once, before anything is allocated."""

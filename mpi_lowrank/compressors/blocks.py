@@ -1,6 +1,7 @@
 """A model of several blocks: each one compressed by its own shape, all in one buffer."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 from ml_dtypes import finfo
@@ -29,8 +30,8 @@ def compress_blocks(
     vectors, and blocks whose message would not be smaller than they are, go dense.
     """
     if not kind.per_block:
-        whole = (sum(int(np.prod(shape)) for _, shape in blocks),)
-        return make(blocks[0][1] if len(blocks) == 1 else whole), []
+        model = (sum(int(np.prod(shape)) for _, shape in blocks),)
+        return make(blocks[0][1] if len(blocks) == 1 else model), []
     alone = len(blocks) == 1
     chosen, told = [], []
     for name, shape in blocks:
@@ -42,15 +43,17 @@ def compress_blocks(
     sizes = [int(np.prod(shape)) for _, shape in blocks]
     if alone:
         return chosen[0], told
-    return (SharedBlocks if kind.shared else MessageBlocks)(chosen, sizes), told
+    if kind.shared:
+        return SharedBlocks(cast(list[SharedCompressor], chosen), sizes), told
+    return MessageBlocks(cast(list[Compressor], chosen), sizes), told
 
 
 def varies(operator: Operator) -> bool:
     """Whether its messages differ in length, so that `nbytes` is only the longest."""
-    return not operator.shared and operator.variable
+    return isinstance(operator, Compressor) and operator.variable
 
 
-def _combine(target: Operator, parts: list[Operator]) -> None:
+def _combine(target: Operator, parts: Sequence[Operator]) -> None:
     """The constants of the whole: the worst of the parts."""
     target.name = "+".join(dict.fromkeys(part.name for part in parts))
     target.nbytes = sum(part.nbytes for part in parts)
@@ -60,13 +63,14 @@ def _combine(target: Operator, parts: list[Operator]) -> None:
     target.linear = all(part.linear for part in parts)
     target.homogeneous = all(part.homogeneous for part in parts)
     target.wire = max((part.wire for part in parts), key=lambda wire: finfo(wire).eps)
-    alphas, omegas = [part.alpha for part in parts], [part.omega for part in parts]
-    target.alpha = None if None in alphas else min(alphas)
-    target.omega = None if None in omegas else max(omegas)
+    alphas = [part.alpha for part in parts if part.alpha is not None]
+    omegas = [part.omega for part in parts if part.omega is not None]
+    target.alpha = min(alphas) if len(alphas) == len(parts) else None
+    target.omega = max(omegas) if len(omegas) == len(parts) else None
     target.contraction = "mean" if any(p.contraction == "mean" for p in parts) else "worker"
 
 
-def _remember(parts: list[Operator], state: State) -> None:
+def _remember(parts: Sequence[Operator], state: State) -> None:
     """Let each block keep what is its own, under its number."""
     for number, part in enumerate(parts):
         part.remember(state.within(f"block {number}"))
@@ -177,7 +181,7 @@ class SharedBlocks(SharedCompressor):
             k: part.reduce(np.ascontiguousarray(x[:, place]), owns[k], mean[place], *draws)
             for k, (part, place) in enumerate(zip(self.parts, self._places, strict=True))
         }
-        sent = {k: next(phases) for k, phases in running.items()}
+        sent: dict[int, Any] = {k: next(phases) for k, phases in running.items()}
         while sent:
             reduced = yield np.concatenate(list(sent.values()), axis=1)
             ends = np.cumsum([rows.shape[1] for rows in sent.values()])

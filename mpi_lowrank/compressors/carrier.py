@@ -9,7 +9,9 @@ from ml_dtypes import finfo
 
 from mpi_lowrank.compressors.base import Compressor
 from mpi_lowrank.compressors.dense import Identity
+from mpi_lowrank.compressors.wires import AnyWire
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.rounds.state import State
 
 
 class Carrier(Compressor):
@@ -29,7 +31,7 @@ class Carrier(Compressor):
     orthonormal = True
     """Whether all factors but one are orthonormal, so that the variances of the groups multiply."""
 
-    def travel_as_numbers(self, dtype: np.dtype, wire: str) -> None:
+    def travel_as_numbers(self, dtype: np.dtype, wire: AnyWire) -> None:
         """Let the numbers travel in the type `wire`."""
         self.dtype = np.dtype(dtype)
         self._own = self.alpha, self.omega, self.random
@@ -63,7 +65,9 @@ class Carrier(Compressor):
             self.promise_unbiased((1 + omega) * zeta - 1)
         elif alpha is not None:
             self._shrink = 1 / zeta
-            self.alpha = alpha / zeta * prod(inner.alpha for inner in biased)
+            self.alpha = (
+                alpha / zeta * prod(inner.alpha for inner in biased if inner.alpha is not None)
+            )
         counts = [count for _, count in self.groups]
         inner = list(zip(self.inner, counts, strict=True))
         self.nbytes = self.side_nbytes + sum(c * part.nbytes for part, c in inner)
@@ -72,11 +76,11 @@ class Carrier(Compressor):
         self.homogeneous = all(part.homogeneous for part in self.inner)
         self.wire = max((part.wire for part in self.inner), key=lambda wire: finfo(wire).eps)
 
-    def remember(self, state):
+    def remember(self, state: State) -> None:
         for number, (part, (_, count)) in enumerate(zip(self.inner, self.groups, strict=True)):
             part.remember(state.within(f"carried {number}", count))
 
-    def prepare(self, local, total):
+    def prepare(self, local: int, total: int) -> None:
         sizes = [length * count for length, count in self.groups]
         self._numbers = np.empty((total, sum(sizes)), self.dtype)
         self._parts, first, at = [], 0, self.side_nbytes
@@ -93,7 +97,7 @@ class Carrier(Compressor):
         """`worst_case` as long as the numbers travel as they are."""
         return None
 
-    def worst_case(self):
+    def worst_case(self) -> np.ndarray | None:
         lossless = all(inner.omega == 0 for inner in self.inner)
         return self.worst_choice() if lossless else None
 
@@ -122,7 +126,9 @@ class Carrier(Compressor):
             row *= weight
             out += row[0]
 
-    def encode(self, x, messages, generators):
+    def encode(
+        self, x: np.ndarray, messages: np.ndarray, generators: Sequence[np.random.Generator]
+    ) -> None:
         n = len(x)
         numbers = self._numbers[:n]
         self.choose(x, messages[:, : self.side_nbytes], numbers, generators)
@@ -136,14 +142,14 @@ class Carrier(Compressor):
             if count != 1:
                 messages[:, place] = rows[:n].reshape(n, -1)
 
-    def decode(self, messages, out):
+    def decode(self, messages: np.ndarray, out: np.ndarray) -> None:
         self.restore(messages[:, : self.side_nbytes], self._carried(messages), out)
 
-    def decode_sum(self, messages, weights, out):
+    def decode_sum(self, messages: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
         numbers = self._carried(messages)
         self.restore_sum(messages[:, : self.side_nbytes], numbers, weights, out)
 
-    def _carried(self, messages):
+    def _carried(self, messages: np.ndarray) -> np.ndarray:
         """The numbers that the messages carry, (workers, k) in the state's dtype."""
         n = len(messages)
         numbers = self._numbers[:n]

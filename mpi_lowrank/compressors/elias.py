@@ -35,7 +35,7 @@ def encode(values: np.ndarray) -> list[np.ndarray]:
         chains.append(np.where(alive, _bit_lengths(chains[-1]) - 1, 1))
     if not len(values):
         return []
-    chains, numbers = np.stack(chains), np.arange(len(values))
+    stacked, numbers = np.stack(chains), np.arange(len(values))
     bits, group = [], 1
     while True:
         flags = depth[numbers] >= group
@@ -43,8 +43,8 @@ def encode(values: np.ndarray) -> list[np.ndarray]:
         numbers = numbers[flags]
         if not len(numbers):
             return bits
-        widths = chains[depth[numbers] - group + 1, numbers]
-        bits.append(_low_bits(chains[depth[numbers] - group, numbers], widths))
+        widths = stacked[depth[numbers] - group + 1, numbers]
+        bits.append(_low_bits(stacked[depth[numbers] - group, numbers], widths))
         group += 1
 
 

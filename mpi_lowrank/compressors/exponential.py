@@ -19,7 +19,7 @@ class ExponentialDithering(Dithering):
     between neighbours, and below the lowest level. b = 2 is natural dithering.
     """
 
-    examples = ("base=3.0", "base=4.0,levels=6,norm=linf,rounding=nearest")
+    examples: tuple[str, ...] = ("base=3.0", "base=4.0,levels=6,norm=linf,rounding=nearest")
 
     def __init__(
         self,

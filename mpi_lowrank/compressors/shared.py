@@ -225,7 +225,7 @@ class Alternating(SharedFactors):
         else:
             factor = (yield self._transposed_times(matrices, basis)).reshape(self.c, self.rank)
             sent = self._sent_right.astype(self.dtype) if own is not None else None
-            right = sent.transpose(0, 2, 1) if own is not None else None
+            right = sent.transpose(0, 2, 1) if sent is not None else None
             self._write(basis, right, basis, factor, own, mean)
         kept = orthonormal(factor)[:, : self.rank - self.fresh]
         self._factor[: len(kept)] = kept

@@ -1,6 +1,6 @@
 """Compressors that keep a random number of coordinates: messages vary in length."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,7 +35,10 @@ def sampling_probabilities(weights: np.ndarray, budget: float) -> np.ndarray:
 
 def equal_error(operator: Operator, x: np.ndarray) -> np.ndarray:
     """E|C(x) - x|^2 of the rows of x where it is the same share of |x|^2 for every x."""
-    share = 1 - operator.alpha if operator.omega is None else operator.omega
+    share = operator.omega
+    if share is None:
+        assert operator.alpha is not None
+        share = 1 - operator.alpha
     return share * (x.astype(np.float64) ** 2).sum(axis=1)
 
 
@@ -160,7 +163,9 @@ class RandomSparsification(_Varying):
 
     def encode(self, x, messages, generators):
         for row, message, generator in zip(x, messages, generators, strict=True):
-            p = self._probabilities(row[np.newaxis])[0] if self._optimal else self.k / self.d
+            p: Any = self.k / self.d
+            if self._optimal:
+                p = self._probabilities(row[np.newaxis])[0]
             indices = self._draw(p, generator)
             values = row[indices]
             if self._unbiased:

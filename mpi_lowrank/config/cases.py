@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from itertools import islice
 from math import isfinite
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mpi_lowrank.collectives import collectives, of_kind
 from mpi_lowrank.collectives.base import Reduction, Topology
@@ -60,7 +60,7 @@ MOST = 10_000
 """Cases of an experiment, at most: a slip of a few long lists would ask for millions."""
 
 SHARED_KEYS = {"name", "baseline", "cases"}
-COMPONENTS: dict[str, Registry] = {
+COMPONENTS: dict[str, Registry[Any]] = {
     "method": methods,
     "compressor": compressors,
     "problem": problems,
@@ -106,11 +106,11 @@ def _experiment(table: dict, path: Path, text: str) -> Experiment:
     name, labels = str(table.get("name", path.stem)), _labels(cases)
     if problem := naming_problem(name, labels):
         raise OptionError(*problem)
-    cases = tuple(_relabel(case, label) for case, label in zip(cases, labels, strict=True))
+    labelled = tuple(_relabel(case, label) for case, label in zip(cases, labels, strict=True))
     baseline = table.get("baseline", labels[0])
     if baseline not in labels:
         raise OptionError("baseline", baseline, "the label of a case: " + one_of(labels, baseline))
-    return Experiment(name, path, text, cases, baseline)
+    return Experiment(name, path, text, labelled, baseline)
 
 
 def _swept(shared: dict, own: dict, number: int) -> Iterator[Case]:
@@ -135,7 +135,7 @@ def _merge(shared: dict, own: dict) -> dict:
 
 
 def _case(table: dict, where: str) -> Case:
-    values = {}
+    values: dict[str, Any] = {}
     for spec in fields(Case):
         key = where + spec.name
         if spec.name not in table:
@@ -171,8 +171,9 @@ def _check(case: Case, where: str) -> None:
     step = case.stepsize
     if isinstance(step, str) and (step := over_L(step)) is None:
         raise OptionError(where + "stepsize", case.stepsize, 'a number, or one such as "8/L"')
-    positive = {"rounds": case.rounds, "evaluate_every": case.evaluate_every}
-    positive |= {
+    positive: dict[str, float | None] = {
+        "rounds": case.rounds,
+        "evaluate_every": case.evaluate_every,
         "loss_every": case.loss_every,
         "workers": case.workers,
         "multiple": case.multiple,

@@ -15,7 +15,7 @@ def listed(kind: str) -> list[dict]:
     return [
         {
             "name": name,
-            "summary": inspect.getdoc(registry[name]).splitlines()[0],
+            "summary": (inspect.getdoc(registry[name]) or "").splitlines()[0],
             "options": {
                 option: {"allowed": describe(p.annotation), **_default(p)}
                 for option, p in options_of(registry[name]).items()

@@ -12,7 +12,7 @@ from mpi_lowrank.errors import OptionError, UserError, hint, one_of
 from mpi_lowrank.registry import Choice, Registry
 
 
-def choose(registry: Registry, given: object, key: str) -> Choice:
+def choose(registry: Registry[Any], given: Any, key: str) -> Choice:
     """The component that a name, a table or a compressor's one line stands for, options checked.
 
     Raises OptionError, which names `key`, for an unknown name and for an option that is unknown,
@@ -56,16 +56,21 @@ def read_spec(text: str) -> Choice:
 
 
 def _read(text: str, key: str) -> Choice:
-    then = None
-    for stage in reversed(text.split("+")):
-        name, _, options = stage.partition(":")
-        pairs = [pair.partition("=") for pair in options.split(",") if pair]
-        table = {option: _read_value(value, f"{key}.{option}") for option, _, value in pairs}
-        if len(table) < len(pairs):
-            raise OptionError(key, stage, "each option once")
-        choice = choose(compressors, {"name": name.strip(), **table}, key)
-        then = Choice(choice.name, choice.options, then)
-    return then
+    *first, last = text.split("+")
+    read = _read_stage(last, key, None)
+    for stage in reversed(first):
+        read = _read_stage(stage, key, read)
+    return read
+
+
+def _read_stage(stage: str, key: str, then: Choice | None) -> Choice:
+    name, _, options = stage.partition(":")
+    pairs = [pair.partition("=") for pair in options.split(",") if pair]
+    table = {option: _read_value(value, f"{key}.{option}") for option, _, value in pairs}
+    if len(table) < len(pairs):
+        raise OptionError(key, stage, "each option once")
+    choice = choose(compressors, {"name": name.strip(), **table}, key)
+    return Choice(choice.name, choice.options, then)
 
 
 def _read_value(text: str, key: str) -> object:
@@ -80,7 +85,8 @@ def _read_value(text: str, key: str) -> object:
 
 def options_of(component: type) -> dict[str, inspect.Parameter]:
     """A component's options: the keyword-only arguments of its constructor."""
-    parameters = inspect.signature(component.__init__, eval_str=True).parameters
+    init = component.__init__  # type: ignore[misc]  # of the class itself, never of an instance
+    parameters = inspect.signature(init, eval_str=True).parameters
     options = {n.rstrip("_"): p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
     for option, parameter in options.items():
         if parameter.annotation is parameter.empty:
@@ -106,7 +112,7 @@ def describe(annotation: Any) -> str:
     return " or ".join(described)
 
 
-def convert(value: object, annotation: Any, key: str) -> Any:
+def convert(value: Any, annotation: Any, key: str) -> Any:
     """`value` as the annotation's type, or an error that describes what the annotation allows."""
     for accepted in _alternatives(annotation):
         if accepted is Choice:
@@ -129,7 +135,7 @@ def _literals(annotation: Any) -> list[str]:
     return [choice for kind in literal for choice in get_args(kind)]
 
 
-def _fits(value: object, types: tuple[type, ...]) -> bool:
+def _fits(value: Any, types: tuple[Any, ...]) -> bool:
     if types[-1] is Ellipsis:
         types = types[:1] * len(value) if isinstance(value, list) else types
     return isinstance(value, list) and [type(item) for item in value] == list(types)

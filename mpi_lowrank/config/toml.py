@@ -105,6 +105,7 @@ def _below(target: object, step: str, path: list[str]) -> list:
 def _tables(target: object, path: list[str]) -> list[dict]:
     """The table that lies at the path, or those of the list that does."""
     holders = target if isinstance(target, list) else [target]
-    if not all(isinstance(holder, dict) for holder in holders):
+    tables = [holder for holder in holders if isinstance(holder, dict)]
+    if len(tables) < len(holders):
         raise OptionError(".".join(path), target, "a table with keys of its own")
-    return holders
+    return tables

@@ -1,5 +1,7 @@
 """What a data set is, and the known ones by name."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ from scipy.sparse import csr_array
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.registry import Registry
 
-datasets = Registry("datasets")
+datasets: Registry[Source] = Registry("datasets")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Dataset:
     labels: np.ndarray
     sha256: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "labels", _typed(np.asarray(self.labels), self.name))
 
 

@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -18,7 +18,7 @@ from mpi_lowrank.datasets.base import Dataset
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import memory
 
-OPENERS: dict[str, Callable[[Path], BinaryIO]] = {
+OPENERS: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
     ".xz": lzma.open,

@@ -75,7 +75,7 @@ def encode(records: list[dict[str, str]]) -> tuple[np.ndarray, np.ndarray]:
 
     Raises KeyError for an attribute or a value that is missing or unknown.
     """
-    numbers = {}  # of the columns, by attribute and value
+    numbers: dict[tuple[str, str], int] = {}  # of the columns, by attribute and value
     for attribute, values in ATTRIBUTES.items():
         for value in values:
             numbers[attribute, value] = len(numbers)

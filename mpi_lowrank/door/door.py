@@ -101,15 +101,20 @@ class Door:
         """Wait for all ranks."""
         self._counted(calls.BARRIER, _NOTHING, purpose, self.transport.barrier)
 
-    def _reduce(self, mine: np.ndarray, out: np.ndarray, operation: Operation, purpose: str):
+    def _reduce(
+        self, mine: np.ndarray, out: np.ndarray, operation: Operation, purpose: str
+    ) -> None:
         move = self.transport.allreduce
         for sent, received in zip(self._chunks(mine), self._chunks(out), strict=True):
             self._counted(calls.ALLREDUCE, sent, purpose, move, sent, received, operation)
 
-    def _gather_by_pairs(self, mine, whole, counts, purpose):
+    def _gather_by_pairs(
+        self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int], purpose: str
+    ) -> None:
         if self.rank > 0:
             self.send(mine, 0, purpose)
             return
+        assert whole is not None  # on rank 0
         for source, part in enumerate(_parts(whole, counts)):
             if source == 0:
                 part[...] = mine.reshape(-1)

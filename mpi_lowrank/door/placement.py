@@ -13,7 +13,7 @@ class Placement:
     ranks: int
     rank: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.ranks > self.total:
             raise UserError(
                 f"workers = {self.total} on {self.ranks} ranks: allowed is at most one rank a "

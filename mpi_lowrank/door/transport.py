@@ -50,7 +50,9 @@ class Alone:
     def allgather(self, mine: np.ndarray, whole: np.ndarray, counts: Sequence[int]) -> None:
         whole[...] = mine.reshape(-1)
 
-    gather = allgather
+    def gather(self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int]) -> None:
+        assert whole is not None  # on rank 0
+        self.allgather(mine, whole, counts)
 
     def broadcast(self, array: np.ndarray, root: int) -> None:
         """It is there already."""

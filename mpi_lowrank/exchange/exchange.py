@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mpi_lowrank.collectives import collectives
-from mpi_lowrank.collectives.base import Topology
+from mpi_lowrank.collectives.base import Reduction, Topology
 from mpi_lowrank.collectives.reductions import Allreduce
 from mpi_lowrank.compressors.base import (
     LENGTH,
@@ -45,8 +45,8 @@ class Exchange:
     ):
         self.door, self.placement, self.clock = door, placement, clock
         self.d, self.dtype, self.seed = d, np.dtype(dtype), seed
-        self.topology = collectives[topology](door)
-        self.reduction = collectives[reduction]
+        self.topology: Topology = collectives[topology](door)
+        self.reduction: type[Reduction] = collectives[reduction]
         self._state = state or State(placement.local, dtype)
         traffic = self._state.within("traffic")
         self._uplink, self._downlink = (traffic.array(way, (), float) for way in ("up", "down"))
@@ -63,8 +63,10 @@ class Exchange:
     def prepare(self, compressor: Operator, name: str = "uplink") -> None:
         """Make the buffers that `compressor` needs; what it remembers goes by that name."""
         compressor.remember(self._state.within(name))
-        kind = _Reduced if compressor.shared else _Gathered
-        self._channels[compressor] = kind(self, compressor)
+        if isinstance(compressor, SharedCompressor):
+            self._channels[compressor] = _Reduced(self, compressor)
+        elif isinstance(compressor, Compressor):
+            self._channels[compressor] = _Gathered(self, compressor)
 
     def prepare_broadcast(self, compressor: Compressor, name: str = "downlink") -> None:
         """Make the buffers for `broadcast` through `compressor`; else as `prepare`."""
@@ -320,11 +322,11 @@ class _Reduced:
             x = np.zeros_like(x)
         wanted = self.own if own else None
         phases = self.compressor.reduce(x, wanted, self.mean, self.draws.common(), self.draws.own())
-        wish = next(phases)
+        wish: np.ndarray | Largest | None = next(phases)
         while wish is not None:
             self.seam.clock.lap("compress")
             largest = isinstance(wish, Largest)
-            rows = wish.rows if largest else wish
+            rows = wish.rows if isinstance(wish, Largest) else wish
             if largest:
                 reduced = self.maxima.largest(rows)
             else:

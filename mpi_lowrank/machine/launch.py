@@ -80,7 +80,7 @@ def check_library(launch: Launch, library: str) -> None:
     was told to: there `check_size` decides.
     """
     loaded = "openmpi" if "Open MPI" in library else "mpich"
-    speaks = {"mpich": "mpich", "openmpi": "openmpi", "pmix": "openmpi"}.get(launch.launcher)
+    speaks = {"mpich": "mpich", "openmpi": "openmpi", "pmix": "openmpi"}.get(launch.launcher or "")
     if launch.size > 1 and speaks not in (None, loaded):
         raise UserError(
             f"launched by {launch.launcher}'s mpirun, but mpi4py loads {library_name(library)}: "

@@ -70,9 +70,15 @@ def _changes(repository: _Repository) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     environment |= {"GIT_CEILING_DIRECTORIES": str(repository.tree.parent)}
     environment |= {"GIT_OPTIONAL_LOCKS": "0"}
-    options = {"capture_output": True, "check": True, "timeout": 10}
     try:
-        done = subprocess.run(command, cwd=repository.tree, env=environment, **options)
+        done = subprocess.run(
+            command,
+            cwd=repository.tree,
+            env=environment,
+            capture_output=True,
+            check=True,
+            timeout=10,
+        )
     except (OSError, subprocess.SubprocessError):
         return UNCHECKED
     return "+changes" if done.stdout.strip() else ""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -106,7 +106,7 @@ class Method(ABC):
     The options are the keyword-only arguments of `__init__`, behind the setting. After round t the
     workers have sent t + 1 messages and x is x^{t+1}. What a later round reads is asked for by name
     in `__init__`, from `setting.state`; other arrays are overwritten before they are read, and
-    nothing else changes.
+    nothing else changes. Class methods take `*_` so that a subclass may name its own options.
     """
 
     name: str
@@ -128,7 +128,9 @@ class Method(ABC):
         """Carry out round t."""
 
     @classmethod
-    def theory_stepsize(cls, constants: Constants, compressor: Operator, **options) -> float:
+    def theory_stepsize(
+        cls, constants: Constants, compressor: Operator, *_: Any, **options: Any
+    ) -> float:
         """EF21's, with which DCGD and EF14 are run as well; `options` are the method's.
 
         Raises UserError without an alpha.
@@ -141,7 +143,7 @@ class Method(ABC):
         return ef21_stepsize(constants, compressor.alpha, compressor.linear)
 
     @classmethod
-    def check(cls, **options) -> None:
+    def check(cls, *_: Any, **options: Any) -> None:
         """Raise OptionError for an impossible option of the method."""
 
     def estimate_error(self) -> tuple[np.ndarray, np.ndarray] | None:

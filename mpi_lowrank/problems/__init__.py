@@ -1,5 +1,12 @@
 """The functions f_i, their gradients and their smoothness constants."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from mpi_lowrank.registry import Registry
 
-problems = Registry("problems")
+if TYPE_CHECKING:
+    from mpi_lowrank.problems.base import Problem
+
+problems: Registry[Problem] = Registry("problems")

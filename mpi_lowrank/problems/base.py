@@ -1,9 +1,11 @@
 """The contract of a problem: f(x) = mean of f_i(x), one f_i a worker."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
@@ -12,6 +14,9 @@ from mpi_lowrank.datasets import Dataset
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.problems.batch import Batch
 from mpi_lowrank.record import COLUMNS, METRICS, Metric
+
+if TYPE_CHECKING:
+    from mpi_lowrank.datasets.local import LocalShards
 
 MeanOverWorkers = Callable[[np.ndarray], np.ndarray]
 """Collective: the local workers' rows (workers, k) to their mean over all workers (k,)."""
@@ -52,6 +57,10 @@ class Problem(ABC):
     metrics: tuple[Metric, ...] = ()
     """What `measure` measures of a model beside METRICS; recorded as columns of these names."""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, shards: LocalShards, dtype: np.dtype, **options: Any): ...
+
     @property
     def d(self) -> int:
         """The numbers of the model."""
@@ -59,7 +68,7 @@ class Problem(ABC):
 
     @classmethod
     @abstractmethod
-    def model(cls, dataset: Dataset | None, **options) -> tuple[Block, ...]:
+    def model(cls, dataset: Dataset | None, *_: Any, **options: Any) -> tuple[Block, ...]:
         """The model's blocks, before any data are handed out; None if it makes its own data.
 
         Raises OptionError for an impossible option, UserError for data that do not fit.
@@ -67,7 +76,13 @@ class Problem(ABC):
 
     @classmethod
     def footprint(
-        cls, blocks: tuple[Block, ...], workers: int, longest: int, itemsize: int, **options
+        cls,
+        blocks: tuple[Block, ...],
+        workers: int,
+        longest: int,
+        itemsize: int,
+        *_: Any,
+        **options: Any,
     ) -> int:
         """Bytes that a rank of `workers` workers takes at least, beside vectors of the model.
 

@@ -27,7 +27,7 @@ class Batch:
     @property
     def width(self) -> int:
         """Rows of the arrays that hold it, with padding."""
-        return self.rows.shape[1]
+        return int(self.rows.shape[1])
 
     def check(self, samples: np.ndarray) -> None:
         """Raise IndexError for a number that is no sample's of its worker's `samples` (workers,).

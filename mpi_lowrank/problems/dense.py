@@ -25,7 +25,9 @@ class Classifier(Problem):
     def __init__(self, shards: LocalShards, dtype: np.dtype, widths: Sequence[int], lambda_: float):
         """`widths`: of the layers; the last is the number of classes."""
         self._shards, self._regularizer = shards, Regularizer("l2", lambda_, dtype)
-        self._test_columns = _columns([shards.test], len(shards.test.labels), dtype)
+        assert shards.test is not None
+        self._test = shards.test
+        self._test_columns = _columns([self._test], len(self._test.labels), dtype)
         self._test_layers = _layers(self._test_columns, widths)
         self.samples = np.array([len(rows.labels) for rows in shards.workers])
         columns = _columns(shards.workers, shards.longest, dtype)
@@ -82,7 +84,7 @@ class Classifier(Problem):
         self._forward(x, whole.columns, whole.layers)
         self._forward(x, self._test_columns, self._test_layers)
         predicted = self._test_layers[-1][0].argmax(axis=0)
-        return whole.right(), np.count_nonzero(predicted == self._shards.test.labels)
+        return whole.right(), np.count_nonzero(predicted == self._test.labels)
 
     def _parts(self, flat: np.ndarray) -> list[np.ndarray]:
         """Views of the blocks of a model (d,), or of a model a worker (workers, d)."""
@@ -142,7 +144,7 @@ class Samples:
     def right(self) -> int:
         """The rows whose class has the largest z."""
         right = self.layers[-1].argmax(axis=1) == self.targets.argmax(axis=1)
-        return np.count_nonzero(right & (self.weights[:, 0] > 0))
+        return int(np.count_nonzero(right & (self.weights[:, 0] > 0)))
 
 
 def _columns(shards: Sequence[Rows], longest: int, dtype: np.dtype) -> np.ndarray:

@@ -41,10 +41,11 @@ class LogisticRegression(Problem):
         self._labels = np.zeros((len(features), shards.longest), dtype)
         for padded, rows in zip(self._labels, shards.workers, strict=True):
             padded[: len(rows.labels)] = rows.labels
-        whole = Samples(StackedRows(features, shards.longest, dtype), dtype)
+        stacked = StackedRows(features, shards.longest, dtype)
+        whole = Samples(stacked, dtype)
         whole.label(self._labels, self.samples)
         self._chosen = Chosen(
-            whole, self.samples, lambda width: Samples(DrawnRows(whole.rows, width), dtype)
+            whole, self.samples, lambda width: Samples(DrawnRows(stacked, width), dtype)
         )
 
     @classmethod
@@ -83,6 +84,7 @@ class LogisticRegression(Problem):
         right = (margins > 0) == (self._labels > 0)
         train = np.count_nonzero(right & (self._labels != 0))
         test = self._shards.test
+        assert test is not None
         return train, np.count_nonzero((test.features @ x > 0) == (test.labels > 0))
 
     def smoothness(self, mean):
@@ -129,6 +131,7 @@ class Samples:
 
     def draw(self, whole: "Samples", batch: Batch) -> None:
         """Become the samples of `batch` among those of whole shards."""
+        assert isinstance(self.rows, DrawnRows)
         self.rows.draw(batch)
         batch.take(whole.negative, self.negative)
         self.weights[...] = batch.weights

@@ -26,6 +26,7 @@ class Stack:
     starts: np.ndarray  # (workers * longest + 1,), of each row in the other two
     columns: np.ndarray
     values: np.ndarray
+    _x: np.ndarray  # (workers, d), room for a copy of x
 
     def times(self, x: np.ndarray, out: np.ndarray) -> None:
         """out[w] = A_w x for one x (d,) or a row of x a worker; `out` is (workers, longest)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Metric:
         return float((np.nanmin if self.falls else np.nanmax)(values))
 
 
-ACCURACY = {"falls": False, "label": "accuracy (%)", "scale": "percent"}
+ACCURACY: dict[str, Any] = {"falls": False, "label": "accuracy (%)", "scale": "percent"}
 
 METRICS: dict[str, Metric] = {
     metric.name: metric

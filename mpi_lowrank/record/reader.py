@@ -7,7 +7,7 @@ nothing is taken on trust, and whatever HDF5 says about it is one line.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -107,7 +107,7 @@ def is_running(path: Path) -> bool:
     """Whether `path` is the record of a run that goes on or was killed; False if it is none."""
     try:
         with _open(path) as file:
-            return file.attrs["status"] == "running"
+            return bool(file.attrs["status"] == "running")
     except UserError:
         return False
 
@@ -137,13 +137,13 @@ def _check_file(path: Path) -> None:
         raise UserError(f"{path}: is not an HDF5 file; a record is what `mpi-lowrank run` writes")
 
 
-def _check_schema(path: Path, attributes: dict[str, object]) -> None:
+def _check_schema(path: Path, attributes: dict[str, Any]) -> None:
     schema = attributes.get("schema", "none")
     if schema != SCHEMA:
         raise UserError(f"{path}: its schema is {schema}; this version reads {SCHEMA}")
 
 
-def _attributes(node: h5py.Group) -> dict[str, object]:
+def _attributes(node: h5py.Group) -> dict[str, Any]:
     attributes = {name: _plain(value) for name, value in node.attrs.items()}
     for name, value in attributes.items():
         if not _fits(value, ATTRIBUTES.get(name)):
@@ -151,7 +151,7 @@ def _attributes(node: h5py.Group) -> dict[str, object]:
     return attributes
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     """A Python value (str, int, float, bool, list) for what h5py hands out."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
@@ -188,7 +188,8 @@ def _array(group: h5py.Group, name: str) -> np.ndarray:
         raise ValueError(f"{data.name} is in another file")
     if data.ndim != 1 or data.nbytes > INFLATION * data.id.get_storage_size():
         raise ValueError(f"{data.name} has an impossible shape {data.shape}")
-    return data[:]
+    array: np.ndarray = data[:]
+    return array
 
 
 def _column(rounds: h5py.Group, name: str) -> np.ndarray:

@@ -111,6 +111,7 @@ class RecordWriter:
 
         `ledger` is of LEDGER_DTYPE, `phases` of PHASES_DTYPE, one row a rank.
         """
+        assert self._case is not None  # between start_case and here
         _put(self._case, attributes)
         packed = {"compression": "gzip", "shuffle": True} if len(ledger) else {}
         self._case.create_dataset("ledger", data=ledger, **packed, **CHECKED)
@@ -152,6 +153,7 @@ class RecordWriter:
 
     def _store_rows(self) -> None:
         if self._rows:
+            assert self._case is not None
             _append(self._case["rounds"], self._rows)
             self._rows = []
 

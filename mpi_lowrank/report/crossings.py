@@ -4,13 +4,14 @@ import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter
 
 from mpi_lowrank.errors import UserError
@@ -43,7 +44,7 @@ class Line(NamedTuple):
 
     row: Row
     cases: list[Case]
-    keywords: dict[str, object]
+    keywords: dict[str, Any]
 
     @property
     def arrives(self) -> bool:
@@ -107,7 +108,7 @@ def _lines(records: list[Record], target: tuple[str, float]) -> list[Line]:
     ]
 
 
-def _keywords(row: Row) -> dict[str, object]:
+def _keywords(row: Row) -> dict[str, Any]:
     """The family's colour; dashes where nothing feeds the error back."""
     color = style.FAMILIES.get(row["family"], style.OTHER)
     if str(row["method"]).startswith(WITHOUT_FEEDBACK):
@@ -172,7 +173,7 @@ def _make_room(axes: Axes) -> None:
     """Move the panel's left end so far out that no name sticks out of it."""
     frame, right = axes.get_window_extent(), np.log10(axes.get_xlim()[1])
     lowest = np.log10(axes.get_xlim()[0])
-    for text in axes.texts:
+    for text in (text for text in axes.texts if isinstance(text, Annotation)):
         share = (text.get_window_extent().width + 6) / frame.width
         if share < 1:
             lowest = min(lowest, (np.log10(text.xy[0]) - right * share) / (1 - share))
@@ -212,7 +213,12 @@ def _name(axes: Axes, text: str, color: str, end: tuple[float, float], height: f
     """Write a line's name at a height, and draw a thin line to the end of its curve."""
     axes.plot(*end, "o", color=color, markersize=2.6, zorder=4)
     axes.plot([end[0]] * 2, [end[1], height], color=color, linewidth=0.5, zorder=2)
-    place = {"xytext": (-2.5, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+    place: dict[str, Any] = {
+        "xytext": (-2.5, 0),
+        "textcoords": "offset points",
+        "ha": "right",
+        "va": "center",
+    }
     axes.annotate(text, (end[0], height), color=color, fontsize=style.LABEL_SIZE, **place)
 
 
@@ -224,10 +230,19 @@ def _frame(axes: Axes, scale: Scale) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(False)
     axes.spines["left"].set_bounds(scale.target, scale.top)
-    across = {"transform": axes.get_yaxis_transform(), "color": "0.88", "linewidth": 0.5}
+    across: dict[str, Any] = {
+        "transform": axes.get_yaxis_transform(),
+        "color": "0.88",
+        "linewidth": 0.5,
+    }
     axes.hlines(10.0**powers, 0, 1, zorder=0, **across)
-    place = {"xytext": (0, -1.5), "textcoords": "offset points", "ha": "right", "va": "top"}
-    at = {"xy": (1, scale.target), "xycoords": axes.get_yaxis_transform()}
+    place: dict[str, Any] = {
+        "xytext": (0, -1.5),
+        "textcoords": "offset points",
+        "ha": "right",
+        "va": "top",
+    }
+    at: dict[str, Any] = {"xy": (1, scale.target), "xycoords": axes.get_yaxis_transform()}
     axes.annotate("target", color="0.25", fontsize=style.NOTE_SIZE, **at, **place)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
@@ -260,7 +261,9 @@ def _annotate(figure: Figure, last: Axes, curves: list[Curve], timing: bool) -> 
     below = style.NOTE_STEP * len(notes)
     figure.set_size_inches(width, height + below)
     right, bottom = gutter / width, below / (height + below)
-    figure.get_layout_engine().set(rect=(0, bottom, 1 - right, 1 - bottom))
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(rect=(0, bottom, 1 - right, 1 - bottom))
     figure.text(0.01, 0.01, "\n".join(notes), fontsize=style.NOTE_SIZE, va="bottom")
     _settle(figure)
     _place_labels(figure, last, curves, texts)

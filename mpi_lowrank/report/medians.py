@@ -1,5 +1,7 @@
 """Cases that differ in their seed alone, together: medians over starts of what a target took."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mpi_lowrank.record import Case, Record
@@ -130,7 +132,7 @@ def _ratios(row: Row, base: Row) -> Row:
     }
 
 
-def _kilobytes(key: str):
+def _kilobytes(key: str) -> Callable[[Row], float | None]:
     return lambda row: None if row[key] is None else row[key] / 1e3
 
 

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 BYTE_UNITS = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
 
-def finite(value: object) -> object:
+def finite(value: object) -> Any:
     """`value`, or None for a float that JSON has no word for (NaN, an infinity)."""
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -1,9 +1,11 @@
 """What a record says, as it may be shown: a record can come from anybody."""
 
+from typing import Any
+
 from mpi_lowrank.text.names import printable
 
 
-def plain(value: object) -> object:
+def plain(value: object) -> Any:
     """`value` with every text in it, also in lists and dictionaries, made printable."""
     if isinstance(value, str):
         return printable(value)

@@ -1,13 +1,14 @@
 """Where a record comes from: code, machines, data, constants."""
 
 import json
+from typing import Any
 
 from mpi_lowrank.record import Record
 from mpi_lowrank.report.numbers import finite
 from mpi_lowrank.report.plain import plain
 
 
-def show(record: Record) -> dict[str, object]:
+def show(record: Record) -> dict[str, Any]:
     """The record's attributes and each case's, with its rows and arrays, ready for JSON."""
     attributes = {name: _plain(value) for name, value in record.attributes.items()}
     attributes["versions"] = _parsed(attributes.get("versions"))
@@ -22,7 +23,7 @@ def show(record: Record) -> dict[str, object]:
     return {"path": str(record.path), **attributes, "cases": cases}
 
 
-def format_show(shown: dict[str, object]) -> str:
+def format_show(shown: dict[str, Any]) -> str:
     """`show`'s answer as lines: the record, its cases, and the configuration as it was written."""
     lines = _lines(plain(_without(shown, "config", "cases")))
     for case in shown["cases"]:
@@ -39,7 +40,7 @@ def _quoted(title: str, text: object) -> list[str]:
     return [title, *("  " + plain(line) for line in lines)] if lines else []
 
 
-def _lines(values: dict[str, object]) -> list[str]:
+def _lines(values: dict[str, Any]) -> list[str]:
     said = {name: _text(value) for name, value in values.items()}
     said = {name: text for name, text in said.items() if text}
     width = max(map(len, said), default=0)
@@ -67,15 +68,15 @@ def _list_text(values: list) -> str:
     return ", ".join(f"{text} ({n}x)" if n > 1 else text for text, n in counts.items())
 
 
-def _without(values: dict[str, object], *names: str) -> dict[str, object]:
+def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in names}
 
 
-def _plain(value: object) -> object:
+def _plain(value: object) -> Any:
     return [finite(item) for item in value] if isinstance(value, list) else finite(value)
 
 
-def _parsed(versions: object) -> object:
+def _parsed(versions: object) -> Any:
     """Versions as the dictionary that their JSON text holds; another text as it is."""
     try:
         return json.loads(versions) if isinstance(versions, str) else versions

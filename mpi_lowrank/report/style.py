@@ -1,11 +1,11 @@
 """How every figure looks: sizes for a paper's columns, and lines that differ without colour."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 TWO_COLUMNS = 7.16  # inches, the text width of most two-column papers
 PANEL_HEIGHT = 2.35  # inches
 
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 8,
     "axes.labelsize": 8,
@@ -40,10 +40,10 @@ class Line(NamedTuple):
     """What draws one case; `keywords` are Matplotlib's."""
 
     color: str
-    linestyle: object
+    linestyle: Any
     marker: str
 
-    def keywords(self) -> dict[str, object]:
+    def keywords(self) -> dict[str, Any]:
         return {"color": self.color, "linestyle": self.linestyle, "marker": self.marker}
 
 
@@ -74,7 +74,7 @@ def line(number: int) -> Line:
 
 
 # Each phase's grey differs from its neighbours' by its lightness, and by a hatch in print.
-PHASE_FILLS = {
+PHASE_FILLS: dict[str, dict[str, Any]] = {
     "gradient": {"facecolor": "#0072B2", "hatch": ""},
     "compress": {"facecolor": "#F0E442", "hatch": ""},
     "exchange": {"facecolor": "#D55E00", "hatch": "////"},

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from mpi_lowrank.report.plain import plain
 WIDTH = 100
 COSTS = ("rounds", "uplink_bytes", "total_bytes", "seconds")
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 def table_rows(records: list[Record], target: tuple[str, float] | None = None) -> list[Row]:
@@ -127,7 +127,7 @@ def is_recorded(case: Case, metric: str) -> bool:
 
 
 def _record_rows(name: str, record: Record, target: tuple[str, float] | None) -> list[Row]:
-    baseline = record.attributes.get("baseline")
+    baseline: Any = record.attributes.get("baseline")
     rows = [_row(name, record, case) for case in record.cases.values()]
     if target is not None:
         reached = {label: _reached(case, *target) for label, case in record.cases.items()}
@@ -184,7 +184,7 @@ def _reached(case: Case, metric: str, value: float) -> dict[str, int | float | N
     if metric not in case.metrics:
         return None
     met = case.metrics[metric].reached(case[metric], value)
-    return _costs(case, int(np.argmax(met))) if met.any() else None
+    return _costs(case, int(np.argmax(met))) if np.any(met) else None
 
 
 def _with_ratios(costs: Row | None, baseline: Row | None) -> Row | None:
@@ -200,8 +200,8 @@ def _ratio(value: float | None, base: float | None) -> float | None:
 
 class Column(NamedTuple):
     header: str
-    value: Callable[[Row], float | None]
-    show: Callable[[float | None], str] = short
+    value: Callable[[Row], Any]
+    show: Callable[[Any], str] = short
     in_bytes: bool = False
     timing: bool = False
 
@@ -333,7 +333,7 @@ def _grouped(sign: str, rows: list[Row], note_of: Callable[[Row], str]) -> list[
 
 def _about(noted: list[Row], rows: list[Row]) -> str:
     """The labels of the noted rows; a record's name where all of its rows are."""
-    names = []
+    names: list[str] = []
     for record in dict.fromkeys(row["record"] for row in noted):
         labels = [row["label"] for row in noted if row["record"] == record]
         whole = len(labels) == sum(row["record"] == record for row in rows)

@@ -38,7 +38,7 @@ class State:
         self._entries: dict[str, Entry] = {}
 
     def array(
-        self, name: str, shape: int | Sequence[int] = (), dtype: DTypeLike = None
+        self, name: str, shape: int | Sequence[int] = (), dtype: DTypeLike | None = None
     ) -> np.ndarray:
         """A new array of zeros, of the state's dtype unless given.
 
@@ -48,7 +48,7 @@ class State:
         return self._add(name, shape, dtype, per_worker=False)
 
     def rows(
-        self, name: str, shape: int | Sequence[int] = (), dtype: DTypeLike = None
+        self, name: str, shape: int | Sequence[int] = (), dtype: DTypeLike | None = None
     ) -> np.ndarray:
         """A new array (workers, *shape), a row per local worker; else as `array`."""
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
@@ -76,7 +76,9 @@ class State:
         """Bytes of all arrays on this rank."""
         return sum(prod(e.array.shape) * e.array.itemsize for e in self)
 
-    def _add(self, name, shape, dtype, per_worker):
+    def _add(
+        self, name: str, shape: tuple[int, ...], dtype: DTypeLike | None, per_worker: bool
+    ) -> np.ndarray:
         name = self._prefix + name
         if name in self._entries:
             raise ValueError(f"state: {name!r} is asked for twice")

@@ -85,7 +85,7 @@ def channels(case: Case, blocks: tuple[Block, ...], workers: int) -> Channels:
 def downlink(choice: Choice, case: Case, blocks: tuple[Block, ...]) -> Compressor:
     """What a server broadcasts through. Raises OptionError for what is Allreduced."""
     compressor, _ = make_compressor(choice, case.dtype, blocks, 1)
-    if compressor.shared:
+    if not isinstance(compressor, Compressor):
         allowed = "one that has messages: a server broadcasts, nothing is reduced"
         raise OptionError("downlink", str(choice), allowed)
     return compressor

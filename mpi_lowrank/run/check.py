@@ -14,6 +14,7 @@ from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Setting
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block
+from mpi_lowrank.problems.batch import Batch
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
@@ -80,7 +81,7 @@ def _check_method(
         downlink(options["downlink"], case, blocks)
 
 
-def _no_gradients(x: np.ndarray) -> np.ndarray:
+def _no_gradients(x: np.ndarray, batch: Batch | None = None) -> np.ndarray:
     raise RuntimeError("a method is made before there are gradients")
 
 

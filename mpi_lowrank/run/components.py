@@ -3,7 +3,7 @@
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Operator, check_size
+from mpi_lowrank.compressors.base import Compressor, Operator, check_size
 from mpi_lowrank.compressors.blocks import compress_blocks
 from mpi_lowrank.compressors.carrier import Carrier
 from mpi_lowrank.config import Case
@@ -44,7 +44,13 @@ def make_operator(choice: Choice, block: tuple[int, ...], dtype: str, workers: i
         raise OptionError("compose", str(choice), "first one that sends chosen numbers: topk, svd")
     if compressors[then.name].shared:
         raise OptionError("compose", str(then), "then one that has messages, not an Allreduce")
-    operator.carry(lambda length: make_operator(then, (length,), dtype, workers))
+
+    def carried(length: int) -> Compressor:
+        inner = make_operator(then, (length,), dtype, workers)
+        assert isinstance(inner, Compressor)
+        return inner
+
+    operator.carry(carried)
     return operator
 
 

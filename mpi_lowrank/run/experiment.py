@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -14,7 +14,7 @@ from mpi_lowrank.comm import facts, failures, parcels, world
 from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.comm.mpi import MpiTransport
 from mpi_lowrank.config import Case, Experiment
-from mpi_lowrank.datasets import Dataset
+from mpi_lowrank.datasets import Dataset, load
 from mpi_lowrank.door import Door
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import launch, memory, output
@@ -28,7 +28,6 @@ from mpi_lowrank.run.assembly import (
     assemble,
     data_name,
     ground,
-    load_data,
     place,
 )
 from mpi_lowrank.run.check import check
@@ -106,7 +105,8 @@ class _Run:
             self._close_alone()
             raise
         finished = outcome != "interrupted"
-        world.agree(self.comm, lambda: self.writer.close(finished=finished) if self.root else None)
+        writer = self.writer
+        world.agree(self.comm, lambda: writer.close(finished=finished) if writer else None)
         return outcome
 
     def _outcome(self) -> Outcome:
@@ -121,7 +121,7 @@ class _Run:
     def _close_alone(self) -> None:
         """Keep what there is; the others may be gone, and why is what the user is to read last."""
         try:
-            if self.root:
+            if self.writer:
                 self.writer.close(finished=False)
         except UserError as error:
             world.report(error)
@@ -142,9 +142,11 @@ class _Run:
     def _data(self, case: Case) -> Dataset | None:
         """The case's data set; the same is read once."""
         name = data_name(case)
-        if name is not None and name not in self._datasets:
-            self._datasets[name] = load_data(case)
-        return self._datasets.get(name)
+        if name is None:
+            return None
+        if name not in self._datasets:
+            self._datasets[name] = load(name)
+        return self._datasets[name]
 
     def _open(self, out: Path, overwrite: bool) -> RecordWriter | None:
         if not self.root:
@@ -165,9 +167,10 @@ class _Run:
         machine = facts.attributes(self.comm, self.facts)
         return RecordWriter(out, attributes | machine | provenance.attributes(), overwrite)
 
-    def _case(self, number: int, case: Case) -> str:
+    def _case(self, number: int, case: Case) -> Status | Literal["failed"]:
         """Carry out a case: its status."""
-        status = error = None
+        status: Status | None = None
+        error: Exception | None = None
         try:
             status = self._carry_out(number, case)
         except StopAgreed:
@@ -181,7 +184,7 @@ class _Run:
             self._record_failure(case, failures.Failure.of(self.comm.rank, error))
         failure = failures.conclude(self.votes, error)
         if failure is None:
-            return status
+            return cast(Status, status)  # without an error it has one
         self._record_failure(case, failure)
         if self.root:
             told = f"{failure.reason} (rank {failure.rank}; its traceback is in the record)"
@@ -199,7 +202,7 @@ class _Run:
         self._end_case(case, verdict)
 
     def _end_case(self, case: Case, verdict: dict) -> None:
-        if self.root:
+        if self.writer:
             described_so_far = described(case, case.workers or self.comm.size)
             self.writer.end_case(case.label, described_so_far, verdict)
 

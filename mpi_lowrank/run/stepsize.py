@@ -36,7 +36,9 @@ def stepsize(case: Case, constants: Constants, compressor: Operator) -> float:
 
 def _computed(case, constants, compressor):
     if isinstance(case.stepsize, str):
-        return over_L(case.stepsize) / constants.L
+        times = over_L(case.stepsize)
+        assert times is not None  # or the configuration was refused
+        return times / constants.L
     if case.stepsize is not None:
         return case.stepsize
-    return multiple(case) * theory(case, constants, compressor)
+    return (case.multiple or 1.0) * theory(case, constants, compressor)

@@ -42,12 +42,13 @@ class FirstRounds(Observer):
     def __init__(self, method: Method, exchange: Exchange):
         self._method, self._exchange = method, exchange
         self._gap, self._uncounted = 0.0, 0.0
-        self._before, self._calls = None, 0
+        self._before: np.ndarray | None = None
+        self._calls = 0
 
     def round_begun(self, t: int) -> None:
         if t < self.COUNT:
             state = self._method.estimate_error()
-            self._before = state and state[0].copy()
+            self._before = None if state is None else state[0].copy()
             self._calls = len(self._exchange.door.ledger.rows())
 
     def round_done(self, done: int) -> None:
@@ -63,9 +64,10 @@ class FirstRounds(Observer):
     def _compare(self) -> None:
         before = self._before
         change = None if before is None else self._method.estimate_change()
-        if change is None:
+        state = self._method.estimate_error()
+        if before is None or state is None or change is None:
             return
-        after = self._method.estimate_error()[0]
+        after = state[0]
         gap = np.linalg.norm(after - before - change, axis=1)
         size = np.linalg.norm(before, axis=1) + np.linalg.norm(after, axis=1)
         info = np.finfo(size.dtype)
