@@ -86,7 +86,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def declared(name: str, attributes: Mapping[str, object]) -> Metric:
+def declared(name: str, attributes: Mapping[str, Any]) -> Metric:
     """The metric that a column's attributes declare; TypeError or ValueError for nonsense."""
     metric = Metric(name, **attributes)
     texts = (metric.meaning, metric.heading, metric.label, metric.units, metric.variant)

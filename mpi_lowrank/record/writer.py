@@ -80,6 +80,7 @@ class RecordWriter:
 
     def append(self, row: Mapping[str, float]) -> None:
         """Queue one row of the current case's columns; a column left out is NaN."""
+        assert self._case is not None
         if unknown := row.keys() - self._case["rounds"].keys():
             raise ValueError(f"no column {', '.join(unknown)}")
         self._rows.append(dict(row))

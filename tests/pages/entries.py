@@ -130,6 +130,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     # make.
     "make": Run(),
     "make demo": By("tests/pages/test_pages.py", "make --dry-run demo"),
+    "make lint": By("Makefile", "test: lint test-serial"),
     "make test": By(".ci/run", "make --keep-going test"),
     "make test MPI=openmpi": Run("--dry-run"),
     "make test MPI=system": Run("--dry-run"),
@@ -138,7 +139,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     ".venv/bin/mpirun -n 2 .venv/bin/python -m pytest --with-mpi -m mpi tests/comm": By(
         "Makefile", "--with-mpi -m mpi"
     ),
-    "mpi-lowrank certify NAME": Like("mpi-lowrank certify"),
+    "mpi-lowrank certify NAME": By("tests/certificate/test_certificate.py", 'cli.main(["certify"'),
     # Slurm.
     "sbatch slurm/run.sbatch": SBATCH,
     "sbatch slurm/run.sbatch --set rounds=100": SBATCH,
