@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutants import mutant
+from mutated import mutant
 
 from mpi_lowrank import config
 from mpi_lowrank.errors import LONGEST, UserError
