@@ -106,15 +106,15 @@ class Exchange:
         """
         self.clock.lap("update")
         self.call, self._calls = (self._round, self._calls), self._calls + 1
-        self._spoken += self.placement.total if active is None else np.count_nonzero(active)
+        self._spoken[()] += self.placement.total if active is None else np.count_nonzero(active)
         self._last = self._channels[compressor]
         return self._last.exchange(x, weights, active, own, share)
 
     def bill(self, uplink: float, handed: int, downlink: float) -> None:
         """Add bytes: what a worker sent, what all ranks handed over for it, what a worker heard."""
-        self._uplink += uplink
-        self._handed += handed
-        self._downlink += downlink
+        self._uplink[()] += uplink
+        self._handed[()] += handed
+        self._downlink[()] += downlink
 
     @property
     def uplink_bytes(self) -> float:
