@@ -26,6 +26,7 @@ from mpi_lowrank.exchange import Exchange
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method, Setting
+from mpi_lowrank.methods.base import Gradients as ModelGradients
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Problem
 from mpi_lowrank.registry import Choice
@@ -208,14 +209,30 @@ def _method(case, ground, state, exchange, made, gradients) -> Method:
         exchange.prepare_broadcast(compressor)
         return compressor
 
+    x0, step = initial(case, problem), stepsize(case, ground.constants, made.compressor)
+    return make_method(case, placement, made, exchange, state, gradients, x0, step, broadcast)
+
+
+def make_method(
+    case: Case,
+    placement: Placement,
+    made: Channels,
+    exchange: Exchange,
+    state: State,
+    gradients: ModelGradients,
+    x0: np.ndarray,
+    step: float,
+    broadcast: Callable[[Choice], Compressor],
+) -> Method:
+    """The case's method; `broadcast` makes a downlink compressor."""
     setting = Setting(
         gradients=gradients,
         exchange=exchange,
         compressor=made.compressor,
         dense=made.dense,
         state=state,
-        x0=initial(case, problem),
-        stepsize=stepsize(case, ground.constants, made.compressor),
+        x0=x0,
+        stepsize=step,
         numbers=placement.workers,
         total=placement.total,
         shared=Stream(case.seed, Purpose.PARTICIPATE, SHARED),

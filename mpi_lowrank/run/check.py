@@ -11,15 +11,14 @@ from mpi_lowrank.errors import OptionError
 from mpi_lowrank.exchange import Exchange
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Constants, Setting
+from mpi_lowrank.methods.base import Constants
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block
 from mpi_lowrank.problems.batch import Batch
 from mpi_lowrank.registry import Choice
-from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run import footprint
-from mpi_lowrank.run.assembly import Channels, channels, downlink
+from mpi_lowrank.run.assembly import Channels, channels, downlink, make_method
 from mpi_lowrank.run.stepsize import theory
 from mpi_lowrank.text.spelling import spell
 
@@ -100,18 +99,6 @@ def planned_state(
         compressor.remember(state.within("downlink"))
         return compressor
 
-    setting = Setting(
-        gradients=_no_gradients,
-        exchange=exchange,
-        compressor=made.compressor,
-        dense=made.dense,
-        state=state,
-        x0=model.array("x", d),
-        stepsize=1.0,
-        numbers=placement.workers,
-        total=placement.total,
-        shared=Stream(case.seed, Purpose.PARTICIPATE, SHARED),
-        make=broadcast,
-    )
-    methods[case.method.name](setting, **case.method.arguments())
+    x0 = model.array("x", d)
+    make_method(case, placement, made, exchange, state, _no_gradients, x0, 1.0, broadcast)
     return state
