@@ -52,7 +52,7 @@ def scaled(choice: Choice, d: int, share: int = SHARE) -> Choice:
         options["k"] = type(options["k"])(max(1, d // share))
     if choice.name == "bernoulli":
         options["p"] = 1.0  # else most messages are empty
-    if "shape" in known and known["shape"].default is known["shape"].empty:
+    if "shape" in known and known["shape"].required:
         options["shape"] = tensor_shape(*matrix_shape((d,), "auto"))
     then = scaled(choice.then, d, 4 * share) if choice.then else None
     return Choice(choice.name, options, then)

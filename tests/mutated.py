@@ -86,7 +86,7 @@ def _full(cases: object) -> bool:
 
 def _component(random, kind) -> dict:
     name = random.choice(kind.names())
-    needed = {o: p for o, p in options_of(kind[name]).items() if p.default is p.empty}
+    needed = {o: p for o, p in options_of(kind[name]).items() if p.required}
     more = [o for o in options_of(kind[name]) if random.random() < 0.3]
     return {"name": name, **{option: _value(random) for option in [*needed, *more]}}
 

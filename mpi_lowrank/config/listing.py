@@ -3,6 +3,7 @@
 import inspect
 import textwrap
 
+from mpi_lowrank.component import Option
 from mpi_lowrank.config.options import describe, options_of
 from mpi_lowrank.datasets import listing
 
@@ -14,21 +15,20 @@ def listed(kind: str) -> list[dict]:
     registry = getattr(__import__(f"mpi_lowrank.{kind}", fromlist=[kind]), kind)
     return [
         {
-            "name": name,
-            "summary": (inspect.getdoc(registry[name]) or "").splitlines()[0],
+            "name": component,
+            "summary": (inspect.getdoc(registry[component]) or "").splitlines()[0],
             "options": {
-                option: {"allowed": describe(p.annotation), **_default(p)}
-                for option, p in options_of(registry[name]).items()
+                name: {"allowed": describe(option.annotation), **_default(option)}
+                for name, option in options_of(registry[component]).items()
             },
         }
-        for name in registry.names()
+        for component in registry.names()
     ]
 
 
-def _default(parameter: inspect.Parameter) -> dict[str, object]:
+def _default(option: Option) -> dict[str, object]:
     """An option's default, if it need not be given; that may be null, for nothing."""
-    required = parameter.default is inspect.Parameter.empty
-    return {"required": required} if required else {"required": False, "default": parameter.default}
+    return {"required": True} if option.required else {"required": False, "default": option.default}
 
 
 def format_list(listed: dict[str, list[dict]]) -> str:

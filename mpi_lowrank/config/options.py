@@ -6,6 +6,7 @@ from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from mpi_lowrank.component import Component, Option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.config import toml
 from mpi_lowrank.errors import OptionError, UserError, hint, one_of
@@ -33,7 +34,7 @@ def choose(registry: Registry[Any], given: Any, key: str) -> Choice:
     known(given, list(allowed), key + ".")
     options = {o: convert(v, allowed[o].annotation, f"{key}.{o}") for o, v in given.items()}
     for option, parameter in allowed.items():
-        if option not in options and parameter.default is inspect.Parameter.empty:
+        if option not in options and parameter.required:
             raise OptionError(f"{key}.{option}", None, describe(parameter.annotation))
     return Choice(name, options)
 
@@ -83,13 +84,19 @@ def _read_value(text: str, key: str) -> object:
     return value
 
 
-def options_of(component: type) -> dict[str, inspect.Parameter]:
-    """A component's options: the keyword-only arguments of its constructor."""
+def options_of(component: type) -> Mapping[str, Option]:
+    """The options that a component declares, or the keyword-only arguments of its constructor."""
+    if issubclass(component, Component):
+        return component.options
     init = component.__init__  # type: ignore[misc]  # of the class itself, never of an instance
     parameters = inspect.signature(init, eval_str=True).parameters
-    options = {n.rstrip("_"): p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    options = {
+        n.rstrip("_"): Option(p.annotation, p.default, n)
+        for n, p in parameters.items()
+        if p.kind is p.KEYWORD_ONLY
+    }
     for option, parameter in options.items():
-        if parameter.annotation is parameter.empty:
+        if parameter.annotation is inspect.Parameter.empty:
             expected = "int, float, bool, str, Literal[...] or another type that config knows"
             raise UserError(f"{component.__qualname__}: {option} has no annotation; {expected}")
     return options
