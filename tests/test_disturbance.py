@@ -6,10 +6,11 @@ import sys
 import time
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 from mpi_lowrank.machine.clock import KEPT, Clock
-from mpi_lowrank.machine.disturbance import Disturbance, disturbances
+from mpi_lowrank.machine.disturbance import SUMMED, Disturbance, disturbances
 from mpi_lowrank.record import Record
 
 ALONE = {
@@ -95,9 +96,21 @@ def test_what_a_process_has_seen_adds_up():
     clock.pause()
     seen = disturbance.seen(clock)
     assert 0.05 <= seen["computed"] <= seen["took"]
-    assert 0 < seen["cpu"] <= seen["took"]
+    assert 0 < seen["cpu"] <= seen["took"] + 0.001  # one clock is read after the other
     kept_away = seen["took"] - seen["cpu"]
     assert seen["waited"] is None or seen["waited"] <= 1.5 * kept_away + 0.005
+
+
+def test_what_befell_a_case_before_a_pause_is_added_to_what_comes_after_it():
+    before, clock = np.zeros(len(SUMMED)), Clock()
+    disturbance = Disturbance(before)
+    time.sleep(0.02)
+    disturbance.note()
+    noted = dict(zip(SUMMED, before, strict=True))
+    disturbance.note()  # the same time is not noted twice
+    assert 0.02 <= noted["took"] <= before[0] < 2 * noted["took"]
+    later = Disturbance(before.copy()).seen(clock)
+    assert before[0] < later["took"] and later["cpu"] < 0.02 and later["jump"] < 0.1
 
 
 @contextmanager

@@ -9,11 +9,13 @@ from mpi_lowrank.rounds.state import State
 def test_arrays_are_zeros_of_the_states_type_and_rows_are_one_per_worker():
     state = State(3, np.float32)
     x, errors = state.array("x", 5), state.rows("e_i", 5)
+    worst = state.of_rank("worst", 2)
     rounds, bits = state.counter("rounds"), state.rows("bits", (2, 4), np.uint8)
     assert (x.shape, x.dtype, errors.shape) == ((5,), np.float32, (3, 5))
     assert (rounds.shape, rounds.dtype, bits.shape) == ((), np.int64, (3, 2, 4))
     assert not any(entry.array.any() for entry in state)
-    assert state.nbytes == 4 * 5 + 4 * 15 + 8 + 24
+    assert state.nbytes == 4 * 5 + 4 * 15 + 8 + 24 + 8
+    assert [entry.name for entry in state if entry.per_rank] == ["worst"] and worst.shape == (2,)
 
 
 def test_names_are_unique_in_one_store_and_parts_have_their_own():

@@ -51,11 +51,10 @@ class Exchange:
         traffic = self._state.within("traffic")
         self._uplink, self._downlink = (traffic.array(way, (), float) for way in ("up", "down"))
         self._handed, self._spoken = traffic.counter("handed"), traffic.counter("spoken")
+        self._unsendable = traffic.of_rank("unsendable", (), bool)
         self.round = 0
         self.call = 0, 0
         """The round, and the number in it, of the call under way: what draws are keyed by."""
-        self.unsendable = False
-        """Whether this rank had a vector that was not finite or did not fit the wire's type."""
         self._last: _Gathered | _Reduced | None = None
         self._channels: dict[Operator, _Gathered | _Reduced] = {}
         self._broadcasts: dict[Compressor, _Broadcast] = {}
@@ -130,6 +129,15 @@ class Exchange:
     def handed_bytes(self) -> int:
         """What all ranks together should have handed to MPI as uplink: the ledger must agree."""
         return self._handed.item()
+
+    @property
+    def unsendable(self) -> bool:
+        """Whether this rank had a vector that was not finite or did not fit the wire's type."""
+        return self._unsendable.item()
+
+    @unsendable.setter
+    def unsendable(self, unsendable: bool) -> None:
+        self._unsendable[()] = unsendable
 
     @property
     def messages(self) -> float:

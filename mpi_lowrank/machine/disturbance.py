@@ -10,6 +10,8 @@ import resource
 import time
 from pathlib import Path
 
+import numpy as np
+
 from mpi_lowrank.machine.clock import METHOD, Clock
 
 KEPT_AWAY = 0.05
@@ -79,10 +81,24 @@ def disturbances(ranks: list[dict]) -> list[str]:
     return []
 
 
-class Disturbance:
-    """What befalls this process from now on."""
+SUMMED = ("took", "jump", "cpu", "waited", "stolen", "switches")
+"""What is added up where a case goes on after a pause."""
 
-    def __init__(self):
+
+class Disturbance:
+    """What befalls this process from now on, beside what befell the case in `earlier`, of SUMMED.
+
+    That is a float64 array, changed in place by `note`.
+    """
+
+    def __init__(self, earlier: np.ndarray | None = None):
+        self._earlier = np.zeros(len(SUMMED)) if earlier is None else earlier
+        self._began = _counters()
+
+    def note(self) -> None:
+        """Add to `earlier` what was seen since the last time."""
+        summed = self._summed()
+        self._earlier[:] = [summed[name] or 0.0 for name in SUMMED]
         self._began = _counters()
 
     def seen(self, clock: Clock) -> dict:
@@ -92,19 +108,25 @@ class Disturbance:
         that a thread was ready and did not run, None where the kernel does not tell. `stolen`: the
         most that a processor was taken by the host. `computed`: in phases that do not wait.
         """
-        now, began = _counters(), self._began
-        waited = _most(now["waited"], began["waited"])
-        return {
+        seconds = clock.seconds
+        return self._summed() | {
             "host": platform.node(),
+            "computed": sum(seconds[phase] for phase in METHOD if phase != "exchange"),
+            "unevenness": clock.unevenness(),
+        }
+
+    def _summed(self) -> dict:
+        now, began = _counters(), self._began
+        since = {
             "took": now["monotonic"] - began["monotonic"],
             "jump": now["wall"] - began["wall"] - (now["monotonic"] - began["monotonic"]),
             "cpu": now["cpu"] - began["cpu"],
-            "computed": sum(clock.seconds[phase] for phase in METHOD if phase != "exchange"),
-            "waited": waited,
+            "waited": _most(now["waited"], began["waited"]),
             "stolen": _most(now["stolen"], began["stolen"]) or 0.0,
             "switches": now["switches"] - began["switches"],
-            "unevenness": clock.unevenness(),
         }
+        earlier = zip(SUMMED, self._earlier.tolist(), strict=True)
+        return {k: None if since[k] is None else since[k] + before for k, before in earlier}
 
 
 def _counters() -> dict:

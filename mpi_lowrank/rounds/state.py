@@ -13,11 +13,15 @@ from numpy.typing import DTypeLike
 
 @dataclass(frozen=True)
 class Entry:
-    """An array by its name; `per_worker` if its rows are the local workers', in their order."""
+    """An array by its name; `per_worker` if its rows are the local workers', in their order.
+
+    `per_rank` if it is this rank's own, as seconds are.
+    """
 
     name: str
     array: np.ndarray
     per_worker: bool
+    per_rank: bool = False
 
 
 class State:
@@ -25,9 +29,10 @@ class State:
 
     Each is asked for once, by name, before the first round, starts as zeros, and is changed in
     place. `array` is the same on every rank, or read on rank 0 alone; of `rows` a rank has those of
-    its `workers`, so that another number of ranks can deal them out anew. What every
-    round overwrites before it reads it needs no name, and neither do draws: they follow from the
-    seed and the round.
+    its `workers`, so that another number of ranks can deal them out anew. What is `of_rank` moves
+    no trajectory: of another number of ranks each goes on with the largest. What every round
+    overwrites before it reads it needs no name, and neither do draws: they follow from the seed and
+    the round.
 
     A `planned` one holds its arrays' sizes but no memory: what is written there is lost.
     """
@@ -45,7 +50,7 @@ class State:
         Raises ValueError for a name that is taken.
         """
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        return self._add(name, shape, dtype, per_worker=False)
+        return self._add(name, shape, dtype)
 
     def rows(
         self, name: str, shape: int | Sequence[int] = (), dtype: DTypeLike | None = None
@@ -53,6 +58,13 @@ class State:
         """A new array (workers, *shape), a row per local worker; else as `array`."""
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         return self._add(name, (self.workers, *shape), dtype, per_worker=True)
+
+    def of_rank(
+        self, name: str, shape: int | Sequence[int] = (), dtype: DTypeLike | None = None
+    ) -> np.ndarray:
+        """A new array of numbers that never fall and that differ from rank to rank; as `array`."""
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        return self._add(name, shape, dtype, per_rank=True)
 
     def counter(self, name: str) -> np.ndarray:
         """A new integer, () int64, to be changed in place."""
@@ -77,14 +89,19 @@ class State:
         return sum(prod(e.array.shape) * e.array.itemsize for e in self)
 
     def _add(
-        self, name: str, shape: tuple[int, ...], dtype: DTypeLike | None, per_worker: bool
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: DTypeLike | None,
+        per_worker: bool = False,
+        per_rank: bool = False,
     ) -> np.ndarray:
         name = self._prefix + name
         if name in self._entries:
             raise ValueError(f"state: {name!r} is asked for twice")
         dtype = self.dtype if dtype is None else np.dtype(dtype)
         made = _sizes_alone(shape, dtype) if self._planned else np.zeros(shape, dtype)
-        self._entries[name] = Entry(name, made, per_worker)
+        self._entries[name] = Entry(name, made, per_worker, per_rank)
         return made
 
 

@@ -23,7 +23,7 @@ from mpi_lowrank.door import Door
 from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.exchange import Exchange
-from mpi_lowrank.machine.clock import Clock
+from mpi_lowrank.machine.clock import PHASES, Clock
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method, Setting
 from mpi_lowrank.methods.base import Gradients as ModelGradients
@@ -170,6 +170,8 @@ class Assembly:
     channels: Channels
     method: Method
     evaluate: Evaluator
+    notes: State
+    """What the run itself keeps of the case from round to round: seconds, sums of observers."""
 
     @property
     def door(self) -> Door:
@@ -184,21 +186,23 @@ def assemble(case: Case, ground: Ground, door: Door, together: Together = alone)
     """Collective: make and allocate what the case runs on, and let MPI know its ways."""
     placement, problem, dtype = ground.placement, ground.problem, np.dtype(case.dtype)
     state, ways = State(placement.local, dtype), (case.topology, case.reduction, case.seed)
-    exchange = Exchange(door, placement, Clock(), problem.d, dtype, *ways, state)
-    assembly = together(lambda: _assembly(case, ground, state, exchange))
+    notes = State(placement.local, np.float64)
+    clock = Clock(notes.of_rank("seconds", len(PHASES)))
+    exchange = Exchange(door, placement, clock, problem.d, dtype, *ways, state)
+    assembly = together(lambda: _assembly(case, ground, state, exchange, notes))
     exchange.warm_up()
     return assembly
 
 
-def _assembly(case, ground, state, exchange) -> Assembly:
+def _assembly(case, ground, state, exchange, notes) -> Assembly:
     problem, placement = ground.problem, ground.placement
     made = channels(case, problem.blocks, placement.total)
     exchange.prepare(made.compressor, "uplink")
     exchange.prepare(made.dense, "whole")
     gradients = Gradients(problem, placement.local, exchange.dtype, exchange.clock)
     method = _method(case, ground, state, exchange, made, gradients)
-    evaluate = _evaluator(case, ground, exchange.door, gradients)
-    return Assembly(case, ground, state, exchange, made, method, evaluate)
+    evaluate = _evaluator(case, ground, exchange.door, gradients, notes)
+    return Assembly(case, ground, state, exchange, made, method, evaluate, notes)
 
 
 def _method(case, ground, state, exchange, made, gradients) -> Method:
@@ -241,7 +245,7 @@ def make_method(
     return methods[case.method.name](setting, **case.method.arguments())
 
 
-def _evaluator(case, ground, door, gradients) -> Evaluator:
+def _evaluator(case, ground, door, gradients, notes) -> Evaluator:
     shards, placement = ground.shards, ground.placement
     measured = ground.problem.measured()
     return Evaluator(
@@ -252,4 +256,5 @@ def _evaluator(case, ground, door, gradients) -> Evaluator:
         placement.total,
         rows=(shards.train_rows, shards.test_rows),
         loss_every=case.loss_every if all(measured[m].every_row for m in case.stop) else 1,
+        notes=notes,
     )

@@ -7,6 +7,7 @@ import numpy as np
 
 from mpi_lowrank.problems.base import Problem
 from mpi_lowrank.record.metrics import METRICS, Metric
+from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.gradients import Gradients
 
 
@@ -55,10 +56,12 @@ class Evaluator:
         total: int,
         rows: tuple[int, int],
         loss_every: int = 1,
+        notes: State | None = None,
     ):
         self.problem, self.gradients, self.door, self.total = problem, gradients, door, total
         self.train_rows, self.test_rows = rows
-        self._loss_every, self._due = loss_every, 0
+        self._loss_every = loss_every
+        self._due = (notes or State(workers, float)).counter("evaluation due")
         self._rows = np.zeros((workers, problem.d + self.EXTRA + len(problem.metrics)))
         self._losses = np.zeros(workers)
         self._sum = np.zeros(self._rows.shape[1])
@@ -69,9 +72,9 @@ class Evaluator:
         Loss and accuracy are measured in the first row from each multiple of `loss_every` rounds
         on, and in the last one.
         """
-        whole = last or done >= self._due
+        whole = last or done >= self._due.item()
         if whole:
-            self._due = done - done % self._loss_every + self._loss_every
+            self._due[()] = done - done % self._loss_every + self._loss_every
         self._measure(x, whole)
         self.door.ordered_sum(self._rows, self._sum, "evaluation")
         gradient, extra, own = self._parts(self._sum)

@@ -214,15 +214,16 @@ class _Run:
 
     def _observers(self, made: Assembly, progress: Observer) -> list[Observer]:
         case, method, exchange, door = made.case, made.method, made.exchange, made.door
-        timing = Timing(made.clock, self.comm, self.facts)
+        notes = made.notes
+        timing = Timing(made.clock, self.comm, self.facts, notes)
         recorder = Recorder(made, self.comm, self.writer)
         agreement = Agreement(door, self.interruption.wished)
         return [
             timing,
             Consistency(made),
-            FirstRounds(method, exchange),
-            Estimate(method, door, made.ground.placement.total),
-            Divergence(method),
+            FirstRounds(method, exchange, notes),
+            Estimate(method, door, made.ground.placement.total, notes),
+            Divergence(method, notes),
             Targets(case),
             Schedule(case),
             Signals(agreement, recorder.flush),

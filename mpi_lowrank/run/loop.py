@@ -34,8 +34,15 @@ class Observer:
     def round_begun(self, t: int) -> None:
         """Round t is about to begin."""
 
-    def round_done(self, done: int) -> bool | None:
-        """`done` rounds are over. True asks for a row of the record; on all ranks or on none."""
+    def round_done(self, done: int) -> None:
+        """`done` rounds are over."""
+
+    def asks(self, done: int) -> bool:
+        """Whether a row of the record is wanted after `done` rounds; on all ranks or on none.
+
+        It follows `round_done`, changes nothing and may be asked again where a case goes on.
+        """
+        return False
 
     def ends(self, row: Row) -> Status | None:
         """How the case ends with this row, if it does; of several observers the first one decides.
@@ -46,6 +53,9 @@ class Observer:
     def row_measured(self, row: Row) -> None:
         """The model was measured, outside the method's clock."""
 
+    def put_away(self) -> None:
+        """A checkpoint is about to be taken: what is not yet in the case's notes goes there."""
+
     def case_ended(self, verdict: Verdict) -> None:
         """No round follows."""
 
@@ -54,6 +64,7 @@ def run_rounds(made: Assembly, observers: Sequence[Observer]) -> Verdict:
     """Carry out rounds until an observer says that the case ends. Collective."""
     method, clock, exchange, door = made.method, made.clock, made.exchange, made.door
     round_begun, round_done = (told(observers, event) for event in ("round_begun", "round_done"))
+    asks = told(observers, "asks")
     row = _RowMeasured(made, observers)
     t, status = 0, row(0)
     while status is None:
@@ -63,10 +74,10 @@ def run_rounds(made: Assembly, observers: Sequence[Observer]) -> Verdict:
         clock.resume()
         method.round(t)
         clock.pause()
-        t, due = t + 1, False
+        t += 1
         for tell in round_done:
-            due = tell(t) or due
-        if due:
+            tell(t)
+        if any(ask(t) for ask in asks):
             status = row(t)
     verdict = Verdict(status)
     for tell in told(observers, "case_ended"):

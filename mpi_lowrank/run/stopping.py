@@ -7,6 +7,7 @@ import numpy as np
 from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.config import Case
 from mpi_lowrank.methods.base import Method
+from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.loop import Observer, Status
 from mpi_lowrank.run.rows import Row
 
@@ -17,15 +18,17 @@ HOPELESS = 1e12
 class Divergence(Observer):
     """What is not finite, cannot be sent or is hopeless ends the case, within the round."""
 
-    def __init__(self, method: Method):
-        self._method, self._first = method, np.inf
+    def __init__(self, method: Method, notes: State | None = None):
+        self._method = method
+        self._first = (notes or State(0, float)).array("first loss")
 
-    def round_done(self, done: int) -> bool:
+    def asks(self, done: int) -> bool:
         return self._astray()
 
     def ends(self, row: Row) -> Status | None:
         measures = row.measures
-        self._first = measures.loss if row.done == 0 else self._first
+        if row.done == 0:
+            self._first[()] = measures.loss
         hopeless = measures.loss > HOPELESS * (1 + self._first)
         lost = row.unsendable or not measures.finite or self._astray()
         return "diverged" if hopeless or lost else None
@@ -52,7 +55,7 @@ class Schedule(Observer):
     def __init__(self, case: Case):
         self._rounds, self._every = case.rounds, case.evaluate_every
 
-    def round_done(self, done: int) -> bool:
+    def asks(self, done: int) -> bool:
         return done % self._every == 0 or done == self._rounds
 
     def ends(self, row: Row) -> Status | None:
@@ -68,10 +71,12 @@ class Signals(Observer):
     def __init__(self, agreement: Agreement, meanwhile: Callable[[], None]):
         self._agreement, self._meanwhile, self._asked = agreement, meanwhile, False
 
-    def round_done(self, done: int) -> bool:
+    def round_done(self, done: int) -> None:
         if self._agreement.due(done):
             self._meanwhile()
             self._asked = self._agreement.reach(done)
+
+    def asks(self, done: int) -> bool:
         return self._asked
 
     def row_measured(self, row: Row) -> None:

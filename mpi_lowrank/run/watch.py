@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mpi_lowrank.methods.base import Method
+from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.loop import Observer, Verdict
 from mpi_lowrank.run.rows import Row
 from mpi_lowrank.run.validity import check_bytes, check_replicas
@@ -39,9 +40,10 @@ class FirstRounds(Observer):
 
     COUNT = 5
 
-    def __init__(self, method: Method, exchange: Exchange):
+    def __init__(self, method: Method, exchange: Exchange, notes: State | None = None):
+        notes = (notes or State(0, float)).within("first rounds")
         self._method, self._exchange = method, exchange
-        self._gap, self._uncounted = 0.0, 0.0
+        self._gap, self._uncounted = notes.of_rank("gap"), notes.of_rank("uncounted")
         self._before: np.ndarray | None = None
         self._calls = 0
 
@@ -59,7 +61,7 @@ class FirstRounds(Observer):
     def _count(self) -> None:
         rows = self._exchange.door.ledger.rows()[self._calls :]
         others = ~np.isin(rows["purpose"], [b"uplink", b"downlink"])
-        self._uncounted += float(rows["bytes"][others].sum())
+        self._uncounted[()] += float(rows["bytes"][others].sum())
 
     def _compare(self) -> None:
         before = self._before
@@ -71,7 +73,8 @@ class FirstRounds(Observer):
         gap = np.linalg.norm(after - before - change, axis=1)
         size = np.linalg.norm(before, axis=1) + np.linalg.norm(after, axis=1)
         info = np.finfo(size.dtype)
-        self._gap = np.maximum(self._gap, (gap / (size + info.tiny / info.eps)).max())
+        largest = (gap / (size + info.tiny / info.eps)).max()
+        self._gap[()] = np.maximum(self._gap[()], largest)
 
     def case_ended(self, verdict: Verdict) -> None:
         if verdict.status != "diverged":
@@ -98,19 +101,23 @@ class Estimate(Observer):
     `scale` the largest root mean square of |grad f_i| that was measured.
     """
 
-    def __init__(self, method: Method, door: Door, total: int):
+    def __init__(self, method: Method, door: Door, total: int, notes: State | None = None):
+        notes = (notes or State(0, float)).within("estimate")
         self._method, self._door, self._total = method, door, total
-        self._rounds, self.largest, self.energy, self.scale = 1, 0.0, 0.0, 0.0
+        self._rounds = notes.counter("rounds")
+        self.largest, self.energy = notes.array("largest"), notes.array("energy")
+        self.scale = notes.array("scale")
 
     def round_done(self, done: int) -> None:
-        self._rounds = done
+        self._rounds[()] = done
         state = self._method.estimate_error()
         if state is not None:
             square = float(state[1] @ state[1])
-            self.largest, self.energy = max(self.largest, square), self.energy + square
+            self.largest[()] = max(self.largest[()], square)
+            self.energy[()] += square
 
     def row_measured(self, row: Row) -> None:
-        self.scale = max(self.scale, row.measures.worker_norm)
+        self.scale[()] = max(self.scale[()], row.measures.worker_norm)
 
     def case_ended(self, verdict: Verdict) -> None:
         if verdict.status != "diverged":
@@ -138,8 +145,9 @@ class Estimate(Observer):
         self._door.ordered_sum(estimates, mean, "control")
         error = float(np.linalg.norm(mean / self._total - estimate))
         unit = np.finfo(estimate.dtype).eps / 2
-        each = 20**2 * self._rounds * max(self.scale**2, self.largest)
-        means = self._total**2 * (self.scale**2 + self.energy)
+        scale = self.scale.item() ** 2
+        each = 20**2 * max(self._rounds.item(), 1) * max(scale, self.largest.item())
+        means = self._total**2 * (scale + self.energy.item())
         allowed = float(unit * np.sqrt(each + means))
         if error <= allowed < np.inf:
             return []

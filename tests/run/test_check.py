@@ -72,7 +72,7 @@ def test_what_is_planned_is_what_a_run_keeps(method, spec):
 
 
 def test_a_rank_keeps_a_g_i_per_worker_of_its_own():
-    case, traffic = only_case("EF21", "topk:k=3", "float32"), 4 * 8
+    case, traffic = only_case("EF21", "topk:k=3", "float32"), 4 * 8 + 1
     assert planned(case, Placement(3, 1, 0)).nbytes == 4 * (2 + 3) * 24 + traffic  # x, g, g_i
     assert planned(case, Placement(3, 2, 0)).nbytes == 4 * (2 + 2) * 24 + traffic
     assert planned(case, Placement(3, 2, 1)).nbytes == 4 * (2 + 1) * 24 + traffic

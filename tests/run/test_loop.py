@@ -57,7 +57,7 @@ class Ends(Observer):
     def __init__(self, after, status):
         self.after, self.status = after, status
 
-    def round_done(self, done):
+    def asks(self, done):
         return done == self.after
 
     def ends(self, row):
@@ -132,3 +132,9 @@ def test_two_assemblies_of_a_case_give_the_same_bits():
         run_rounds(made, [Schedule(made.case)])
         ends.append(made.method.x.tobytes())
     assert ends[0] == ends[1]
+
+
+def test_only_who_asks_for_a_row_gets_one_and_after_all_were_told_of_the_round():
+    made, told = assembled(), Told()
+    run_rounds(made, [Ends(1, "finished"), told])
+    assert told.events == ["row 0", "begun 0", "done 1", "row 1", "finished"]
