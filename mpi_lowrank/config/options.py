@@ -88,7 +88,7 @@ def options_of(component: type) -> Mapping[str, Option]:
     """The options that a component declares, or the keyword-only arguments of its constructor."""
     if issubclass(component, Component):
         return component.options
-    init = component.__init__  # type: ignore[misc]  # of the class itself, never of an instance
+    init = component.__init__  # of the class itself, never of an instance
     parameters = inspect.signature(init, eval_str=True).parameters
     options = {
         n.rstrip("_"): Option(p.annotation, p.default, n)
