@@ -9,7 +9,7 @@ from mpi_lowrank.run import progress
 from mpi_lowrank.run.evaluation import Measures
 from mpi_lowrank.run.rows import Row
 
-ROW = Row(15, Measures(0.5, 1e-3, 1.0, 1.0, 1.0), seconds=0.1, unsendable=False)
+ROW = Row(15, Measures(0.5, 1e-3, 1.0, 1.0, 1.0), seconds=0.1, lost=False)
 
 
 @pytest.mark.parametrize("silent", [False, True])

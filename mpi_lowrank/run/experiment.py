@@ -37,7 +37,7 @@ from mpi_lowrank.run.progress import Progress
 from mpi_lowrank.run.recorder import Recorder, described
 from mpi_lowrank.run.stopping import Divergence, Schedule, Signals, Targets
 from mpi_lowrank.run.timing import Timing
-from mpi_lowrank.run.watch import Consistency, Estimate, FirstRounds
+from mpi_lowrank.run.watch import Consistency, Estimate, FirstRounds, Replicas
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -218,12 +218,14 @@ class _Run:
         timing = Timing(made.clock, self.comm, self.facts, notes)
         recorder = Recorder(made, self.comm, self.writer)
         agreement = Agreement(door, self.interruption.wished)
+        replicas = Replicas(method, door, notes)
         return [
             timing,
             Consistency(made),
             FirstRounds(method, exchange, notes),
             Estimate(method, door, made.ground.placement.total, notes),
-            Divergence(method, notes),
+            replicas,
+            Divergence(replicas, notes),
             Targets(case),
             Schedule(case),
             Signals(agreement, recorder.flush),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mpi_lowrank.run.evaluation import Measures
+from mpi_lowrank.run.validity import astray
 
 if TYPE_CHECKING:
     from mpi_lowrank.run.assembly import Assembly
@@ -22,8 +23,8 @@ class Row:
     measures: Measures
     seconds: float
     """Of the method, on the slowest rank."""
-    unsendable: bool
-    """Whether a rank had a vector that cannot be sent."""
+    lost: bool
+    """Whether a rank had an x that is not finite, or a vector that cannot be sent."""
 
 
 class Measurement:
@@ -36,7 +37,8 @@ class Measurement:
         """Collective: the row after `done` rounds."""
         made = self._made
         measures = made.evaluate(made.method.x, done)
-        mine = np.array([made.clock.total(), made.exchange.unsendable])
+        lost = made.exchange.unsendable or astray(made.method.x)
+        mine = np.array([made.clock.total(), lost])
         made.door.maximum(mine, self._worst, "evaluation")
         return Row(done, measures, float(self._worst[0]), bool(self._worst[1]))
 

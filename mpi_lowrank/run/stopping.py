@@ -2,40 +2,33 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.config import Case
-from mpi_lowrank.methods.base import Method
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.loop import Observer, Status
 from mpi_lowrank.run.rows import Row
+from mpi_lowrank.run.watch import Replicas
 
 HOPELESS = 1e12
 """A case has diverged when its loss exceeds its first one by this factor."""
 
 
 class Divergence(Observer):
-    """What is not finite, cannot be sent or is hopeless ends the case, within the round."""
+    """What is not finite, cannot be sent or is hopeless ends the case, within a few rounds."""
 
-    def __init__(self, method: Method, notes: State | None = None):
-        self._method = method
+    def __init__(self, replicas: Replicas, notes: State | None = None):
+        self._replicas = replicas
         self._first = (notes or State(0, float)).array("first loss")
 
     def asks(self, done: int) -> bool:
-        return self._astray()
+        return self._replicas.astray
 
     def ends(self, row: Row) -> Status | None:
         measures = row.measures
         if row.done == 0:
             self._first[()] = measures.loss
         hopeless = measures.loss > HOPELESS * (1 + self._first)
-        lost = row.unsendable or not measures.finite or self._astray()
-        return "diverged" if hopeless or lost else None
-
-    def _astray(self) -> bool:
-        x = self._method.x
-        return not np.isfinite(x @ x)
+        return "diverged" if hopeless or row.lost or not measures.finite else None
 
 
 class Targets(Observer):

@@ -45,6 +45,11 @@ def check_gradient(door: Door, problem: Problem, x: np.ndarray, workers: int) ->
     return [f"gradient differs from finite differences by {worst[0]:.1e} times the allowed error"]
 
 
+def astray(x: np.ndarray) -> bool:
+    """Whether x (d,) has a number that is not finite, or is so large that its square is not."""
+    return not np.isfinite(x @ x)
+
+
 def check_replicas(door: Door, x: np.ndarray) -> list[str]:
     """Collective: a reason if x is not the same bits on every rank."""
     mine = np.frombuffer(hashlib.blake2b(x.tobytes(), digest_size=8).digest(), np.int64)

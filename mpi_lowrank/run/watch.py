@@ -10,7 +10,7 @@ from mpi_lowrank.methods.base import Method
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.loop import Observer, Verdict
 from mpi_lowrank.run.rows import Row
-from mpi_lowrank.run.validity import check_bytes, check_replicas
+from mpi_lowrank.run.validity import astray, check_bytes, check_replicas
 
 if TYPE_CHECKING:
     from mpi_lowrank.door import Door
@@ -28,6 +28,53 @@ class Consistency(Observer):
         made = self._made
         verdict.reasons += made.ground.reasons + check_bytes(made.door, made.exchange)
         verdict.reasons += check_replicas(made.door, made.method.x)
+
+
+class Replicas(Observer):
+    """Every few rounds x, and g where the method keeps it, must be the same on every rank.
+
+    Ranks that differ for a while and agree again at the end are noticed, if it takes `EVERY` rounds
+    or more. All ranks know alike of an x that is not finite: one that went by its own x alone would
+    wait for the others where they do not come.
+    """
+
+    EVERY = 10
+
+    def __init__(self, method: Method, door: Door, notes: State | None = None):
+        notes = (notes or State(0, float)).within("replicas")
+        self._method, self._door = method, door
+        self._mine, self._most = np.zeros((2, 5))
+        self._astray, self._differed = notes.array("astray"), notes.array("differed", 2)
+
+    @property
+    def astray(self) -> bool:
+        """Whether a rank's x was not finite when they were compared last; the same on all ranks."""
+        return bool(self._astray)
+
+    def round_done(self, done: int) -> None:
+        if done % self.EVERY == 0:
+            self._compare(done)
+
+    def _compare(self, done: int) -> None:
+        x, state = self._method.x, self._method.estimate_error()
+        sums = np.array([_checksum(x), 0.0 if state is None else _checksum(state[1])])
+        self._mine[:] = astray(x), *sums, *-sums
+        self._door.maximum(self._mine, self._most, "control")
+        self._astray[()] = self._most[0]
+        differ = self._most[1:3] != -self._most[3:]
+        self._differed[differ & (self._differed == 0)] = done
+
+    def case_ended(self, verdict: Verdict) -> None:
+        for name, done in zip("xg", self._differed, strict=True):
+            if done:
+                told = f"{name} was not the same on all ranks after round {done - 1:.0f}"
+                verdict.reasons.append(told)
+
+
+def _checksum(array: np.ndarray) -> float:
+    """Of its bits: a whole number that a float64 holds."""
+    words = np.uint64 if array.nbytes % 8 == 0 else np.uint32
+    return float(int(array.view(words).sum(dtype=np.uint64)) % 2**53)
 
 
 class FirstRounds(Observer):

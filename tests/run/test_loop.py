@@ -11,11 +11,10 @@ from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.run.assembly import assemble, ground
 from mpi_lowrank.run.loop import Observer, run_rounds
 from mpi_lowrank.run.stopping import Divergence, Schedule, Targets
+from mpi_lowrank.run.watch import Replicas
 
 CASE = """
 workers = 3
-rounds = 5
-evaluate_every = 2
 loss_every = 100
 problem = {{ name = "matrix", shape = [6, 4] }}
 {}
@@ -25,7 +24,7 @@ compressor = "topk:k=3"
 """
 
 
-def assembled(text=""):
+def assembled(text="rounds = 5\nevaluate_every = 2"):
     (case,) = config.parse(CASE.format(text), Path("some.toml")).cases
     door = Door(Alone())
     return assemble(case, ground(case, door), door)
@@ -105,22 +104,24 @@ def test_what_an_observer_does_not_define_is_not_called():
     assert not [name for name in called if name.startswith("Observer.")]
 
 
-def test_a_case_whose_x_is_lost_ends_within_the_round():
-    made, told = assembled(), Told()
+@pytest.mark.parametrize(("every", "last"), [(1, 3), (4, 4), (50, 10)])
+def test_a_case_whose_x_is_lost_ends_with_its_next_row_or_within_ten_rounds(every, last):
+    made, told = assembled(f"rounds = 50\nevaluate_every = {every}"), Told()
 
     class Loses(Observer):
         def round_begun(self, t):
-            made.method.x[0] = np.nan if t == 2 else 0
+            made.method.x[0] = np.nan if t >= 2 else 0
 
-    observers = [Loses(), told, Divergence(made.method), Schedule(made.case)]
+    replicas = Replicas(made.method, made.door)
+    observers = [Loses(), told, replicas, Divergence(replicas), Schedule(made.case)]
     with np.errstate(invalid="ignore"):
         assert run_rounds(made, observers).status == "diverged"
-    assert told.events[-3:] == ["done 3", "row 3", "diverged"]
+    assert told.events[-3:] == [f"done {last}", f"row {last}", "diverged"]
 
 
 @pytest.mark.parametrize("target", [1e9, 1e-300])
 def test_a_target_is_met_by_the_first_row_or_not_at_all(target):
-    made, told = assembled(f"stop = {{ grad_norm_sq = {target} }}"), Told()
+    made, told = assembled(f"rounds = 5\nstop = {{ grad_norm_sq = {target} }}"), Told()
     assert run_rounds(made, [told, Targets(made.case), Schedule(made.case)]).status == "finished"
     assert told.rows[-1].done == (0 if target > 1 else 5)
 
