@@ -31,7 +31,7 @@ def best_rows(records: list[Record], target: tuple[str, float], by: str) -> list
     """
     best: dict[tuple, dict] = {}
     for row in _steps(records, target):
-        key = (*(row[k] for k in SETTING), row["method"], row["compressor"])
+        key = (*(row[k] for k in SETTING), name_of(row))
         kept = best.setdefault(key, row)
         if row["reached"] and (not kept["reached"] or row["reached"][by] < kept["reached"][by]):
             best[key] = row
@@ -46,10 +46,15 @@ def _steps(records: list[Record], target: tuple[str, float]) -> list[dict]:
             given = record.cases[row["label"]].attributes
             row |= {key: given.get(key) for key in SETTING}
             in_L = given["stepsize"] * given["L"]
-            row["step"] = f"{given['stepsize']:.3g}" if np.isnan(in_L) else f"{in_L:.3g}/L"
-            key = (*(row[k] for k in SETTING), row["method"], row["compressor"], row["step"])
+            row["stepsize"] = f"{given['stepsize']:.3g}" if np.isnan(in_L) else f"{in_L:.3g}/L"
+            key = (*(row[k] for k in SETTING), name_of(row), row["stepsize"])
             steps.setdefault(key, []).append(row)
     return [together(rows) for rows in steps.values()]
+
+
+def name_of(row: dict) -> str:
+    """Method, compressor, and the step rule if it is not the plain one."""
+    return " ".join(filter(None, (row["method"], row["compressor"], row.get("step"))))
 
 
 def baseline(rows: list[dict]) -> dict | None:
@@ -77,7 +82,7 @@ def print_table(rows: list[dict]) -> None:
 
 
 def _line(row: dict, base: dict | None) -> str:
-    name = f"{row['method']} {row['compressor']}"
+    name = name_of(row)
     if not row["reached"]:
         return f"{name:<58}{'-':>7}{'-':>7}{'-':>8}{'-':>8}{'-':>8}"
     up, total = row["reached"]["uplink_bytes"] / 1e3, row["reached"]["total_bytes"] / 1e3
@@ -85,7 +90,7 @@ def _line(row: dict, base: dict | None) -> str:
         total * 1e3 / base["reached"]["total_bytes"] if base and base["reached"] else float("nan")
     )
     rounds = f"{row['reached']['rounds']:g}"
-    cells = f"{row['step']:>7}{rounds:>7}{_kb(up):>8}{_kb(total):>8}{ratio:>8.3f}"
+    cells = f"{row['stepsize']:>7}{rounds:>7}{_kb(up):>8}{_kb(total):>8}{ratio:>8.3f}"
     return f"{name:<58}{cells}"
 
 
@@ -117,17 +122,17 @@ def plot(rows: list[dict], path: Path) -> None:
     """Uplink and total KB a worker against the number of workers, a line a method."""
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    names = list(dict.fromkeys((row["method"], row["compressor"]) for row in rows))
+    names = list(dict.fromkeys(map(name_of, rows)))
     ends = []
     for number, name in enumerate(names):
-        chosen = [r for r in rows if (r["method"], r["compressor"]) == name and r["reached"]]
+        chosen = [r for r in rows if name_of(r) == name and r["reached"]]
         marker, dashes = STYLES[number % len(STYLES)]
         colour, workers = COLOURS[number % len(COLOURS)], [r["workers"] for r in chosen]
         for axes, cost in ((left, "uplink_bytes"), (right, "total_bytes")):
             kilobytes = [r["reached"][cost] / 1e3 for r in chosen]
             axes.loglog(workers, kilobytes, marker=marker, linestyle=dashes, color=colour)
         if chosen:
-            ends.append((kilobytes[-1], workers[-1], " ".join(name), colour))
+            ends.append((kilobytes[-1], workers[-1], name, colour))
     for axes, title in ((left, "uplink"), (right, "uplink + downlink")):
         axes.set(title=title, xlabel="workers")
         axes.set_xticks([4, 20, 100], ["4", "20", "100"])

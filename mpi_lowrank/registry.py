@@ -14,7 +14,7 @@ from mpi_lowrank.machine import output
 from mpi_lowrank.machine.launch import read_launch
 from mpi_lowrank.text.spelling import spell
 
-KINDS = ("compressors", "methods", "problems", "datasets", "collectives")
+KINDS = ("compressors", "methods", "steps", "problems", "datasets", "collectives")
 
 
 class Named(Protocol):

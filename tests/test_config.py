@@ -1,8 +1,11 @@
 import pytest
 
 from mpi_lowrank import config
+from mpi_lowrank.component import option
 from mpi_lowrank.config.options import options_of, read_spec
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.steps import steps
+from mpi_lowrank.steps.base import Step
 
 
 @pytest.fixture
@@ -57,6 +60,34 @@ def test_a_pair_is_one_shape_and_a_list_of_shapes_a_sweep(load):
         "EF21 svd(shape=8x14) 1x",
         "EF21 svd(shape=7x16) 1x",
     ]
+
+
+def test_every_option_that_is_a_tuple_may_be_a_list(load, monkeypatch):
+    class Layered(Step):
+        sizes: tuple[float, ...] = option((1.0,))
+
+        def __call__(self, displacement):
+            self.x -= displacement
+
+    steps.names()
+    monkeypatch.setitem(steps._found, "layered", Layered)
+    case = '[[cases]]\nmethod = "GD"\nstep = {name = %s, sizes = %s}'
+    assert load(case % ('"layered"', "[0.5, 2.0]")).cases[0].step.options["sizes"] == (0.5, 2.0)
+    swept = load(case % ('"layered"', "[[0.5, 2], [3]]"))
+    assert labels(swept) == ["GD layered(sizes=0.5x2.0) 1x", "GD layered(sizes=3.0) 1x"]
+    assert load(case % ('["layered"]', "[0.5]")).cases[0].step.options["sizes"] == (0.5,)
+
+
+def test_a_tuple_of_a_compressor_within_a_method_may_be_a_list(load):
+    case = """
+        topology = "server"
+        [[cases]]
+        method = {name = "EF21-BC", downlink = {name = "svd", shape = %s}}
+        compressor = "topk:k=2"
+    """
+    (one,) = load(case % "[8, 14]").cases
+    assert one.method.options["downlink"].options["shape"] == (8, 14)
+    assert len(load(case % "[[8, 14], [7, 16]]").cases) == 2
 
 
 COMPOSED = "EF21 topk(k=8)+natural 1x"

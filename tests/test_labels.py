@@ -51,7 +51,7 @@ class Ridge(Problem):
         self.samples = np.array([len(b) for _, b in self._workers])
 
     @classmethod
-    def model(cls, dataset):
+    def model(cls, dataset, options):
         return (Block("x", (5,)),)
 
     def gradients(self, x, out, batch=None):

@@ -24,9 +24,9 @@ from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Setting
 from mpi_lowrank.methods.error_feedback import EF21
 from mpi_lowrank.problems.base import Block
-from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.components import dense_beside, make_compressor
+from mpi_lowrank.steps.plain import Plain
 
 WORKERS, ROUNDS = 3, 6
 
@@ -62,11 +62,14 @@ class Running:
             dense=self._uplink(dense_beside(self.choice), "whole"),
             state=self.state,
             x0=rng.standard_normal(d).astype(dtype),
+            uplink=lambda name, choice=None: self._uplink(choice or self.choice, name),
+            downlink=self._downlink,
             stepsize=0.05,
+            step=lambda x: Plain(x, 0.05, self.state.within("step")),
             numbers=placement.workers,
             total=WORKERS,
-            shared=Stream(5, Purpose.PARTICIPATE, SHARED),
-            make=self._downlink,
+            samples=np.ones(WORKERS, int),
+            seed=5,
         )
         self.method = kind(setting, **(OPTIONS.get(method, {}) | options))
 
@@ -75,9 +78,9 @@ class Running:
         self.exchange.prepare(compressor, name)
         return compressor
 
-    def _downlink(self, choice):
+    def _downlink(self, name, choice):
         compressor, _ = make_compressor(choice, self.dtype, self.blocks, 1)
-        self.exchange.prepare_broadcast(compressor)
+        self.exchange.prepare_broadcast(compressor, name)
         return compressor
 
     def round(self, t):
@@ -221,8 +224,8 @@ class TestEverything:
 class Momentum(EF21):
     """Keeps its velocity to itself."""
 
-    def __init__(self, setting):
-        super().__init__(setting)
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
         self._velocity = np.zeros_like(self.x)
 
     def move(self, direction):
@@ -232,8 +235,8 @@ class Momentum(EF21):
 
 
 class NamedMomentum(Momentum):
-    def __init__(self, setting):
-        super().__init__(setting)
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
         self._velocity = setting.state.array("velocity", self.x.size)
 
 

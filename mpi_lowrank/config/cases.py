@@ -11,13 +11,14 @@ from mpi_lowrank.collectives import collectives, of_kind
 from mpi_lowrank.collectives.base import Reduction, Topology
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.config import toml
-from mpi_lowrank.config.options import choose, convert, known
+from mpi_lowrank.config.options import choose, convert, is_one_value, known
 from mpi_lowrank.config.sweep import sweep
 from mpi_lowrank.datasets import Data
 from mpi_lowrank.errors import OptionError, UserError, one_of
 from mpi_lowrank.methods import methods
 from mpi_lowrank.problems import problems
 from mpi_lowrank.registry import Choice, Registry
+from mpi_lowrank.steps import steps
 from mpi_lowrank.text.names import naming_problem
 from mpi_lowrank.text.spelling import spell
 
@@ -28,6 +29,7 @@ class Case:
 
     method: Choice
     compressor: Choice = field(default_factory=lambda: Choice("identity"))
+    step: Choice = field(default_factory=lambda: Choice("plain"))  # how x moves
     problem: Choice = field(default_factory=lambda: Choice("logistic"))
     data: Data = field(default_factory=Data)
     workers: int | None = None  # None: one a rank
@@ -63,6 +65,7 @@ SHARED_KEYS = {"name", "baseline", "cases"}
 COMPONENTS: dict[str, Registry[Any]] = {
     "method": methods,
     "compressor": compressors,
+    "step": steps,
     "problem": problems,
 }
 COLLECTIVES: dict[str, type] = {"topology": Topology, "reduction": Reduction}
@@ -118,8 +121,17 @@ def _swept(shared: dict, own: dict, number: int) -> Iterator[Case]:
     known(own, [f.name for f in fields(Case)], where)
     if "method" not in shared | own:
         raise OptionError(where + "method", None, ", ".join(methods.names()))
-    for point in sweep(_merge(shared, own)):
+    for point in sweep(_merge(shared, own), _is_one_value):
         yield _case(point, where)
+
+
+def _is_one_value(path: tuple[str, ...], table: dict, value: list) -> bool:
+    """Only compressors stand within another component's table."""
+    *within, option = path
+    if len(within) > 1:
+        return is_one_value(compressors, table, option, value)
+    kinds = [COMPONENTS[key] for key in within if key in COMPONENTS]
+    return any(is_one_value(kind, table, option, value) for kind in kinds)
 
 
 def _merge(shared: dict, own: dict) -> dict:
@@ -262,6 +274,8 @@ def _short(case: Case) -> str:
     parts = [str(case.method)]
     if methods[case.method.name].needs_compressor or case.compressor != Choice("identity"):
         parts.append(str(case.compressor))
+    if case.step != Choice("plain"):
+        parts.append(str(case.step))
     step = case.stepsize
     if step is None:
         parts.append(f"{case.multiple or 1:g}x")

@@ -102,6 +102,25 @@ def options_of(component: type) -> Mapping[str, Option]:
     return options
 
 
+def is_one_value(registry: Registry[Any], table: Mapping, option: str, value: list) -> bool:
+    """Whether a list in a component's table is one value: a shape, or the stages of a composition.
+
+    Of several names, or none, in the table any may be meant.
+    """
+    if registry is compressors and option == "compose":
+        return all(isinstance(stage, str) for stage in value)
+    names = table.get("name")
+    named = set(names if isinstance(names, list) else [names]) & set(registry.names())
+    known = [options_of(registry[name]) for name in named]
+    return any(_holds(options[option].annotation, value) for options in known if option in options)
+
+
+def _holds(annotation: Any, value: list) -> bool:
+    """Whether the annotation has a tuple of such items, however many."""
+    tuples = [kind for kind in _alternatives(annotation) if get_origin(kind) is tuple]
+    return any(all(map(_is, value, _kinds(kind, len(value)))) for kind in tuples)
+
+
 def describe(annotation: Any) -> str:
     """What an option of this annotation may be, in words."""
     words = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
@@ -132,8 +151,10 @@ def convert(value: Any, annotation: Any, key: str) -> Any:
             return float(value)
         if accepted in (int, str, bool) and type(value) is accepted:
             return value
-        if get_origin(accepted) is tuple and _fits(value, get_args(accepted)):
-            return tuple(value)
+        if get_origin(accepted) is tuple and isinstance(value, list):
+            kinds = _kinds(accepted, len(value))
+            if len(kinds) == len(value) and all(map(_is, value, kinds)):
+                return tuple(kind(item) for kind, item in zip(kinds, value, strict=True))
     raise OptionError(key, value, describe(annotation) + hint(_literals(annotation), value))
 
 
@@ -142,10 +163,15 @@ def _literals(annotation: Any) -> list[str]:
     return [choice for kind in literal for choice in get_args(kind)]
 
 
-def _fits(value: Any, types: tuple[Any, ...]) -> bool:
-    if types[-1] is Ellipsis:
-        types = types[:1] * len(value) if isinstance(value, list) else types
-    return isinstance(value, list) and [type(item) for item in value] == list(types)
+def _kinds(annotation: Any, length: int) -> tuple[Any, ...]:
+    """The types of the items of a tuple; of so many, where it says "..."."""
+    first, *others = get_args(annotation)
+    return (first,) * length if others == [Ellipsis] else (first, *others)
+
+
+def _is(item: object, kind: type) -> bool:
+    """Whether the item may stand where the kind is asked for; an integer is a number too."""
+    return type(item) is kind or (kind is float and type(item) is int)
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:

@@ -1,25 +1,29 @@
 """The cross product of the lists in a case of a configuration."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mpi_lowrank.errors import OptionError
 
+Path = tuple[str, ...]
+"""Where a value stands: the keys that lead to it."""
 
-def sweep(table: dict) -> Iterator[dict]:
-    """The cross product of all lists in a case.
+IsOneValue = Callable[[Path, dict, list], bool]
+"""Whether a list is one value of its key, such as a shape; its path, and the table it is in."""
 
-    A shape such as [m, c] and the stages of a composition are one value, a list of them is a sweep.
-    """
-    axes = [[(path, value) for value in values] for path, values in _lists(table, ())]
+
+def sweep(table: dict, is_one_value: IsOneValue) -> Iterator[dict]:
+    """The cross product of all lists in a case, but for those that are one value."""
+    axes = [[(path, value) for value in values] for path, values in _lists(table, is_one_value)]
     if not axes:
         yield table
         return
     for point in itertools.product(*axes):
-        yield from sweep(_at(table, dict(point)))  # a table in a list may hold lists of its own
+        # A table in a list may hold lists of its own.
+        yield from sweep(_at(table, dict(point)), is_one_value)
 
 
-def _at(table: dict, point: dict[tuple[str, ...], object], path: tuple[str, ...] = ()) -> dict:
+def _at(table: dict, point: dict[Path, object], path: Path = ()) -> dict:
     """The table with one value in the place of each list."""
     chosen = {}
     for key, value in table.items():
@@ -29,16 +33,12 @@ def _at(table: dict, point: dict[tuple[str, ...], object], path: tuple[str, ...]
     return chosen
 
 
-def _lists(table: dict, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list]]:
+def _lists(table: dict, is_one_value: IsOneValue, path: Path = ()) -> Iterator[tuple[Path, list]]:
     for key, value in table.items():
+        here = (*path, key)
         if isinstance(value, dict):
-            yield from _lists(value, (*path, key))
-        elif isinstance(value, list) and not _is_one_value(key, value):
+            yield from _lists(value, is_one_value, here)
+        elif isinstance(value, list) and not is_one_value(here, table, value):
             if not value:
-                raise OptionError(".".join((*path, key)), value, "one value or more")
-            yield (*path, key), value
-
-
-def _is_one_value(key: str, value: list) -> bool:
-    kinds = {"shape": int, "compose": str}
-    return key in kinds and all(isinstance(item, kinds[key]) for item in value)
+                raise OptionError(".".join(here), value, "one value or more")
+            yield here, value

@@ -47,8 +47,8 @@ class Exchange:
         self.d, self.dtype, self.seed = d, np.dtype(dtype), seed
         self.topology: Topology = collectives[topology](door)
         self.reduction: type[Reduction] = collectives[reduction]
-        self._state = state or State(placement.local, dtype)
-        traffic = self._state.within("traffic")
+        self.state = state or State(placement.local, dtype)
+        traffic = self.state.within("traffic")
         self._uplink, self._downlink = (traffic.array(way, (), float) for way in ("up", "down"))
         self._handed, self._spoken = traffic.counter("handed"), traffic.counter("spoken")
         self._unsendable = traffic.of_rank("unsendable", (), bool)
@@ -61,7 +61,7 @@ class Exchange:
 
     def prepare(self, compressor: Operator, name: str = "uplink") -> None:
         """Make the buffers that `compressor` needs; what it remembers goes by that name."""
-        compressor.remember(self._state.within(name))
+        compressor.remember(self.state.within(name))
         if isinstance(compressor, SharedCompressor):
             self._channels[compressor] = _Reduced(self, compressor)
         elif isinstance(compressor, Compressor):
@@ -69,7 +69,7 @@ class Exchange:
 
     def prepare_broadcast(self, compressor: Compressor, name: str = "downlink") -> None:
         """Make the buffers for `broadcast` through `compressor`; else as `prepare`."""
-        compressor.remember(self._state.within(name))
+        compressor.remember(self.state.within(name))
         self._broadcasts[compressor] = _Broadcast(self, compressor)
 
     @property

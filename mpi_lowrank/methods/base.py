@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from mpi_lowrank.component import Component, Options
 from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.rounds.randomness import Stream
+from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
 
 if TYPE_CHECKING:
     from mpi_lowrank.problems.batch import Batch
     from mpi_lowrank.registry import Choice
+    from mpi_lowrank.steps.base import Step
 
 
 class Gradients(Protocol):
@@ -28,7 +30,11 @@ class Gradients(Protocol):
 
 
 class Exchange(Protocol):
-    """The seam to the other workers: see `mpi_lowrank.exchange.Exchange`."""
+    """The seam to the other workers: see `mpi_lowrank.exchange.Exchange`.
+
+    Each compressor has buffers of its own: what a call returns holds until the next one with the
+    same compressor.
+    """
 
     def __call__(
         self,
@@ -48,27 +54,46 @@ class Exchange(Protocol):
         """What the last messages stand for, (workers, d); None after a reduction."""
 
 
+class Uplink(Protocol):
+    """Makes one more compressor for what workers send."""
+
+    def __call__(self, name: str, choice: Choice | None = None) -> Operator:
+        """That of `choice`, or the case's own once more; what it remembers goes by `name`.
+
+        A round's second message goes through a second one: it has buffers and memory of its own.
+        """
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a method works with.
 
+    `compressor` is the case's; `dense` sends whole vectors the way it sends its own (gathered or
+    Allreduced); `uplink` makes more of them, `downlink` the compressor of (name, choice) for what
+    the server tells.
     `state`: where what survives a round is asked for, by name.
-    `dense` sends whole vectors the way `compressor` sends its own (gathered or Allreduced).
-    `numbers`: the local workers among the `total`. `shared`: draws that are the same on all ranks.
-    `make`: the compressor of that choice for the whole model.
+    `x0`: a start (d,). `step`: makes the case's step rule for an x.
+    `numbers`: the local workers among the `total`; `samples` (workers,): how many each one has.
     """
 
     gradients: Gradients
     exchange: Exchange
     compressor: Operator
     dense: Operator
+    uplink: Uplink
+    downlink: Callable[[str, Choice], Compressor]
     state: State
     x0: np.ndarray
     stepsize: float
+    step: Callable[[np.ndarray], Step]
     numbers: range
     total: int
-    shared: Stream
-    make: Callable[[Choice], Compressor]
+    samples: np.ndarray
+    seed: int
+
+    def draws(self, purpose: Purpose, worker: int = SHARED) -> Stream:
+        """Random numbers by round: all ranks' in common, or those of one worker."""
+        return Stream(self.seed, purpose, worker)
 
 
 @dataclass(frozen=True)
@@ -100,38 +125,37 @@ def ef21_stepsize(constants: Constants, alpha: float, linear: bool) -> float:
     return 1 / (constants.L + (constants.L if linear else constants.L_tilde) * xi(alpha))
 
 
-class Method(ABC):
+class Method(Component, ABC):
     """One round: local gradients at x, an exchange, a step. `x` is the same on every rank.
 
-    The options are the keyword-only arguments of `__init__`, behind the setting. After round t the
-    workers have sent t + 1 messages and x is x^{t+1}. What a later round reads is asked for by name
-    in `__init__`, from `setting.state`; other arrays are overwritten before they are read, and
-    nothing else changes. Class methods take `*_` so that a subclass may name its own options.
+    Made with (setting, **options). After round t x is x^{t+1}. What a later round reads is asked
+    for by name in `__init__`, from `setting.state`; other arrays are overwritten before they are
+    read, and nothing else changes. Questions that a class answers before a method is made are given
+    all `options`, by their names in Python.
     """
 
-    name: str
     needs_compressor = True
     """Whether a case must name a compressor; where not, messages are dense."""
     needs_server = False
     """Whether it works only where a server talks to the workers."""
 
-    def __init__(self, setting: Setting):
+    def __init__(self, setting: Setting, **options: Any):
+        self.set_options(options)
         self.gradients, self.exchange = setting.gradients, setting.exchange
         self.compressor, self.dense = setting.compressor, setting.dense
         self.x = setting.state.array("x", setting.x0.shape)
         self.x[:] = setting.x0
         self.stepsize = self.x.dtype.type(setting.stepsize)
-        self._step = np.zeros_like(setting.x0)
+        self.step = setting.step(self.x)
+        self._displacement = np.zeros_like(setting.x0)
 
     @abstractmethod
     def round(self, t: int) -> None:
         """Carry out round t."""
 
     @classmethod
-    def theory_stepsize(
-        cls, constants: Constants, compressor: Operator, *_: Any, **options: Any
-    ) -> float:
-        """EF21's, with which DCGD and EF14 are run as well; `options` are the method's.
+    def theory_stepsize(cls, constants: Constants, compressor: Operator, options: Options) -> float:
+        """EF21's, with which DCGD and EF14 are run as well, for the plain step.
 
         Raises UserError without an alpha.
         """
@@ -143,8 +167,8 @@ class Method(ABC):
         return ef21_stepsize(constants, compressor.alpha, compressor.linear)
 
     @classmethod
-    def check(cls, *_: Any, **options: Any) -> None:
-        """Raise OptionError for an impossible option of the method."""
+    def check(cls, options: Options) -> None:
+        """Raise OptionError for an impossible option."""
 
     def estimate_error(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Methods that keep g = mean g_i: the local g_i (workers, d) and g (d,), else None."""
@@ -159,5 +183,5 @@ class Method(ABC):
         return self.exchange.heard()
 
     def move(self, direction: np.ndarray) -> None:
-        """x -= stepsize * direction."""
-        self.x -= np.multiply(direction, self.stepsize, out=self._step)
+        """Take the step rule's step: x -= stepsize * direction, if it is the plain one."""
+        self.step(np.multiply(direction, self.stepsize, out=self._displacement))

@@ -4,10 +4,12 @@ from typing import Literal
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Method, ef21_stepsize
 from mpi_lowrank.registry import Choice
+from mpi_lowrank.rounds.randomness import Purpose
 
 
 @methods.register("EF14")
@@ -18,8 +20,8 @@ class EF14(Method):
     of order gamma^2, unless the workers share their minimiser.
     """
 
-    def __init__(self, setting):
-        super().__init__(setting)
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
         self._errors = setting.state.rows("e_i", self.x.size)
         self._scaled = np.zeros_like(self._errors)
 
@@ -27,7 +29,7 @@ class EF14(Method):
         self._errors += np.multiply(self.gradients(self.x), self.stepsize, out=self._scaled)
         own, mean = self.exchange(self._errors, self.compressor)
         self._errors -= own
-        self.x -= mean
+        self.step(mean)
 
 
 @methods.register("EF21")
@@ -39,9 +41,11 @@ class EF21(Method):
     mean depends on the mean alone, so there g stands for all g_i and none is stored.
     """
 
-    def __init__(self, setting, *, g0: Literal["dense", "compressed"] = "dense"):
-        super().__init__(setting)
-        self.first = self.dense if g0 == "dense" else self.compressor
+    g0: Literal["dense", "compressed"] = option("dense")
+
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
+        self.first = self.dense if self.g0 == "dense" else self.compressor
         state, d = setting.state, self.x.size
         self._estimate = state.array("g", d)
         self._stores = not self.compressor.linear
@@ -71,30 +75,29 @@ class PartialParticipation(EF21):
     with alpha replaced by probability * alpha. probability = 1 is EF21.
     """
 
-    def __init__(
-        self, setting, *, probability: float = 0.5, g0: Literal["dense", "compressed"] = "dense"
-    ):
-        super().__init__(setting, g0=g0)
-        self._probability, self._total = probability, setting.total
-        self._shared = setting.shared
+    probability: float = option(0.5)
+
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
+        self._draws, self._total = setting.draws(Purpose.PARTICIPATE), setting.total
 
     def round(self, t):
         if t == 0:
             self._learn(self.first)
         else:
-            draws = self._shared.at(t).random(self._total)
-            self._learn(self.compressor, active=draws < self._probability)
+            draws = self._draws.at(t).random(self._total)
+            self._learn(self.compressor, active=draws < self.probability)
         self.move(self._estimate)
 
     @classmethod
-    def check(cls, *, probability=0.5, **options):
-        if not 0 < probability <= 1:
-            raise OptionError("probability", probability, "a number above 0, at most 1")
+    def check(cls, options):
+        if not 0 < options.probability <= 1:
+            raise OptionError("probability", options.probability, "a number above 0, at most 1")
 
     @classmethod
-    def theory_stepsize(cls, constants, compressor, *, probability=0.5, **options):
-        super().theory_stepsize(constants, compressor)  # refuses what has no alpha
-        return ef21_stepsize(constants, probability * compressor.alpha, compressor.linear)
+    def theory_stepsize(cls, constants, compressor, options):
+        super().theory_stepsize(constants, compressor, options)  # refuses what has no alpha
+        return ef21_stepsize(constants, options.probability * compressor.alpha, compressor.linear)
 
 
 @methods.register("EF21-BC")
@@ -106,16 +109,11 @@ class BidirectionalCompression(EF21):
     """
 
     needs_server = True
+    downlink: Choice = option()
 
-    def __init__(
-        self,
-        setting,
-        *,
-        downlink: Choice,
-        g0: Literal["dense", "compressed"] = "dense",
-    ):
-        super().__init__(setting, g0=g0)
-        self._downlink = setting.make(downlink)
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
+        self._downlink = setting.downlink("downlink", self.downlink)
         self._mean = setting.state.array("mean g_i", self.x.size)  # known to the server alone
         self._news = np.zeros_like(self.x)
 

@@ -20,10 +20,10 @@ class DCGD(Method):
         self.move(mean)
 
     @classmethod
-    def theory_stepsize(cls, constants, compressor, **options):
+    def theory_stepsize(cls, constants, compressor, options):
         omega = compressor.omega
         if not omega:
-            return super().theory_stepsize(constants, compressor, **options)
+            return super().theory_stepsize(constants, compressor, options)
         if compressor.linear:
             return 1 / ((1 + omega) * constants.L)
         return 1 / ((1 + 2 * omega / len(constants.L_i)) * float(np.max(constants.L_i)))
@@ -36,5 +36,5 @@ class GD(DCGD):
     needs_compressor = False
 
     @classmethod
-    def theory_stepsize(cls, constants, compressor, **options):
+    def theory_stepsize(cls, constants, compressor, options):
         return 1 / constants.L

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from mpi_lowrank.component import Component, Options
 from mpi_lowrank.datasets import Dataset
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.problems.batch import Batch
@@ -37,14 +38,13 @@ class Smoothness:
     L_i: np.ndarray
 
 
-class Problem(ABC):
+class Problem(Component, ABC):
     """The local workers' functions. Rows of every array belong to workers, in order.
 
-    Made with (shards, dtype, **options): see `LocalShards`. The options are the keyword-only
-    arguments of `__init__`, and `model` takes the same.
+    Made with (shards, dtype, **options): see `LocalShards`. Questions that a class answers before
+    there are data are given all `options`, by their names in Python.
     """
 
-    name: str
     default_data: str | None
     """The data set of a case that names none; None: the problem makes its own data."""
     blocks: tuple[Block, ...]
@@ -57,9 +57,8 @@ class Problem(ABC):
     metrics: tuple[Metric, ...] = ()
     """What `measure` measures of a model beside METRICS; recorded as columns of these names."""
 
-    if TYPE_CHECKING:
-
-        def __init__(self, shards: LocalShards, dtype: np.dtype, **options: Any): ...
+    def __init__(self, shards: LocalShards, dtype: np.dtype, **options: Any):
+        self.set_options(options)
 
     @property
     def d(self) -> int:
@@ -68,8 +67,8 @@ class Problem(ABC):
 
     @classmethod
     @abstractmethod
-    def model(cls, dataset: Dataset | None, *_: Any, **options: Any) -> tuple[Block, ...]:
-        """The model's blocks, before any data are handed out; None if it makes its own data.
+    def model(cls, dataset: Dataset | None, options: Options) -> tuple[Block, ...]:
+        """The model's blocks; `dataset` is None if it makes its own data.
 
         Raises OptionError for an impossible option, UserError for data that do not fit.
         """
@@ -81,8 +80,7 @@ class Problem(ABC):
         workers: int,
         longest: int,
         itemsize: int,
-        *_: Any,
-        **options: Any,
+        options: Options,
     ) -> int:
         """Bytes that a rank of `workers` workers takes at least, beside vectors of the model.
 

@@ -2,14 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 
-from mpi_lowrank.datasets import Dataset
+from mpi_lowrank.component import Options, option
 from mpi_lowrank.datasets.local import LocalShards, Rows
 from mpi_lowrank.errors import OptionError, UserError
-from mpi_lowrank.problems.base import Problem
+from mpi_lowrank.problems.base import Block, Problem
 from mpi_lowrank.problems.batch import Batch, Chosen
 from mpi_lowrank.problems.regularizer import Regularizer
 
@@ -21,10 +22,14 @@ class Classifier(Problem):
     """
 
     default_data = "digits"
+    lambda_: float = option(1e-3)
 
-    def __init__(self, shards: LocalShards, dtype: np.dtype, widths: Sequence[int], lambda_: float):
-        """`widths`: of the layers; the last is the number of classes."""
-        self._shards, self._regularizer = shards, Regularizer("l2", lambda_, dtype)
+    def __init__(self, shards: LocalShards, dtype: np.dtype, **options: Any):
+        super().__init__(shards, dtype, **options)
+        features, classes = shards.workers[0].features.shape[1], shards.classes
+        self.blocks = self.layers(features, classes, self.filled(options))
+        widths = [block.shape[1] for block in self.blocks if len(block.shape) == 2]
+        self._shards, self._regularizer = shards, Regularizer("l2", self.lambda_, dtype)
         assert shards.test is not None
         self._test = shards.test
         self._test_columns = _columns([self._test], len(self._test.labels), dtype)
@@ -39,22 +44,27 @@ class Classifier(Problem):
         )
 
     @classmethod
-    def footprint(cls, blocks, workers, longest, itemsize, **options):
+    def footprint(cls, blocks, workers, longest, itemsize, options):
         matrices = [block.shape for block in blocks if len(block.shape) == 2]
         widths = matrices[0][0] + sum(outputs for _, outputs in matrices)
         return workers * widths * longest * itemsize
 
-    @staticmethod
-    def check(dataset: Dataset, lambda_: float) -> tuple[int, int]:
-        """Features and classes of data that fit, or UserError; OptionError for `lambda_` < 0."""
-        if lambda_ < 0:
-            raise OptionError("lambda", lambda_, "a number from 0")
+    @classmethod
+    @abstractmethod
+    def layers(cls, features: int, classes: int, options: Options) -> tuple[Block, ...]:
+        """The model's blocks; its matrices are (inputs, outputs) of its layers, in order."""
+
+    @classmethod
+    def model(cls, dataset, options):
+        if options.lambda_ < 0:
+            raise OptionError("lambda", options.lambda_, "a number from 0")
+        assert dataset is not None
         classes = np.unique(dataset.labels)
         if issparse(dataset.features) or not np.array_equal(classes, np.arange(len(classes))):
             raise UserError(
                 f"data {dataset.name}: expected dense rows with classes 0, 1, ..., such as digits"
             )
-        return dataset.features.shape[1], len(classes)
+        return cls.layers(dataset.features.shape[1], len(classes), options)
 
     @abstractmethod
     def _forward(self, x: np.ndarray, columns: np.ndarray, layers: list[np.ndarray]) -> None:

@@ -1,9 +1,12 @@
 """Logistic regression on sparse rows, with a nonconvex or an l2 regulariser."""
 
+from typing import Any
+
 import numpy as np
 from scipy.sparse import issparse
 from scipy.special import expit
 
+from mpi_lowrank.component import option
 from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.problems import problems
@@ -24,19 +27,15 @@ class LogisticRegression(Problem):
     """
 
     default_data = "mushrooms"
+    regularizer: Kind = option("nonconvex")
+    lambda_: float = option(0.1)
 
-    def __init__(
-        self,
-        shards: LocalShards,
-        dtype: np.dtype,
-        *,
-        regularizer: Kind = "nonconvex",
-        lambda_: float = 0.1,
-    ):
+    def __init__(self, shards: LocalShards, dtype: np.dtype, **options: Any):
+        super().__init__(shards, dtype, **options)
         self._shards = shards
         features = [rows.features for rows in shards.workers]
         self.blocks = (Block("x", (features[0].shape[1],)),)
-        self._regularizer = Regularizer(regularizer, lambda_, dtype)
+        self._regularizer = Regularizer(self.regularizer, self.lambda_, dtype)
         self.samples = np.array([len(rows.labels) for rows in shards.workers])
         self._labels = np.zeros((len(features), shards.longest), dtype)
         for padded, rows in zip(self._labels, shards.workers, strict=True):
@@ -49,9 +48,9 @@ class LogisticRegression(Problem):
         )
 
     @classmethod
-    def model(cls, dataset, *, regularizer="nonconvex", lambda_=0.1):
-        if lambda_ < 0:
-            raise OptionError("lambda", lambda_, "a number from 0")
+    def model(cls, dataset, options):
+        if options.lambda_ < 0:
+            raise OptionError("lambda", options.lambda_, "a number from 0")
         if not issparse(dataset.features) or not np.array_equal(np.unique(dataset.labels), [-1, 1]):
             raise UserError(
                 f"data {dataset.name}: logistic regression needs sparse rows labelled -1 and +1"
@@ -59,7 +58,7 @@ class LogisticRegression(Problem):
         return (Block("x", dataset.features.shape[1:]),)
 
     @classmethod
-    def footprint(cls, blocks, workers, longest, itemsize, **options):
+    def footprint(cls, blocks, workers, longest, itemsize, options):
         return workers * (4 * longest + blocks[0].shape[0]) * itemsize
 
     def gradients(self, x, out, batch=None):

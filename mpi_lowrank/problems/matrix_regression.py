@@ -1,10 +1,11 @@
 """Least squares for a matrix, on data made from a seed."""
 
 from functools import cache, cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.problems import problems
@@ -40,34 +41,32 @@ class MatrixRegression(Problem):
 
     default_data = None
 
-    def __init__(
-        self,
-        shards: LocalShards,
-        dtype: np.dtype,
-        *,
-        shape: tuple[int, int] = (256, 256),
-        spectrum: Literal["geometric", "power"] = "geometric",
-        condition: float = 100.0,
-        bases: Literal["common", "rotated"] = "common",
-        target_rank: int | None = None,
-        target_spectrum: Literal["flat", "power"] = "flat",
-        heterogeneity: float = 0.0,
-        heterogeneity_rank: int = 4,
-    ):
-        self.blocks, self.bases = (Block("W", shape),), bases
+    shape: tuple[int, int] = option((256, 256))
+    spectrum: Literal["geometric", "power"] = option("geometric")
+    condition: float = option(100.0)
+    bases: Literal["common", "rotated"] = option("common")
+    target_rank: int | None = option(None)
+    target_spectrum: Literal["flat", "power"] = option("flat")
+    heterogeneity: float = option(0.0)
+    heterogeneity_rank: int = option(4)
+
+    def __init__(self, shards: LocalShards, dtype: np.dtype, **options: Any):
+        super().__init__(shards, dtype, **options)
+        shape = self.shape
+        self.blocks = (Block("W", shape),)
         self._seed, self._numbers = shards.seed, shards.numbers
-        eigenvalues = np.geomspace(1, 1 / condition, shape[0])
-        if spectrum == "power":
+        eigenvalues = np.geomspace(1, 1 / self.condition, shape[0])
+        if self.spectrum == "power":
             eigenvalues = 1 / np.arange(1, shape[0] + 1)
         self._eigenvalues, self._dtype = eigenvalues, dtype
         self._designs = self._make_designs(eigenvalues)
         self.samples = np.full(len(self._numbers), shape[0])
-        singular_values = np.ones(target_rank or min(shape))
-        if target_spectrum == "power":
+        singular_values = np.ones(self.target_rank or min(shape))
+        if self.target_spectrum == "power":
             singular_values /= np.arange(1, len(singular_values) + 1)
         self._targets = self._make_targets(singular_values, dtype)
-        if heterogeneity:
-            self._move_targets(heterogeneity, heterogeneity_rank)
+        if self.heterogeneity:
+            self._move_targets(self.heterogeneity, self.heterogeneity_rank)
         self._errors = np.empty_like(self._targets)
         workers, m, c = self._errors.shape
         self._room = cache(
@@ -100,36 +99,25 @@ class MatrixRegression(Problem):
         return np.random.default_rng([self._seed, what, worker])
 
     @classmethod
-    def model(
-        cls,
-        dataset,
-        *,
-        shape=(256, 256),
-        spectrum="geometric",
-        condition=100.0,
-        bases="common",
-        target_rank=None,
-        target_spectrum="flat",
-        heterogeneity=0.0,
-        heterogeneity_rank=4,
-    ):
+    def model(cls, dataset, options):
+        shape, condition, heterogeneity = options.shape, options.condition, options.heterogeneity
         if min(shape) < 1:
             raise OptionError("shape", list(shape), "[m, c], both from 1")
         if not 1 <= condition < np.inf:
             raise OptionError("condition", condition, "a number from 1")
         ranks = f"an integer from 1 to {min(shape)}, the smaller side of the matrix"
-        if target_rank is not None and not 1 <= target_rank <= min(shape):
-            raise OptionError("target_rank", target_rank, ranks)
+        if options.target_rank is not None and not 1 <= options.target_rank <= min(shape):
+            raise OptionError("target_rank", options.target_rank, ranks)
         if not 0 <= heterogeneity < np.inf:
             raise OptionError("heterogeneity", heterogeneity, "a number from 0")
-        if not 1 <= heterogeneity_rank <= min(shape) and heterogeneity:
-            raise OptionError("heterogeneity_rank", heterogeneity_rank, ranks)
+        if not 1 <= options.heterogeneity_rank <= min(shape) and heterogeneity:
+            raise OptionError("heterogeneity_rank", options.heterogeneity_rank, ranks)
         return (Block("W", shape),)
 
     @classmethod
-    def footprint(cls, blocks, workers, longest, itemsize, *, bases="common", **options):
+    def footprint(cls, blocks, workers, longest, itemsize, options):
         ((m, columns),) = (block.shape for block in blocks)
-        designs = 1 if bases == "common" else workers
+        designs = 1 if options.bases == "common" else workers
         in_the_making, then = 2 * 8 * m * m, 2 * workers * m * columns * itemsize
         return designs * m * m * itemsize + max(in_the_making, then)
 

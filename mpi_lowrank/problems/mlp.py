@@ -1,9 +1,12 @@
 """A neural network of two layers on dense rows."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
+from mpi_lowrank.component import option
+from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Smoothness
@@ -20,19 +23,23 @@ class TwoLayers(Classifier):
     """
 
     smooth = False
+    hidden: int = option(32)
 
-    def __init__(self, shards, dtype: np.dtype, *, hidden: int = 32, lambda_: float = 1e-3):
-        features, classes = shards.workers[0].features.shape[1], shards.classes
-        self.blocks = _blocks(features, hidden, classes)
-        super().__init__(shards, dtype, (hidden, classes), lambda_)
+    def __init__(self, shards: LocalShards, dtype: np.dtype, **options: Any):
+        super().__init__(shards, dtype, **options)
         self._slope = cache(lambda shape: np.zeros(shape, dtype))
 
     @classmethod
-    def model(cls, dataset, *, hidden=32, lambda_=1e-3):
+    def layers(cls, features, classes, options):
+        hidden = options.hidden
         if hidden < 1:
             raise OptionError("hidden", hidden, "an integer from 1")
-        features, classes = cls.check(dataset, lambda_)
-        return _blocks(features, hidden, classes)
+        return (
+            Block("W1", (features, hidden)),
+            Block("b1", (hidden,)),
+            Block("W2", (hidden, classes)),
+            Block("b2", (classes,)),
+        )
 
     def _forward(self, x, columns, layers):
         W1, b1, W2, b2 = self._parts(x)
@@ -70,12 +77,3 @@ class TwoLayers(Classifier):
         for weights, biases in ((W1, b1), (W2, b2)):
             weights /= np.sqrt(len(weights))
             biases[...] = 0
-
-
-def _blocks(features: int, hidden: int, classes: int) -> tuple[Block, ...]:
-    return (
-        Block("W1", (features, hidden)),
-        Block("b1", (hidden,)),
-        Block("W2", (hidden, classes)),
-        Block("b2", (classes,)),
-    )

@@ -20,14 +20,9 @@ class SoftmaxRegression(Classifier):
     A_i^T A_i / (2 m_i). Source: D. Boehning, Ann. Inst. Statist. Math. 44 (1992).
     """
 
-    def __init__(self, shards, dtype: np.dtype, *, lambda_: float = 1e-3):
-        shape = shards.workers[0].features.shape[1], shards.classes
-        self.blocks = (Block("W", shape),)
-        super().__init__(shards, dtype, shape[1:], lambda_)
-
     @classmethod
-    def model(cls, dataset, *, lambda_=1e-3):
-        return (Block("W", cls.check(dataset, lambda_)),)
+    def layers(cls, features, classes, options):
+        return (Block("W", (features, classes)),)
 
     def _forward(self, x, columns, layers):
         (W,) = self._parts(x)

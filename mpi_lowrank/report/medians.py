@@ -92,7 +92,7 @@ def format_medians(rows: list[Row]) -> str:
 def _median_row(key: tuple[str, str], members: list[Row], best: list[float]) -> Row:
     joined = together(members)
     uplink = joined["costs"]["uplink_bytes"]
-    kept = ("record", "method", "compressor", "family", "multiple", "target", "metrics")
+    kept = ("record", "method", "compressor", "step", "family", "multiple", "target", "metrics")
     return {
         **{name: joined[name] for name in kept if name in joined},
         "label": key[1],

@@ -145,7 +145,7 @@ def _row(name: str, record: Record, case: Case) -> Row:
         "baseline": case.label == record.attributes.get("baseline"),
         **{
             key: case.attributes.get(key)
-            for key in ("method", "compressor", "family", "multiple", "seed")
+            for key in ("method", "compressor", "step", "family", "multiple", "seed")
         },
         **end,
         **{key: _last(case, key) for key in ("downlink_bytes", *case.metrics)},

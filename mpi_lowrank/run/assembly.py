@@ -25,12 +25,11 @@ from mpi_lowrank.errors import OptionError
 from mpi_lowrank.exchange import Exchange
 from mpi_lowrank.machine.clock import PHASES, Clock
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Constants, Method, Setting
+from mpi_lowrank.methods.base import Constants, Method, Setting, Uplink
 from mpi_lowrank.methods.base import Gradients as ModelGradients
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Problem
 from mpi_lowrank.registry import Choice
-from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.components import dense_beside, initial, make_compressor
 from mpi_lowrank.run.evaluation import Evaluator
@@ -38,6 +37,7 @@ from mpi_lowrank.run.gradients import Gradients
 from mpi_lowrank.run.interruption import StopAgreed
 from mpi_lowrank.run.stepsize import stepsize
 from mpi_lowrank.run.validity import check_gradient
+from mpi_lowrank.steps import steps
 
 Made = TypeVar("Made")
 
@@ -83,13 +83,30 @@ def channels(case: Case, blocks: tuple[Block, ...], workers: int) -> Channels:
     return Channels(compressor, dense, told)
 
 
-def downlink(choice: Choice, case: Case, blocks: tuple[Block, ...]) -> Compressor:
-    """What a server broadcasts through. Raises OptionError for what is Allreduced."""
-    compressor, _ = make_compressor(choice, case.dtype, blocks, 1)
-    if not isinstance(compressor, Compressor):
-        allowed = "one that has messages: a server broadcasts, nothing is reduced"
-        raise OptionError("downlink", str(choice), allowed)
-    return compressor
+def _uplink(case: Case, blocks: tuple[Block, ...], exchange: Exchange) -> Uplink:
+    def make(name: str, choice: Choice | None = None) -> Operator:
+        chosen = choice or case.compressor
+        compressor, _ = make_compressor(chosen, case.dtype, blocks, exchange.placement.total)
+        exchange.prepare(compressor, name)
+        return compressor
+
+    return make
+
+
+def _downlink(
+    case: Case, blocks: tuple[Block, ...], exchange: Exchange
+) -> Callable[[str, Choice], Compressor]:
+    """Makes what a server broadcasts through. Raises OptionError for what is Allreduced."""
+
+    def make(name: str, choice: Choice) -> Compressor:
+        compressor, _ = make_compressor(choice, case.dtype, blocks, 1)
+        if not isinstance(compressor, Compressor):
+            allowed = "one that has messages: a server broadcasts, nothing is reduced"
+            raise OptionError(name, str(choice), allowed)
+        exchange.prepare_broadcast(compressor, name)
+        return compressor
+
+    return make
 
 
 @dataclass(frozen=True)
@@ -200,47 +217,41 @@ def _assembly(case, ground, state, exchange, notes) -> Assembly:
     exchange.prepare(made.compressor, "uplink")
     exchange.prepare(made.dense, "whole")
     gradients = Gradients(problem, placement.local, exchange.dtype, exchange.clock)
-    method = _method(case, ground, state, exchange, made, gradients)
+    x0, size = initial(case, problem), stepsize(case, ground.constants, made.compressor)
+    model = problem.blocks, problem.samples
+    method = make_method(case, *model, made, exchange, state, gradients, x0, size)
     evaluate = _evaluator(case, ground, exchange.door, gradients, notes)
     return Assembly(case, ground, state, exchange, made, method, evaluate, notes)
 
 
-def _method(case, ground, state, exchange, made, gradients) -> Method:
-    problem, placement = ground.problem, ground.placement
-
-    def broadcast(choice: Choice) -> Compressor:
-        compressor = downlink(choice, case, problem.blocks)
-        exchange.prepare_broadcast(compressor)
-        return compressor
-
-    x0, step = initial(case, problem), stepsize(case, ground.constants, made.compressor)
-    return make_method(case, placement, made, exchange, state, gradients, x0, step, broadcast)
-
-
 def make_method(
     case: Case,
-    placement: Placement,
+    blocks: tuple[Block, ...],
+    samples: np.ndarray,
     made: Channels,
     exchange: Exchange,
     state: State,
     gradients: ModelGradients,
     x0: np.ndarray,
-    step: float,
-    broadcast: Callable[[Choice], Compressor],
+    stepsize: float,
 ) -> Method:
-    """The case's method; `broadcast` makes a downlink compressor."""
+    """The case's method, for a model of these blocks; `samples` (workers,) as in `Setting`."""
+    placement, step = exchange.placement, steps[case.step.name]
     setting = Setting(
         gradients=gradients,
         exchange=exchange,
         compressor=made.compressor,
         dense=made.dense,
+        uplink=_uplink(case, blocks, exchange),
+        downlink=_downlink(case, blocks, exchange),
         state=state,
         x0=x0,
-        stepsize=step,
+        stepsize=stepsize,
+        step=lambda x: step(x, stepsize, state.within("step"), **case.step.arguments()),
         numbers=placement.workers,
         total=placement.total,
-        shared=Stream(case.seed, Purpose.PARTICIPATE, SHARED),
-        make=broadcast,
+        samples=samples,
+        seed=case.seed,
     )
     return methods[case.method.name](setting, **case.method.arguments())
 

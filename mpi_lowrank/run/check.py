@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mpi_lowrank.compressors.base import Compressor
+from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.config import Case
 from mpi_lowrank.datasets import Dataset, assign
 from mpi_lowrank.door import Alone, Door
@@ -11,15 +11,17 @@ from mpi_lowrank.errors import OptionError
 from mpi_lowrank.exchange import Exchange
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Constants
+from mpi_lowrank.methods.base import Constants, Method
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block
 from mpi_lowrank.problems.batch import Batch
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run import footprint
-from mpi_lowrank.run.assembly import Channels, channels, downlink, make_method
+from mpi_lowrank.run.assembly import Channels, channels, make_method
 from mpi_lowrank.run.stepsize import theory
+from mpi_lowrank.steps import steps
+from mpi_lowrank.steps.base import Step
 from mpi_lowrank.text.spelling import spell
 
 
@@ -27,15 +29,19 @@ def check(case: Case, placement: Placement, dataset: Dataset | None, share: int)
     """Raise UserError for what cannot run, or takes more than a rank's `share` of memory, bytes."""
     key = "problem."
     try:
-        kind, options = problems[case.problem.name], case.problem.arguments()
-        blocks = kind.model(dataset, **options)
+        kind = problems[case.problem.name]
+        blocks = kind.model(dataset, kind.filled(case.problem.arguments()))
         key = ""
         least = _check_memory(case, placement, blocks, dataset, share)
         key = "compressor."
         made = channels(case, blocks, placement.total)
         _check_messages(made, placement, share)
+        key = "step."
+        _check_options(steps[case.step.name], case.step)
         key = "method."
-        _check_method(case, placement, blocks, made)
+        _check_options(methods[case.method.name], case.method)
+        if case.stepsize is None:
+            theory(case, Constants(1.0, np.ones(placement.total)), made.compressor)
         kept = planned_state(case, placement, blocks, made).nbytes
         footprint.check(least + kept, share, f"the state of {case.method} with {case.compressor}")
     except OptionError as error:
@@ -53,9 +59,10 @@ def _check_memory(
     local, total, itemsize = placement.local, placement.total, np.dtype(case.dtype).itemsize
     shards = assign(dataset.labels, case.data, total, case.seed)[0] if dataset else []
     longest = max(map(len, shards), default=0)
-    kind, options = problems[case.problem.name], case.problem.arguments()
+    kind = problems[case.problem.name]
+    options = kind.filled(case.problem.arguments())
     needed = footprint.rows([shape for _, shape in blocks], local, total, itemsize)
-    needed += kind.footprint(blocks, local, longest, itemsize, **options)
+    needed += kind.footprint(blocks, local, longest, itemsize, options)
     what = f"{total} workers on {placement.ranks} ranks and a model of "
     what += " + ".join(f"{block.name} {spell(block.shape)}" for block in blocks)
     footprint.check(needed, share, what)
@@ -69,19 +76,22 @@ def _check_messages(made: Channels, placement: Placement, share: int) -> None:
     footprint.check(needed, share, f"messages of {total} workers")
 
 
-def _check_method(
-    case: Case, placement: Placement, blocks: tuple[Block, ...], made: Channels
-) -> None:
-    options = case.method.arguments()
-    methods[case.method.name].check(**options)
-    if case.stepsize is None:
-        theory(case, Constants(1.0, np.ones(placement.total)), made.compressor)
-    if options.get("downlink") is not None:
-        downlink(options["downlink"], case, blocks)
+def _check_options(kind: type[Method] | type[Step], choice: Choice) -> None:
+    kind.check(kind.filled(choice.arguments()))
 
 
 def _no_gradients(x: np.ndarray, batch: Batch | None = None) -> np.ndarray:
     raise RuntimeError("a method is made before there are gradients")
+
+
+class _Planned(Exchange):
+    """Makes no buffers: its compressors say what they remember, and no more."""
+
+    def prepare(self, compressor: Operator, name: str = "uplink") -> None:
+        compressor.remember(self.state.within(name))
+
+    def prepare_broadcast(self, compressor: Compressor, name: str = "downlink") -> None:
+        compressor.remember(self.state.within(name))
 
 
 def planned_state(
@@ -90,15 +100,9 @@ def planned_state(
     """What the case keeps from round to round on this rank, by name, but no memory for it."""
     dtype, d = np.dtype(case.dtype), sum(int(np.prod(shape)) for _, shape in blocks)
     state, model = (State(placement.local, dtype, planned=True) for _ in range(2))
-    exchange = Exchange(Door(Alone()), placement, Clock(), d, dtype, state=state)
-    made.compressor.remember(state.within("uplink"))
-    made.dense.remember(state.within("whole"))
-
-    def broadcast(choice: Choice) -> Compressor:
-        compressor = downlink(choice, case, blocks)
-        compressor.remember(state.within("downlink"))
-        return compressor
-
-    x0 = model.array("x", d)
-    make_method(case, placement, made, exchange, state, _no_gradients, x0, 1.0, broadcast)
+    exchange = _Planned(Door(Alone()), placement, Clock(), d, dtype, state=state)
+    exchange.prepare(made.compressor, "uplink")
+    exchange.prepare(made.dense, "whole")
+    samples, x0 = np.ones(placement.local, int), model.array("x", d)
+    make_method(case, blocks, samples, made, exchange, state, _no_gradients, x0, 1.0)
     return state

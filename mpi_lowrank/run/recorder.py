@@ -11,6 +11,7 @@ from mpi_lowrank.compressors import compressors
 from mpi_lowrank.config import Case
 from mpi_lowrank.record.schema import PHASES, PHASES_DTYPE
 from mpi_lowrank.record.writer import RecordWriter
+from mpi_lowrank.registry import Choice
 from mpi_lowrank.run.assembly import Assembly, data_name
 from mpi_lowrank.run.loop import Observer, Verdict
 from mpi_lowrank.run.rows import Row
@@ -25,6 +26,7 @@ def described(case: Case, workers: int) -> dict:
     return {
         "method": str(case.method),
         "compressor": str(case.compressor),
+        "step": None if case.step == Choice("plain") else str(case.step),
         "family": compressors[case.compressor.name].family,
         "problem": str(case.problem),
         "data": data_name(case),

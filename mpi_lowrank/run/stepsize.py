@@ -16,8 +16,9 @@ def multiple(case: Case) -> float | None:
 
 def theory(case: Case, constants: Constants, compressor: Operator) -> float:
     """The theory's stepsize. Raises UserError where there is none."""
-    method, options = methods[case.method.name], case.method.arguments()
-    return method.theory_stepsize(constants, compressor, **options)
+    method = methods[case.method.name]
+    options = method.filled(case.method.arguments())
+    return method.theory_stepsize(constants, compressor, options)
 
 
 def stepsize(case: Case, constants: Constants, compressor: Operator) -> float:

@@ -72,8 +72,8 @@ def test_the_step_of_least_median_uplink_stands_for_a_method(bench, record):
         steps = uplinks(record, row["method"], row["compressor"])
         medians = {step: np.median(costs) for step, costs in steps.items()}
         assert all(len(costs) == 3 for costs in steps.values()) and len(steps) == 3
-        assert medians[row["step"]] == min(medians.values()) == row["reached"]["uplink_bytes"]
-        assert sorted(row["costs"]["uplink_bytes"]) == sorted(steps[row["step"]])
+        assert medians[row["stepsize"]] == min(medians.values()) == row["reached"]["uplink_bytes"]
+        assert sorted(row["costs"]["uplink_bytes"]) == sorted(steps[row["stepsize"]])
         assert np.isinf(medians["0.02/L"]) and row["reached"]
 
 
@@ -84,7 +84,7 @@ def test_the_table_says_how_far_seeds_are_apart_and_how_many_arrived(bench, reco
     for row in rows:
         line = next(x for x in lines if f"{row['method']} {row['compressor']} " in x)
         arrived = np.isfinite(row["costs"]["rounds"]).sum()
-        assert line.endswith(f"{arrived}/3") and row["step"] in line.split()
+        assert line.endswith(f"{arrived}/3") and row["stepsize"] in line.split()
 
 
 def test_a_mark_an_operator_at_the_best_of_its_shapes_with_labels_that_do_not_overlap(
@@ -136,7 +136,7 @@ def test_what_a_mark_is_called(bench, compressor, label):
 
 def row(compressor, total, method="GD"):
     costs = {"rounds": 1, "uplink_bytes": total, "total_bytes": total}
-    setting = {"problem": "p", "data": "d", "order": "o", "workers": 2, "step": "1/L"}
+    setting = {"problem": "p", "data": "d", "order": "o", "workers": 2, "stepsize": "1/L"}
     together = {"reached": costs, "costs": {key: np.array([c]) for key, c in costs.items()}}
     return setting | together | {"method": method, "compressor": compressor}
 

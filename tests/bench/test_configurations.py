@@ -24,9 +24,11 @@ def test_a_configuration_loads_and_its_components_can_be_made(path):
     assert len({case.label for case in cases}) == len(cases)
     kinds = {(c.data, c.problem, c.method, c.compressor, c.dtype, c.workers): c for c in cases}
     for case in kinds.values():
-        problem = problems[case.problem.name]
+        problem, method = problems[case.problem.name], methods[case.method.name]
         name = case.data.name or problem.default_data
-        blocks = problem.model(load(name) if name else None, **case.problem.arguments())
+        blocks = problem.model(
+            load(name) if name else None, problem.filled(case.problem.arguments())
+        )
         operator, _ = make_compressor(case.compressor, case.dtype, blocks, case.workers or 4)
         assert operator.nbytes > 0
-        methods[case.method.name].check(**case.method.arguments())
+        method.check(method.filled(case.method.arguments()))

@@ -140,6 +140,7 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     from mpi_lowrank.methods import methods
     from mpi_lowrank.methods.base import Setting
     from mpi_lowrank.rounds.state import State
+    from mpi_lowrank.steps.plain import Plain
 
     d, dtype = 2**18, np.dtype(np.float64)
     placement = Placement(comm.size, comm.size, comm.rank)
@@ -152,19 +153,22 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     for prepared in (compressor, dense):
         exchange.prepare(prepared)
     gradient = np.random.default_rng(comm.rank).standard_normal((1, d))
-    x0 = np.zeros(d)
+    x0, state = np.zeros(d), State(placement.local, dtype)
     setting = Setting(
         gradients=lambda x: gradient,
         exchange=exchange,
         compressor=compressor,
         dense=dense,
-        state=State(placement.local, dtype),
+        state=state,
         x0=x0,
         stepsize=0.1,
+        step=lambda x: Plain(x, 0.1, state),
         numbers=placement.workers,
         total=placement.total,
-        shared=None,
-        make=None,
+        samples=np.ones(placement.local, int),
+        seed=0,
+        uplink=None,
+        downlink=None,
     )
     method = methods["EF21"](setting)
     method.round(0)

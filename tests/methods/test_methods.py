@@ -1,5 +1,3 @@
-import inspect
-
 import numpy as np
 import pytest
 
@@ -12,10 +10,10 @@ from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Setting, xi
 from mpi_lowrank.registry import Choice
-from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.validity import check_bytes
 from mpi_lowrank.run.watch import Estimate, FirstRounds
+from mpi_lowrank.steps.plain import Plain
 
 # Beznosikov et al. 2020, example 1: three quadratics with one minimiser on which Top-1 diverges.
 ROWS = np.array([[-3.0, 2, 2], [2, -3, 2], [2, 2, -3]])
@@ -45,25 +43,38 @@ def make(name, spec, stepsize, hessians, shifts=None, x0=None, seed=0, **options
     exchange.prepare(compressor)
     exchange.prepare(dense, "dense")
 
-    def make_downlink(choice):
+    def make_uplink(name, choice=None):
+        again = make_compressor(spec if choice is None else (choice.name, choice.options), d)
+        exchange.prepare(again, name)
+        return again
+
+    def make_downlink(name, choice):
         compressor = make_compressor((choice.name, choice.options), d)
-        exchange.prepare_broadcast(compressor)
+        exchange.prepare_broadcast(compressor, name)
         return compressor
 
+    state = State(n, float)
     setting = Setting(
         gradients=lambda x: np.einsum("wij,wj->wi", hessians, x - shifts),
         exchange=exchange,
         compressor=compressor,
         dense=dense,
-        state=State(n, float),
+        uplink=make_uplink,
+        downlink=make_downlink,
+        state=state,
         x0=np.ones(d) if x0 is None else x0,
         stepsize=stepsize,
+        step=lambda x: Plain(x, stepsize, state),
         numbers=range(n),
         total=n,
-        shared=Stream(seed, Purpose.PARTICIPATE, SHARED),
-        make=make_downlink,
+        samples=np.ones(n, int),
+        seed=seed,
     )
     return methods[name](setting, **options)
+
+
+def theory_stepsize(name, constants, compressor, **options):
+    return methods[name].theory_stepsize(constants, compressor, methods[name].filled(options))
 
 
 def run(method, rounds):
@@ -104,9 +115,9 @@ def test_dcgd_with_top_1_diverges_at_the_closed_form_s_rate():
 
 def test_theory_stepsize_on_the_example():
     compressor = make_compressor(("topk", {"k": 1}), 3)
-    gamma = methods["EF21"].theory_stepsize(CONSTANTS, compressor)
+    gamma = theory_stepsize("EF21", CONSTANTS, compressor)
     assert gamma == pytest.approx(0.00585912, abs=5e-9)
-    assert methods["GD"].theory_stepsize(CONSTANTS, compressor) == pytest.approx(6 / 103)
+    assert theory_stepsize("GD", CONSTANTS, compressor) == pytest.approx(6 / 103)
 
 
 @pytest.mark.parametrize(("name", "expected"), [("EF21", 2774), ("EF14", 2769)])
@@ -141,7 +152,7 @@ def test_ef21_reaches_the_minimum_of_different_workers_where_ef14_and_dcgd_stop(
     spec = ("topk", {"k": 2})
     L_i = np.linalg.eigvalsh(hessians)[:, -1]
     constants = Constants(float(np.linalg.eigvalsh(hessians.mean(axis=0))[-1]), L_i)
-    gamma = 4 * methods["EF21"].theory_stepsize(constants, make_compressor(spec, 12))
+    gamma = 4 * theory_stepsize("EF21", constants, make_compressor(spec, 12))
     error = {
         name: np.linalg.norm(run(make(name, spec, gamma, hessians, shifts), 6000) - best)
         for name in ("DCGD", "EF14", "EF21")
@@ -229,15 +240,15 @@ def test_workers_with_the_same_function_are_one_worker():
 def test_a_compressor_without_contraction_has_no_theory_stepsize():
     compressor = make_compressor(("randk", {"k": 2, "scale": "unbiased"}), 12)
     with pytest.raises(UserError, match="alpha"):
-        methods["EF21"].theory_stepsize(CONSTANTS, compressor)
+        theory_stepsize("EF21", CONSTANTS, compressor)
 
 
 def test_dcgd_s_stepsize_with_an_unbiased_compressor_rests_on_omega():
     own = make_compressor(("randk", {"k": 2, "scale": "unbiased"}), 12)  # omega = 5
-    step = methods["DCGD"].theory_stepsize(CONSTANTS, own)
+    step = theory_stepsize("DCGD", CONSTANTS, own)
     assert step == pytest.approx(1 / ((1 + 2 * 5 / 3) * 34.5))
     shared = make_compressor(("sketch", {"rank": 2, "scale": "unbiased"}), 12)  # c = 4
-    step = methods["DCGD"].theory_stepsize(CONSTANTS, shared)
+    step = theory_stepsize("DCGD", CONSTANTS, shared)
     assert step == pytest.approx(6 / 103 / 2)
 
 
@@ -249,7 +260,7 @@ def test_dcgd_reaches_the_minimum_with_a_shared_unbiased_sketch_and_stalls_with_
     error = {}
     for name, options in (("sketch", {"rank": 2}), ("randk", {"k": 6})):
         spec = (name, options | {"scale": "unbiased"})
-        step = methods["DCGD"].theory_stepsize(constants, make_compressor(spec, 12))
+        step = theory_stepsize("DCGD", constants, make_compressor(spec, 12))
         error[name] = np.linalg.norm(run(make("DCGD", spec, step, hessians, shifts), 4000) - best)
     # The shared sketch compresses the mean gradient, which vanishes; own draws do not cancel.
     assert error["sketch"] < 1e-9 < 1e-3 < error["randk"]
@@ -274,7 +285,7 @@ def test_partial_participation_reaches_the_minimum_and_keeps_g_the_mean():
 
 def test_partial_participation_s_stepsize_has_alpha_times_the_probability():
     compressor = make_compressor(("topk", {"k": 1}), 3)
-    step = methods["EF21-PP"].theory_stepsize(CONSTANTS, compressor, probability=0.3)
+    step = theory_stepsize("EF21-PP", CONSTANTS, compressor, probability=0.3)
     assert step == pytest.approx(1 / (103 / 6 + 34.5 * xi(0.1)))
 
 
@@ -322,7 +333,7 @@ def test_ef21_with_a_shared_compressor_reaches_the_minimum(spec):
 def test_a_shared_compressor_s_stepsize_comes_from_L_alone():
     compressor = make_compressor(("sketch", {"rank": 1}), 12)
     expected = 1 / (CONSTANTS.L * (1 + xi(compressor.alpha)))
-    assert methods["EF21"].theory_stepsize(CONSTANTS, compressor) == pytest.approx(expected)
+    assert theory_stepsize("EF21", CONSTANTS, compressor) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -344,12 +355,10 @@ def test_a_stale_basis_stays_stuck_for_ever_and_one_fresh_column_frees_it(fresh,
     assert f == 13.5 if stuck else f < 1e-20
 
 
-def test_a_method_and_the_checks_before_it_leave_out_the_same():
-    kind = methods["EF21-PP"]
-    for function in (kind.__init__, kind.check, kind.theory_stepsize):
-        assert inspect.signature(function).parameters["probability"].default == 0.5
+def test_what_a_configuration_may_leave_out():
+    assert methods["EF21-PP"].options["probability"].default == 0.5
     for name in ("EF21", "EF21-PP", "EF21-BC"):
-        assert inspect.signature(methods[name].__init__).parameters["g0"].default == "dense"
+        assert methods[name].options["g0"].default == "dense"
 
 
 OPTIONS = {"EF21-BC": {"downlink": Choice("topk", {"k": 4})}, "EF21-PP": {"probability": 0.5}}

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from asked import model
 from scipy.sparse import csr_array
 from scipy.special import log_softmax
 
@@ -124,26 +125,26 @@ def test_gradients_allocate_nothing(name, digits, gradient_peaks, dtype):
 
 
 def test_the_model_is_known_before_the_data_are_handed_out(name, digits):
-    assert problems[name].model(load("digits")) == make(name, digits).blocks
+    assert model(name, load("digits")) == make(name, digits).blocks
 
 
 def test_a_negative_lambda_is_refused(name):
     with pytest.raises(OptionError, match="lambda"):
-        problems[name].model(load("digits"), lambda_=-1.0)
+        model(name, load("digits"), lambda_=-1.0)
 
 
 @pytest.mark.parametrize("labels", [[-1, 1], [1, 2], [0, 2]])
 def test_rows_without_classes_from_0_are_refused(name, labels):
     data = Dataset("mine", np.zeros((2, 3)), np.array(labels, np.int8), "")
     with pytest.raises(UserError, match="data mine: expected dense rows with classes 0, 1"):
-        problems[name].model(data)
+        model(name, data)
 
 
 def test_sparse_rows_are_refused(name):
     data = Dataset("mine", csr_array(np.eye(2)), np.array([0, 1], np.int8), "")
     for refused in (data, load("mushrooms")):
         with pytest.raises(UserError, match=f"{refused.name}: expected dense rows"):
-            problems[name].model(refused)
+            model(name, refused)
 
 
 def test_class_numbers_may_come_as_real_numbers(name, digits):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from asked import footprint
 from scipy.sparse import random_array
 
 from mpi_lowrank.datasets.local import LocalShards, Rows
@@ -25,7 +26,7 @@ FORMULAS = [
 
 @pytest.mark.parametrize(("name", "blocks", "options", "expected"), FORMULAS)
 def test_it_is_the_formula(name, blocks, options, expected):
-    assert problems[name].footprint(blocks, 3, 10, 8, **options) == expected
+    assert footprint(name, blocks, 3, 10, 8, **options) == expected
 
 
 def shards_of(name):
@@ -46,6 +47,6 @@ def test_it_is_less_than_what_is_taken_and_of_its_size(name, peak):
     shards = shards_of(name)
     options = {"shape": (80, 60)} if name == "matrix" else {}
     blocks = problems[name](shards, np.dtype(float), **options).blocks
-    told = problems[name].footprint(blocks, 3, 500, 8, **options)
+    told = footprint(name, blocks, 3, 500, 8, **options)
     taken = peak(lambda: problems[name](shards, np.dtype(float), **options))
     assert taken / 5 < told <= taken

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from asked import model
 from scipy.sparse import csr_array
 
 from mpi_lowrank.datasets import Dataset, load, shard_rows
@@ -137,11 +138,11 @@ def test_real_valued_sparse_rows_with_empty_ones_and_held_out_rows():
 
 def test_a_negative_lambda_is_refused():
     with pytest.raises(OptionError):
-        problems["logistic"].model(load("mushrooms"), lambda_=-1.0)
+        model("logistic", load("mushrooms"), lambda_=-1.0)
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [1, 2], [-1.0, 0.5], [1, 1]])
 def test_labels_other_than_minus_and_plus_1_are_refused(labels):
     data = Dataset("mine", csr_array(np.eye(2)), np.array(labels), "")
     with pytest.raises(UserError, match=r"data mine: .*labelled -1 and \+1"):
-        problems["logistic"].model(data)
+        model("logistic", data)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from asked import model
 
 from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.errors import OptionError
@@ -188,7 +189,7 @@ def test_there_are_no_rows_to_classify():
 
 
 def test_the_model_is_known_without_data():
-    assert problems["matrix"].model(None, shape=(24, 18)) == make().blocks
+    assert model("matrix", None, shape=(24, 18)) == make().blocks
 
 
 @pytest.mark.parametrize(
@@ -206,11 +207,11 @@ def test_the_model_is_known_without_data():
 )
 def test_impossible_options_are_refused(options):
     with pytest.raises(OptionError, match=f"^{list(options)[-1]} = "):
-        problems["matrix"].model(None, **{"shape": (24, 18)} | options)
+        model("matrix", None, **{"shape": (24, 18)} | options)
 
 
 def test_a_rank_of_no_consequence_may_exceed_a_small_matrix():
-    assert problems["matrix"].model(None, shape=(3, 2)) == make(shape=(3, 2)).blocks
+    assert model("matrix", None, shape=(3, 2)) == make(shape=(3, 2)).blocks
 
 
 @pytest.mark.parametrize(
@@ -236,4 +237,4 @@ def test_a_seed_s_problem_is_the_one_it_was(options, losses):
 @pytest.mark.parametrize("rank", [1, 18])
 def test_the_smallest_and_the_largest_rank_are_allowed(rank):
     options = {"heterogeneity": 0.1, "heterogeneity_rank": rank, "target_rank": rank}
-    assert problems["matrix"].model(None, shape=(24, 18), **options)[0].shape == (24, 18)
+    assert model("matrix", None, shape=(24, 18), **options)[0].shape == (24, 18)

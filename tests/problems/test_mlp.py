@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from asked import model
 
 from mpi_lowrank.datasets import load
 from mpi_lowrank.errors import OptionError
@@ -41,7 +42,7 @@ def test_there_is_no_smoothness_constant(digits, mean):
 @pytest.mark.parametrize("hidden", [0, -1])
 def test_a_hidden_layer_without_units_is_refused(hidden):
     with pytest.raises(OptionError, match="hidden"):
-        problems["mlp"].model(load("digits"), hidden=hidden)
+        model("mlp", load("digits"), hidden=hidden)
 
 
 def test_a_scaled_start_keeps_tanh_out_of_saturation(digits):

@@ -42,7 +42,8 @@ def only_case(method, spec, dtype="float64", shape="6, 4"):
 
 
 def planned(case, placement):
-    blocks = problems[case.problem.name].model(None, **case.problem.arguments())
+    kind = problems[case.problem.name]
+    blocks = kind.model(None, kind.filled(case.problem.arguments()))
     return planned_state(case, placement, blocks, channels(case, blocks, placement.total))
 
 

@@ -30,8 +30,8 @@ class Silent(Method):
     Mishchenko et al. 2019. It does not say that its h_i move by less than what is sent.
     """
 
-    def __init__(self, setting):
-        super().__init__(setting)
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
         self.shifts = setting.state.rows("h_i", self.x.size)
         self.shift = setting.state.array("h", self.x.size)
 

@@ -1,0 +1,12 @@
+"""The step of gradient descent."""
+
+from mpi_lowrank.steps import steps
+from mpi_lowrank.steps.base import Step
+
+
+@steps.register("plain")
+class Plain(Step):
+    """x -= gamma direction."""
+
+    def __call__(self, displacement):
+        self.x -= displacement
