@@ -293,3 +293,23 @@ def test_what_fails_while_it_is_made_on_one_rank_fails_on_all(run, patched, rank
     assert failed.attributes["status"] == "failed" and len(failed) == 0
     assert failed.attributes["method"] == "EF21" and "stepsize" not in failed.attributes
     assert before.attributes["valid"] and after.attributes["valid"]
+
+
+def test_cases_that_are_not_valid_are_named_at_the_end_and_strict_counts_them(run, patched):
+    patched(
+        "import mpi_lowrank.methods.error_feedback as m\n"
+        "move = m.EF21.move\n"
+        "def broken(self, g):\n"
+        "    self._estimate += 1e-3\n"
+        "    move(self, g)\n"
+        "m.EF21.move = broken\n"
+    )
+    for options, status in ((), 0), (("--strict", "--overwrite"), 1):
+        code, out, err = run(SWEEP, *options)
+        lines = [line for line in err.splitlines() if line.startswith("mpi-lowrank")]
+        assert (code, out, len(lines)) == (status, "record: some.h5\n", 1)
+        begun = "mpi-lowrank: warning: EF21 topk(k=3) 1x is not valid: g is not mean g_i: "
+        assert lines[0].startswith(begun)
+    cases = Record(run.record).cases.values()
+    assert [case.attributes["valid"] for case in cases] == [True, False, True]
+    assert run(CASES.replace("EF21", "EF14"), "--strict", "--overwrite")[0] == 0

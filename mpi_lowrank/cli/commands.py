@@ -52,7 +52,7 @@ def _run_on(comm, options: argparse.Namespace) -> int:
     from mpi_lowrank.run import experiment
 
     mine = world.agree(comm, lambda: None if comm.rank else _started_with(options))
-    text, path, settings, out, overwrite = parcels.from_root(comm, mine)
+    text, path, settings, out, overwrite, strict = parcels.from_root(comm, mine)
     loaded = world.agree(comm, lambda: config.parse(text, Path(path), tuple(settings)))
     if out is None:
         world.agree(comm, lambda: None if comm.rank else make_folder(Path("results")))
@@ -61,7 +61,8 @@ def _run_on(comm, options: argparse.Namespace) -> int:
     told = "interrupted; the record holds what there is"
     told = told if ended == "interrupted" else f"record: {out}"
     world.agree(comm, lambda: output.say(told) if comm.rank == 0 else None)
-    return {"finished": 0, "failed": BROKEN, "interrupted": INTERRUPTED}[ended]
+    invalid = BROKEN if strict else 0
+    return {"finished": 0, "invalid": invalid, "failed": BROKEN, "interrupted": INTERRUPTED}[ended]
 
 
 def _started_with(options: argparse.Namespace) -> tuple:
@@ -70,7 +71,7 @@ def _started_with(options: argparse.Namespace) -> tuple:
 
     out = None if options.out is None else str(options.out)
     path = options.config
-    return config.read(path), str(path), options.set, out, options.overwrite
+    return config.read(path), str(path), options.set, out, options.overwrite, options.strict
 
 
 def certify(options: argparse.Namespace) -> int:

@@ -25,11 +25,12 @@ example:
 KEY is a key of the file: rounds, data.order, cases.multiple (of every case), cases.2.multiple (of
 the third one). VALUE is TOML; a list makes a sweep, the cross product of cases.
 
-A case that raises is recorded as failed, with its traceback, and the next one runs.
+A case that raises is recorded as failed, with its traceback, and the next one runs. Cases whose
+results are not valid are named at the end, with the reasons.
 
 exit status:
   0    every case ran to its end
-  1    a case failed, or the job had to be ended
+  1    a case failed, or the job had to be ended; with --strict also: a case is not valid
   2    a mistake in the configuration, the data, the options or the launch: nothing ran
   130  interrupted (Ctrl-C, SIGTERM, SIGUSR1); the record holds what there is
 
@@ -87,6 +88,9 @@ def _add_run(commands) -> None:
     parser.add_argument("--out", type=Path, help="the record (default: results/NAME.h5)")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a finished record, once this one is done"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with status 1 if a case is not valid"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the file"

@@ -42,7 +42,7 @@ from mpi_lowrank.run.watch import Consistency, Estimate, FirstRounds, Replicas
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-Outcome = Literal["finished", "failed", "interrupted"]
+Outcome = Literal["finished", "invalid", "failed", "interrupted"]
 
 
 def run(
@@ -54,8 +54,9 @@ def run(
 ) -> Outcome:
     """Run every case on all ranks of `comm` and write the record `out` on rank 0.
 
-    "failed" if a case raised: the others ran. Raises AgreedError, on every rank, for a mistake in
-    the configuration, the data, the environment or `out`.
+    "failed" if a case raised: the others ran. "invalid" if the results of one are not valid, which
+    is told at the end. Raises AgreedError, on every rank, for a mistake in the configuration, the
+    data, the environment or `out`.
     """
     threads = world.agree(comm, launch.blas_threads)
     with threadpool_limits(threads, user_api="blas"), np.errstate(all="ignore"):
@@ -85,6 +86,7 @@ class _Run:
         self.progress = Progress(len(experiment.cases), screen, silent=not self.root)
         self._datasets: dict[str, Dataset] = {}
         self._ground: tuple[object, Ground] | None = None
+        self._invalid: dict[str, list[str]] = {}
         self.facts = parcels.from_all(comm, facts.local_facts())
         world.agree(comm, self._validate)
         if interruption:
@@ -107,7 +109,9 @@ class _Run:
         finished = outcome != "interrupted"
         writer = self.writer
         world.agree(self.comm, lambda: writer.close(finished=finished) if writer else None)
-        return outcome
+        for label, reasons in self._invalid.items() if self.root else ():
+            output.complain("warning", f"{label} is not valid: {'; '.join(reasons)}")
+        return "invalid" if self._invalid and outcome == "finished" else outcome
 
     def _outcome(self) -> Outcome:
         outcome: Outcome = "finished"
@@ -210,7 +214,10 @@ class _Run:
         door = Door(MpiTransport(self.counted))
         made = assemble(case, self._ground_of(case, door), door, self._together())
         with self.progress.case(number, case.label, case.rounds) as progress:
-            return run_rounds(made, self._observers(made, progress)).status
+            verdict = run_rounds(made, self._observers(made, progress))
+        if verdict.reasons:
+            self._invalid[case.label] = verdict.reasons
+        return verdict.status
 
     def _observers(self, made: Assembly, progress: Observer) -> list[Observer]:
         case, method, exchange, door = made.case, made.method, made.exchange, made.door
