@@ -11,13 +11,13 @@ from plugins import install
 
 from mpi_lowrank.record import Record
 
-HEAVY_BALL = '''
+POLYAK = '''
 from mpi_lowrank.component import option
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.steps.base import Step
 
 
-class HeavyBall(Step):
+class Polyak(Step):
     """v = beta v + gamma direction; x -= v (Polyak 1964)."""
 
     beta: float = option(0.9)
@@ -82,20 +82,20 @@ seed = 3
 stepsize = "0.5/L"
 [[cases]]
 method = "GD"
-step = [{name = "heavy_ball", beta = 0.5}, "plain", {name = "heavy_ball", beta = 0.0}]
+step = [{name = "polyak", beta = 0.5}, "plain", {name = "polyak", beta = 0.0}]
 compressor = "identity:wire=float64"
 [[cases]]
 method = ["DCGD", "EF14", "EF21", "EF21-PP"]
 compressor = ["topk:k=8", "powersgd:rank=1"]
 reduction = "ordered"
 stepsize = "0.02/L"
-step = ["plain", {name = "heavy_ball", beta = [0.0, 0.5]}]
+step = ["plain", {name = "polyak", beta = [0.0, 0.5]}]
 [[cases]]
 method = {name = "EF21-BC", downlink = "topk:k=20"}
 compressor = "topk:k=8"
 topology = "server"
 stepsize = "0.02/L"
-step = ["plain", {name = "heavy_ball", beta = [0.0, 0.5]}]
+step = ["plain", {name = "polyak", beta = [0.0, 0.5]}]
 [[cases]]
 method = ["EF21", {name = "twice", second = "topk:k=5"}]
 compressor = ["topk:k=8", "topk:k=3"]
@@ -107,7 +107,7 @@ stepsize = "0.05/L"
 def program(tmp_path_factory, mpirun):
     """Runs the program on so many ranks, where both are installed; its status and its errors."""
     folder = tmp_path_factory.mktemp("momentum")
-    install(folder, "mine", HEAVY_BALL, steps="heavy_ball = mine:HeavyBall")
+    install(folder, "mine", POLYAK, steps="polyak = mine:Polyak")
     install(folder, "twice", TWICE, methods="twice = twice:Twice")
     (folder / "mine.toml").write_text(CONFIG)
 
@@ -145,7 +145,7 @@ def test_every_case_is_valid_and_the_same_on_two_ranks(records):
 
 
 def test_momentum_is_polyak_s_recursion(records):
-    case = records[1].cases["GD identity(wire=float64) heavy_ball(beta=0.5) 0.5/L"]
+    case = records[1].cases["GD identity(wire=float64) polyak(beta=0.5) 0.5/L"]
     problem = Logistic(5)
     gamma = 0.5 / problem.smoothness()[0]
     x = before = np.random.default_rng(3).standard_normal(112)
@@ -159,7 +159,7 @@ def test_without_momentum_each_method_moves_as_with_the_plain_step(records):
     without = [label for label in cases if "beta=0)" in label]
     assert len(without) == 1 + 4 * 2 + 1
     for label in without:
-        plain = cases[label.replace(" heavy_ball(beta=0)", "")]
+        plain = cases[label.replace(" polyak(beta=0)", "")]
         np.testing.assert_array_equal(cases[label]["grad_norm_sq"], plain["grad_norm_sq"])
         other = cases[label.replace("beta=0)", "beta=0.5)")]["grad_norm_sq"]
         assert (other[2:] != plain["grad_norm_sq"][2:]).all() and other[1] == plain["grad_norm_sq"][
@@ -179,7 +179,7 @@ def test_two_messages_of_three_and_five_coordinates_are_one_of_eight(records):
 
 def test_a_wrong_option_is_refused_on_every_rank_by_its_name(program):
     (program.folder / "wrong.toml").write_text(
-        '[[cases]]\nmethod = "GD"\nstep = {name = "heavy_ball", beta = 1.0}\n'
+        '[[cases]]\nmethod = "GD"\nstep = {name = "polyak", beta = 1.0}\n'
     )
     status, told = program(2, "run", "wrong.toml", "--out", "wrong.h5")
     assert status == 2 and told.count("step.beta = 1:") == 1 and "from 0 to below 1" in told

@@ -36,7 +36,7 @@ class Measurement:
     def __call__(self, done: int) -> Row:
         """Collective: the row after `done` rounds."""
         made = self._made
-        measures = made.evaluate(made.method.x, done)
+        measures = made.evaluate(made.method.step.model, done)
         lost = made.exchange.unsendable or astray(made.method.x)
         mine = np.array([made.clock.total(), lost])
         made.door.maximum(mine, self._worst, "evaluation")
@@ -45,4 +45,4 @@ class Measurement:
     def whole(self, row: Row) -> Row:
         """Collective: the row with all that can be measured, as the last one has it."""
         made = self._made
-        return replace(row, measures=made.evaluate(made.method.x, row.done, last=True))
+        return replace(row, measures=made.evaluate(made.method.step.model, row.done, last=True))

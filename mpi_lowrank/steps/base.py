@@ -14,14 +14,17 @@ from mpi_lowrank.rounds.state import State
 class Step(Component, ABC):
     """How x moves, whatever method says where to: so momentum goes with each of them.
 
-    Made with (x, stepsize, state, **options). `x` (d,) is the method's, the same on every rank, and
-    changed in place. What a later round reads is asked for by name from `state`. Every rank takes
-    the same step, so a rule communicates nothing.
+    Made with (x, stepsize, state, **options). `x` (d,), where the method takes gradients, is the
+    same on every rank and changed in place. What a later round reads is asked for by name from
+    `state`. Every rank takes the same step, so a rule communicates nothing.
     """
+
+    model: np.ndarray
+    """What is evaluated, (d,): x itself, unless the rule takes gradients beside its model."""
 
     def __init__(self, x: np.ndarray, stepsize: float, state: State, **options: Any):
         self.set_options(options)
-        self.x, self.stepsize = x, stepsize
+        self.x, self.stepsize, self.model = x, stepsize, x
 
     @classmethod
     def check(cls, options: Options) -> None:
