@@ -76,8 +76,14 @@ TESTS = {
 """What is to kill the mutants of a module, quickest first: ranks, or "serial", and pytest's paths.
 
 {} is the module's name, where there is such a file, else nothing. Of the compressors only what
-`__init__` declares is changed: constants, sizes, refusals.
+DECLARING declare is changed: constants, sizes, refusals.
 """
+
+DECLARING = (
+    *("__init__", "promised", "chosen", "see", "reducing", "coordinates", "factors", "project_on"),
+    *("level_values", "in_a_period", "plan", "remainder", "_constants", "_combined"),
+)
+"""The functions in which a compressor is made."""
 
 ELSEWHERE = {
     "dense": "gathered",
@@ -131,12 +137,12 @@ class Mutant:
     after: str
 
 
-def changed(file: str, source: str, only: str | None) -> Iterator[tuple[Mutant, ast.Module]]:
+def changed(file: str, source: str, only: Sequence[str]) -> Iterator[tuple[Mutant, ast.Module]]:
     """Every mutant of a module, and the module's tree, which is changed until the next one."""
     tree = ast.parse(source)
     for number, place in enumerate(list(_places(tree, "", None))):
         function, statement, holder, field, index, new = place
-        if only and only not in function.split("."):
+        if only and not set(only) & set(function.split(".")):
             continue
         held = getattr(holder, field)
         old = held if index is None else held[index]
@@ -147,14 +153,14 @@ def changed(file: str, source: str, only: str | None) -> Iterator[tuple[Mutant, 
         _put(holder, field, index, old)
 
 
-def mutants(file: str, source: str, only: str | None = None) -> Iterator[Mutant]:
-    """Every mutant of a module; `only` in functions of that name."""
+def mutants(file: str, source: str, only: Sequence[str] = ()) -> Iterator[Mutant]:
+    """Every mutant of a module; `only` in functions of these names."""
     return (mutant for mutant, _ in changed(file, source, only))
 
 
 def text_of(wanted: Mutant, source: str) -> str:
     """The module with that change."""
-    for mutant, tree in changed(wanted.file, source, None):
+    for mutant, tree in changed(wanted.file, source, ()):
         if mutant.number == wanted.number:
             return ast.unparse(ast.fix_missing_locations(tree))
     raise LookupError(wanted)
@@ -368,7 +374,7 @@ def everything(names: Sequence[str] = ()) -> Iterator[Mutant]:
     """Every mutant of the modules whose names begin so; of all without names."""
     for file in modules():
         if not names or file.startswith(tuple(names)):
-            only = "__init__" if file.startswith("compressors") else None
+            only = DECLARING if file.startswith("compressors") else ()
             yield from mutants(file, (ROOT / "mpi_lowrank" / file).read_text(), only)
 
 

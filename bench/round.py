@@ -118,7 +118,7 @@ def matrix(comm: MPI.Comm) -> None:
     """One PowerSGD round in the EF21 frame, part by part, and the same parts by NumPy."""
     d, f4 = SIZE * SIZE, np.dtype(np.float32)
     compressor = compressors["powersgd"]((SIZE, SIZE), f4, rank=RANK, basis="fresh")
-    compressor.prepare(1)
+    compressor.prepare(1, 1)
     gradient = np.random.default_rng(comm.rank).standard_normal((1, d), dtype=f4)
     estimate, difference, mean = np.zeros(d, f4), np.empty((1, d), f4), np.empty(d, f4)
     beside = np.empty((SIZE, SIZE), f4)

@@ -62,17 +62,17 @@ class Component:
                 delattr(cls, attribute)
                 annotation = _annotation(cls, attribute)
                 declared = Option(annotation, value.default, attribute)
-                cls._own = {**vars(cls).get("_own", {}), attribute.rstrip("_"): declared}
+                cls._added = {**vars(cls).get("_added", {}), attribute.rstrip("_"): declared}
         found: dict[str, Option] = {}
         fixed: set[str] = set()
         for base in cls.__mro__:
             fixed |= vars(base).keys()
-            for name, declared in vars(base).get("_own", {}).items():
+            for name, declared in vars(base).get("_added", {}).items():
                 if declared.attribute not in fixed:
                     found.setdefault(name, declared)
         cls.options = found
 
-    _own: ClassVar[Mapping[str, Option]] = {}
+    _added: ClassVar[Mapping[str, Option]] = {}
 
     @classmethod
     def filled(cls, given: Mapping[str, Any]) -> Options:

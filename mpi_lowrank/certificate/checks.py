@@ -52,7 +52,7 @@ class Subject:
     @property
     def slack(self) -> float:
         """The relative error that round-off on the wire explains."""
-        return 8 * float(finfo(self.operator.wire).eps)
+        return 8 * float(finfo(self.operator.precision).eps)
 
 
 MakeBlock = Callable[[tuple[int, ...], int], Operator]

@@ -15,10 +15,7 @@ Make = Callable[[], Operator]
 def prepare(operator: Operator, rows: int) -> None:
     """Let it allocate for that many workers, all of them in this process, and know no past."""
     operator.remember(State(rows, np.float64))
-    if isinstance(operator, SharedCompressor):
-        operator.prepare(rows)
-    elif isinstance(operator, Compressor):
-        operator.prepare(rows, rows)
+    operator.prepare(rows, rows)
 
 
 def pack(

@@ -23,7 +23,8 @@ def inputs(operator: Operator) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(7)
     gaussian = rng.standard_normal(D)
     signs = rng.choice([-1.0, 1.0], D)
-    smallest, largest = float(finfo(operator.wire).smallest_normal), float(finfo(operator.wire).max)
+    normal = finfo(operator.precision)
+    smallest, largest = float(normal.smallest_normal), float(normal.max)
     found = {
         "gaussian": gaussian,
         "flat": signs,

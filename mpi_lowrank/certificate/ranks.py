@@ -61,7 +61,7 @@ def _run(comm, placement, spec, make, collective) -> Iterator[Finding]:
     door.maximum(np.array([own_gap, mean_gap]), worst, "control")
     told = "other numbers" if replicas else "same bits"
     yield Finding(spec, "every rank's mean", "same bits", told, not replicas, where=where)
-    allowed = ALLOWED * float(finfo(operator.wire).eps)
+    allowed = ALLOWED * float(finfo(operator.precision).eps)
     for promise, gap in zip(("own, as in one process", "mean of the decodes"), worst, strict=True):
         yield Finding(spec, promise, 0.0, float(gap), bool(gap <= allowed), where=where)
     mine, wrong = np.zeros(1), np.zeros(1)

@@ -1,13 +1,15 @@
 """A factorisation whose rank each matrix chooses for itself."""
 
+from dataclasses import replace
 from math import ceil
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import LENGTH, MessageError, Wire, message_lengths
+from mpi_lowrank.compressors.base import LENGTH, MessageError, Promise, message_lengths
 from mpi_lowrank.compressors.carrier import Carrier
-from mpi_lowrank.compressors.lowrank import Factors, Shape, matrix_shape
+from mpi_lowrank.compressors.lowrank import Factors, matrix_shape
 from mpi_lowrank.compressors.sampling import tails_of
 from mpi_lowrank.errors import OptionError
 
@@ -25,34 +27,28 @@ class AdaptiveSVD(Factors):
     columns if X is whole, and less if it is factors.
     """
 
-    variable = True
-    side_nbytes = LENGTH.itemsize
     examples = ("epsilon=0.3", "epsilon=0.01", "epsilon=0.5,shape=7x16+natural")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        epsilon: float = 0.1,
-        shape: Shape = "auto",
-        wire: Wire = "float32",
-    ):
-        if not 0 < epsilon < 1:
-            raise OptionError("epsilon", epsilon, "a number between 0 and 1")
-        super().__init__(block, min(matrix_shape(block, shape)), shape)
-        self.epsilon = epsilon
-        self.highest = max(ceil((1 - epsilon) * self.q - 1e-9), 1)
-        self.alpha = max(1 - epsilon, 1 / self.q)
-        self.travel_as_numbers(dtype, wire)
+    epsilon: float = option(0.1)
 
-    def carry(self, make):
-        super().carry(make)
+    def chosen(self):
+        if not 0 < self.epsilon < 1:
+            raise OptionError("epsilon", self.epsilon, "a number between 0 and 1")
+        groups = self.factors(min(matrix_shape(self.block, self.shape)))
+        alpha = max(1 - self.epsilon, 1 / self.q)
+        return groups, Promise(LENGTH.itemsize, 0, alpha=alpha, variable=True)
+
+    def promised(self):
+        promise = super().promised()
         longer = self.inner[self.c >= self.m]
+        self.highest = max(ceil((1 - self.epsilon) * self.q - 1e-9), 1)
         self._pair, self._whole = sum(part.nbytes for part in self.inner), self.q * longer.nbytes
-        self.nbytes = self.side_nbytes + min(self.highest * self._pair, self._whole)
         pair = sum(part.published_bits for part in self.inner)
-        self.published_bits = min(self.highest * pair, self.q * longer.published_bits)
+        return replace(
+            promise,
+            nbytes=self.side_nbytes + min(self.highest * self._pair, self._whole),
+            published_bits=min(self.highest * pair, self.q * longer.published_bits),
+        )
 
     def worst_choice(self):
         if self.padded or self._pair >= self._whole:

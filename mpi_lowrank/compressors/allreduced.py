@@ -5,14 +5,16 @@ from typing import Literal
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Largest, SharedCompressor, Wire
+from mpi_lowrank.compressors.base import Largest, Promise, SharedCompressor
 from mpi_lowrank.compressors.sparsification import equal_error
+from mpi_lowrank.compressors.wires import Wired
 from mpi_lowrank.errors import OptionError
 
 
 @compressors.register("shared_randk")
-class SharedRandK(SharedCompressor):
+class SharedRandK(Wired, SharedCompressor):
     """k coordinates drawn uniformly, the same for all workers: no indices are sent.
 
     Linear, so that the mean is the mean's. `scale = "contractive"` keeps the values: alpha = k/d;
@@ -21,34 +23,25 @@ class SharedRandK(SharedCompressor):
     """
 
     family = "some coordinates"
-    common = True
     examples = ("k=8", "k=8,scale=unbiased")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        k: int,
-        scale: Literal["contractive", "unbiased"] = "contractive",
-        wire: Wire = "float32",
-    ):
-        self.d, self.k, self.wire = int(np.prod(block)), k, np.dtype(wire)
-        self.dtype = np.dtype(dtype)
-        if not 1 <= k <= self.d:
-            raise OptionError("k", k, f"an integer from 1 to d = {self.d}")
-        self.nbytes = k * self.wire.itemsize
-        self.published_bits = 8 * self.nbytes
-        self._scale = self.dtype.type(1)
-        if scale == "unbiased":
-            self._scale = self.dtype.type(self.d / k)
-            self.promise_unbiased(self.d / k - 1)
-        else:
-            self.alpha = k / self.d
+    k: int = option()
+    scale: Literal["contractive", "unbiased"] = option("contractive")
 
-    def prepare(self, local):
+    def promised(self):
+        if not 1 <= self.k <= self.d:
+            raise OptionError("k", self.k, f"an integer from 1 to d = {self.d}")
+        nbytes, number = self.k * self.number.itemsize, self.number
+        self._factor = self.dtype.type(self.d / self.k if self.scale == "unbiased" else 1)
+        if self.scale == "unbiased":
+            omega = self.d / self.k - 1
+            return Promise(nbytes, 8 * nbytes, omega=omega, common=True, precision=number)
+        alpha = self.k / self.d
+        return Promise(nbytes, 8 * nbytes, alpha=alpha, common=True, precision=number)
+
+    def prepare(self, local, total):
         self._kept = np.empty((local, self.k), self.dtype)
-        self._sent = np.empty((local, self.k), self.wire)
+        self._sent = np.empty((local, self.k), self.number)
 
     def worst_case(self):
         return np.arange(1.0, self.d + 1)
@@ -62,12 +55,16 @@ class SharedRandK(SharedCompressor):
         self._sent[...] = self._kept
         values = yield self._sent
         mean[...] = 0
-        mean[coordinates] = self._scale * values
+        mean[coordinates] = self._factor * values
         if own is not None:
             self._kept[...] = self._sent
-            self._kept *= self._scale
+            self._kept *= self._factor
             own[...] = 0
             own[:, coordinates] = self._kept
+
+
+_SCALE = np.dtype(np.float32)
+"""The type of `shared_qsgd`'s largest number."""
 
 
 @compressors.register("shared_qsgd")
@@ -83,43 +80,38 @@ class SharedQSGD(SharedCompressor):
     """
 
     linear = False
-    random = True
     examples = ("levels=4", "levels=31")
-    wire = np.dtype(np.float32)
 
-    def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, levels: int = 4):
-        self.d, self.dtype, self.levels = int(np.prod(block)), np.dtype(dtype), levels
-        if not 1 <= levels <= 2**15:
-            raise OptionError("levels", levels, "an integer from 1 to 32768")
-        self.join(1)
+    levels: int = option(4)
 
-    def join(self, workers):
-        self._numbers = workers * self.d
-        self.promise_unbiased((sqrt(1 + (self._numbers - 1) / self.levels**2) - 1) / 2)
+    def promised(self):
+        if not 1 <= self.levels <= 2**15:
+            raise OptionError("levels", self.levels, "an integer from 1 to 32768")
         kinds = (np.int8, np.int16, np.int32)
-        fitting = [kind for kind in kinds if np.iinfo(kind).max >= workers * self.levels]
+        fitting = [kind for kind in kinds if np.iinfo(kind).max >= self.workers * self.levels]
         if not fitting:
-            largest = np.iinfo(np.int32).max // workers
-            raise OptionError("levels", self.levels, f"at most {largest} with {workers} workers")
+            n, largest = self.workers, np.iinfo(np.int32).max // self.workers
+            raise OptionError("levels", self.levels, f"at most {largest} with {n} workers")
         self._kind = np.dtype(fitting[0])
-        self.nbytes = self.wire.itemsize + self.d * self._kind.itemsize
-        self.published_bits = 8 * self.nbytes
+        omega = (sqrt(1 + (self.workers * self.d - 1) / self.levels**2) - 1) / 2
+        nbytes = _SCALE.itemsize + self.d * self._kind.itemsize
+        return Promise(nbytes, 8 * nbytes, omega=omega, random=True, precision=_SCALE)
 
     def expected_error(self, x):
         """That of workers who hold the rows of x, and no others."""
-        scale = _rounded_up(np.abs(x).max(keepdims=True), self.wire).item()
+        scale = _rounded_up(np.abs(x).max(keepdims=True), _SCALE).item()
         y = np.abs(x).astype(np.float64) * (self.levels / scale if scale > 0 else 0)
         part = y - np.floor(y)
         return (scale / self.levels) ** 2 * (part * (1 - part)).sum(axis=1)
 
-    def prepare(self, local):
+    def prepare(self, local, total):
         self._scaled, self._draws = (np.empty((local, self.d), self.dtype) for _ in range(2))
         self._sent = np.empty((local, self.d), self._kind)
 
     def reduce(self, x, own, mean, generator, generators):
         n = len(x)
         scaled, draws = np.abs(x, out=self._scaled[:n]), self._draws[:n]
-        largest = _rounded_up(scaled.max(axis=1, keepdims=True), self.wire)
+        largest = _rounded_up(scaled.max(axis=1, keepdims=True), _SCALE)
         scale = float((yield Largest(largest))[0])
         scaled /= scale if scale > 0 else np.inf  # at most 1: levels / scale may overflow
         scaled *= self.levels

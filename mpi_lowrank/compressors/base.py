@@ -1,17 +1,19 @@
 """The contract of a compressor: per worker and gathered, or shared and Allreduced."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
+from ml_dtypes import finfo
+from numpy.typing import DTypeLike
 
+from mpi_lowrank.component import Component
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.rounds.state import State
-
-Wire = Literal["float32", "float64"]
-"""The type of a number inside a message."""
 
 LENGTH = np.dtype("<u4")
 """The header of a message that varies in length: its bytes, the header's own four included."""
@@ -31,15 +33,59 @@ class MessageError(ValueError):
     """A message that no encoder writes: truncated, too long, or with a field out of range."""
 
 
-class Operator(ABC):
+@dataclass(frozen=True)
+class Promise:
+    """What a compressor, once made, says of itself; `mpi-lowrank certify` measures all of it."""
+
+    nbytes: int
+    """Bytes a worker contributes to a round: all of them cross the wire, nothing else does."""
+    published_bits: float
+    """The bits a round that papers count: numbers and levels, but no indices and no headers."""
+    alpha: float | None = None
+    """Contraction: E|C(x) - x|^2 <= (1 - alpha)|x|^2 for all x, if it is contractive. Where it is
+    not given but omega < 1 is, alpha = 1 - omega."""
+    omega: float | None = None
+    """Variance: E C(x) = x and E|C(x) - x|^2 <= omega |x|^2 for all x, if it is unbiased."""
+    contraction: Literal["worker", "mean"] = "worker"
+    """What alpha is promised for: each worker's vector, or only the mean over workers."""
+    random: bool = False
+    """Whether each worker draws random numbers of its own."""
+    common: bool = False
+    """Whether it draws random numbers that all workers share."""
+    homogeneous: bool = True
+    """Whether C(t x) = t C(x) for every t > 0 and the same draws."""
+    variable: bool = False
+    """Whether messages differ in length: each one then begins with its own, as LENGTH, only that
+    many bytes of a row cross the wire, and `nbytes` is the longest."""
+    precision: np.dtype = field(default=np.dtype(np.float32))
+    """The number type on the wire: by its round-off, and outside its normal range altogether, the
+    constants may be missed."""
+
+    def __post_init__(self) -> None:
+        if self.alpha is None and self.omega is not None and self.omega < 1:
+            object.__setattr__(self, "alpha", 1 - self.omega)
+
+
+def coarsest(parts: Iterable[Operator]) -> np.dtype:
+    """The number type of the largest round-off."""
+    return max((part.precision for part in parts), key=lambda precision: finfo(precision).eps)
+
+
+class Operator(Component, ABC):
     """What every compressor tells of itself, for a block of d numbers, d the product of its shape.
 
-    Made with (block shape, state's dtype, **options). The options are the keyword-only arguments of
-    `__init__`, annotated with int, float, bool, str, Literal or Shape; an impossible value raises
-    `OptionError`. `mpi-lowrank certify` measures every promise made here.
+    A subclass is written in this order, and its methods are called in this order:
+
+    1. its options, declared in its body: `k: int = option()`;
+    2. `promised`: called once, by the constructor, when the options, `block`, `d`, `dtype` and
+       `workers` are attributes. It raises OptionError for an impossible option, computes what the
+       rounds need of sizes and constants, and returns the Promise, whose fields are the instance's
+       read-only attributes from then on. It allocates nothing;
+    3. `remember`, if a later round reads what an earlier one wrote;
+    4. `prepare`: its buffers, before round 0;
+    5. the rounds: see Compressor and SharedCompressor.
     """
 
-    name = "unregistered"
     family: str = "a few bits of each"
     """What it sends of its block, in words that figures colour it by; built in are "everything
     whole", "some coordinates", "a few bits of each", "two factors", "several factors", "factors of
@@ -53,38 +99,75 @@ class Operator(ABC):
     """Whether the mean of the decoded vectors depends on the mean of the vectors alone."""
     per_block = False
     """Whether it compresses each block of the model by its own shape, or all as one vector."""
-    nbytes: int
-    """Bytes a worker contributes to a round: all of them cross the wire, nothing else does."""
-    published_bits: float
-    """The bits a round that papers count: numbers and levels, but no indices and no headers."""
-    alpha: float | None = None
-    """Contraction: E|C(x) - x|^2 <= (1 - alpha)|x|^2 for all x, if it is contractive."""
-    omega: float | None = None
-    """Variance: E C(x) = x and E|C(x) - x|^2 <= omega |x|^2 for all x, if it is unbiased."""
-    contraction: Literal["worker", "mean"] = "worker"
-    """What alpha is promised for: each worker's vector, or only the mean over workers."""
-    random = False
-    """Whether each worker draws random numbers of its own."""
-    common = False
-    """Whether it draws random numbers that all workers share."""
-    homogeneous = True
-    """Whether C(t x) = t C(x) for every t > 0 and the same draws."""
-    wire: np.dtype = np.dtype(np.float32)
-    """The type of a number on the wire: by its round-off, and outside its normal range altogether,
-    the constants may be missed."""
 
-    if TYPE_CHECKING:
+    def __init__(
+        self, block: tuple[int, ...], dtype: DTypeLike, *, workers: int = 1, **options: Any
+    ):
+        """For a block of that shape, a state of that dtype and so many workers in all."""
+        self.block, self.d = tuple(block), int(np.prod(block))
+        self.dtype: np.dtype = np.dtype(dtype)
+        self.workers = workers
+        self.set_options(options)
+        self.promise = self.promised()
 
-        def __init__(self, block: tuple[int, ...], dtype: np.dtype, **options: Any): ...
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if taken := (vars(cls) | cls.options).keys() & Promise.__dataclass_fields__.keys():
+            names = ", ".join(sorted(taken))
+            raise UserError(f"{cls.__qualname__}: {names} is for the Promise to say")
 
-    def join(self, workers: int) -> None:
-        """Be told how many workers there are, once, before anything is allocated."""
+    @abstractmethod
+    def promised(self) -> Promise:
+        """Check the options, compute what the rounds need, and say what is promised."""
+
+    @property
+    def nbytes(self) -> int:
+        return self.promise.nbytes
+
+    @property
+    def published_bits(self) -> float:
+        return self.promise.published_bits
+
+    @property
+    def alpha(self) -> float | None:
+        return self.promise.alpha
+
+    @property
+    def omega(self) -> float | None:
+        return self.promise.omega
+
+    @property
+    def contraction(self) -> Literal["worker", "mean"]:
+        return self.promise.contraction
+
+    @property
+    def random(self) -> bool:
+        return self.promise.random
+
+    @property
+    def common(self) -> bool:
+        return self.promise.common
+
+    @property
+    def homogeneous(self) -> bool:
+        return self.promise.homogeneous
+
+    @property
+    def variable(self) -> bool:
+        return self.promise.variable
+
+    @property
+    def precision(self) -> np.dtype:
+        return self.promise.precision
 
     def remember(self, state: State) -> None:
         """Ask `state` for what a later round reads, if there is any; called once, by the exchange.
 
         Other arrays are overwritten before they are read, or read-only, and nothing else changes.
         """
+
+    def prepare(self, local: int, total: int) -> None:
+        """Allocate for up to `local` workers' vectors, and for up to `total` workers' messages."""
 
     def expected_error(self, x: np.ndarray) -> np.ndarray | None:
         """E|C(x) - x|^2 for the rows of x, (workers,) float64, where a closed form is known."""
@@ -94,30 +177,17 @@ class Operator(ABC):
         """An x (d,) at which alpha or omega is attained; None where it is only a bound."""
         return None
 
-    def promise_unbiased(self, omega: float) -> None:
-        """Set omega, and the alpha that it implies: 1 - omega, where that is positive."""
-        self.omega = omega
-        self.alpha = 1 - omega if omega < 1 else None
-
 
 class Compressor(Operator):
     """A per-worker compressor: vectors into messages of `nbytes`, gathered by everybody.
 
-    To add one: subclass, register, set `nbytes`, `published_bits` and `alpha` or `omega` in
-    `__init__`, write `encode` and `decode`.
+    To add one: subclass, register, declare its options, write `promised`, `encode` and `decode`.
 
     Every array has a leading axis of workers, one at least: `x` is (workers, d) in the state's
     dtype, `messages` is (workers, nbytes) uint8, C-contiguous in the last axis. A row's result may
     depend on that row and its generator alone, never on the rows beside it, and `decode` of the
     same bytes gives the same numbers on every rank.
     """
-
-    variable = False
-    """Whether messages differ in length: each one then begins with its own, as LENGTH, only that
-    many bytes of a row cross the wire, and `nbytes` is the longest."""
-
-    def prepare(self, local: int, total: int) -> None:
-        """Allocate for `encode` of up to `local` rows and for decoding up to `total` rows."""
 
     def begin(self, generator: np.random.Generator, workers: Sequence[int]) -> None:
         """Start a round, if `common`: draw what all workers share; `workers` are the rows' own."""
@@ -219,9 +289,6 @@ class SharedCompressor(Operator):
     """
 
     shared = linear = True
-
-    def prepare(self, local: int) -> None:
-        """Allocate what `reduce` needs for `local` workers."""
 
     @abstractmethod
     def reduce(

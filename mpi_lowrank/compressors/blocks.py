@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
-from ml_dtypes import finfo
 
 from mpi_lowrank.compressors.base import (
     LENGTH,
     Compressor,
     MessageError,
     Operator,
+    Promise,
     SharedCompressor,
+    coarsest,
     message_lengths,
 )
 from mpi_lowrank.rounds.state import State
@@ -37,37 +38,42 @@ def compress_blocks(
     for name, shape in blocks:
         whole = dense(shape)
         small = make(shape) if len(shape) == 2 or alone else whole
-        taken = small if varies(small) or small.nbytes < whole.nbytes else whole
+        taken = small if small.variable or small.nbytes < whole.nbytes else whole
         chosen.append(taken)
         told.append(f"{name} {'x'.join(map(str, shape))}: {taken.name}, {taken.nbytes} bytes")
-    sizes = [int(np.prod(shape)) for _, shape in blocks]
     if alone:
         return chosen[0], told
     if kind.shared:
-        return SharedBlocks(cast(list[SharedCompressor], chosen), sizes), told
-    return MessageBlocks(cast(list[Compressor], chosen), sizes), told
+        return SharedBlocks(cast(list[SharedCompressor], chosen)), told
+    return MessageBlocks(cast(list[Compressor], chosen)), told
 
 
-def varies(operator: Operator) -> bool:
-    """Whether its messages differ in length, so that `nbytes` is only the longest."""
-    return isinstance(operator, Compressor) and operator.variable
-
-
-def _combine(target: Operator, parts: Sequence[Operator]) -> None:
-    """The constants of the whole: the worst of the parts."""
-    target.name = "+".join(dict.fromkeys(part.name for part in parts))
-    target.nbytes = sum(part.nbytes for part in parts)
-    target.published_bits = sum(part.published_bits for part in parts)
-    target.random = any(part.random for part in parts)
-    target.common = any(part.common for part in parts)
-    target.linear = all(part.linear for part in parts)
-    target.homogeneous = all(part.homogeneous for part in parts)
-    target.wire = max((part.wire for part in parts), key=lambda wire: finfo(wire).eps)
+def _combined(parts: Sequence[Operator], header: int = 0) -> Promise:
+    """The promise of the whole: the worst of the parts."""
     alphas = [part.alpha for part in parts if part.alpha is not None]
     omegas = [part.omega for part in parts if part.omega is not None]
-    target.alpha = min(alphas) if len(alphas) == len(parts) else None
-    target.omega = max(omegas) if len(omegas) == len(parts) else None
-    target.contraction = "mean" if any(p.contraction == "mean" for p in parts) else "worker"
+    return Promise(
+        nbytes=header + sum(part.nbytes for part in parts),
+        published_bits=sum(part.published_bits for part in parts),
+        alpha=min(alphas) if len(alphas) == len(parts) else None,
+        omega=max(omegas) if len(omegas) == len(parts) else None,
+        contraction="mean" if any(part.contraction == "mean" for part in parts) else "worker",
+        random=any(part.random for part in parts),
+        common=any(part.common for part in parts),
+        homogeneous=all(part.homogeneous for part in parts),
+        variable=any(part.variable for part in parts),
+        precision=coarsest(parts),
+    )
+
+
+def _name(parts: Sequence[Operator]) -> str:
+    return "+".join(dict.fromkeys(part.name for part in parts))
+
+
+def _places(parts: Sequence[Operator]) -> list[slice]:
+    """Where each block lies in the model's vector."""
+    ends = np.cumsum([part.d for part in parts])
+    return [slice(end - part.d, end) for end, part in zip(ends, parts, strict=True)]
 
 
 def _remember(parts: Sequence[Operator], state: State) -> None:
@@ -79,22 +85,21 @@ def _remember(parts: Sequence[Operator], state: State) -> None:
 class MessageBlocks(Compressor):
     """A message is the blocks' messages, one behind the other; their lengths may vary."""
 
-    def __init__(self, parts: list[Compressor], sizes: list[int]):
-        _combine(self, parts)
-        self.parts, self._sizes = parts, sizes
-        self.variable = any(part.variable for part in parts)
-        self._header = LENGTH.itemsize if self.variable else 0
-        self.nbytes += self._header
-        ends = np.cumsum(sizes)
-        self._places = [slice(end - n, end) for end, n in zip(ends, sizes, strict=True)]
+    def __init__(self, parts: list[Compressor]):
+        self.name, self.parts, self._places = _name(parts), parts, _places(parts)
+        super().__init__((self._places[-1].stop,), parts[0].dtype, workers=parts[0].workers)
+
+    def promised(self):
+        self._header = LENGTH.itemsize if any(part.variable for part in self.parts) else 0
+        return _combined(self.parts, self._header)
 
     def remember(self, state):
         _remember(self.parts, state)
 
     def prepare(self, local, total):
         self._messages = [np.empty((total, part.nbytes), np.uint8) for part in self.parts]
-        self._rows: list[np.ndarray] | None = None
-        self._total = total
+        # A block's columns of x are not contiguous.
+        self._rows = [np.empty((total, part.d), self.dtype) for part in self.parts]
         for part in self.parts:
             part.prepare(local, total)
 
@@ -102,16 +107,10 @@ class MessageBlocks(Compressor):
         for part in self.parts:
             part.begin(generator, workers)
 
-    def _scratch(self, dtype):
-        """A contiguous array a block, because a block's columns of x are not."""
-        if self._rows is None:
-            self._rows = [np.empty((self._total, n), dtype) for n in self._sizes]
-        return self._rows
-
     def encode(self, x, messages, generators):
         n, at = len(x), np.full(len(x), self._header)
         for part, row, place, own in zip(
-            self.parts, self._scratch(x.dtype), self._places, self._messages, strict=True
+            self.parts, self._rows, self._places, self._messages, strict=True
         ):
             row[:n] = x[:, place]
             part.encode(row[:n], own[:n], generators)
@@ -127,7 +126,7 @@ class MessageBlocks(Compressor):
             yield own[: len(messages)]
 
     def decode(self, messages, out):
-        rows, n = self._scratch(out.dtype), len(messages)
+        rows, n = self._rows, len(messages)
         split = self._split(messages)
         for part, row, place, own in zip(self.parts, rows, self._places, split, strict=True):
             part.decode(own, row[:n])
@@ -161,21 +160,23 @@ def _take(part, messages, at, own):
 class SharedBlocks(SharedCompressor):
     """The blocks' phases in lockstep: a phase's coefficients of all blocks are reduced as one."""
 
-    def __init__(self, parts: list[SharedCompressor], sizes: list[int]):
-        _combine(self, parts)
-        self.parts, self._sizes = parts, sizes
-        ends = np.cumsum(sizes)
-        self._places = [slice(end - n, end) for end, n in zip(ends, sizes, strict=True)]
+    def __init__(self, parts: list[SharedCompressor]):
+        self.name, self.parts, self._places = _name(parts), parts, _places(parts)
+        self.linear = all(part.linear for part in parts)
+        super().__init__((self._places[-1].stop,), parts[0].dtype, workers=parts[0].workers)
+
+    def promised(self):
+        return _combined(self.parts)
 
     def remember(self, state):
         _remember(self.parts, state)
 
-    def prepare(self, local):
+    def prepare(self, local, total):
         for part in self.parts:
-            part.prepare(local)
+            part.prepare(local, total)
 
     def reduce(self, x, own, mean, generator, generators):
-        owns = [None if own is None else np.empty((len(x), n), x.dtype) for n in self._sizes]
+        owns = [None if own is None else np.empty((len(x), part.d), x.dtype) for part in self.parts]
         draws = generator, generators
         running = {
             k: part.reduce(np.ascontiguousarray(x[:, place]), owns[k], mean[place], *draws)

@@ -2,79 +2,104 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
-from ml_dtypes import finfo
+from numpy.typing import DTypeLike
 
-from mpi_lowrank.compressors.base import Compressor
+from mpi_lowrank.compressors.base import Compressor, Promise, coarsest
 from mpi_lowrank.compressors.dense import Identity
-from mpi_lowrank.compressors.wires import AnyWire
+from mpi_lowrank.compressors.wires import Wired
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.rounds.state import State
 
+Groups = tuple[tuple[int, int], ...]
+"""(length, count) each: `count` vectors of `length` numbers."""
 
-class Carrier(Compressor):
+
+class Carrier(Wired, Compressor):
     """A compressor that chooses what is sent: side information, and numbers in another's messages.
 
-    The numbers come in `groups` of (length, count): `count` vectors of `length` numbers each. By
-    default they travel as they are, in the type `wire`; `carry` puts another compressor in that
-    place, applied to each vector by itself. Groups stand for factors that are multiplied: they are
-    orthonormal but for one of them, so that independent unbiased errors multiply.
+    Each vector of numbers travels by itself, in a message of `inner`. Groups of vectors stand for
+    factors that are multiplied: they are orthonormal but for one of them, so that independent
+    unbiased errors multiply.
 
-    Wire: `side_nbytes`, then the groups' messages. Subclasses set `groups` and `side_nbytes`,
-    promise alpha or omega, call `travel_as_numbers`, and write `choose` and `restore`.
+    Wire: the side information, `side_nbytes` long, then the groups' messages. Subclasses write
+    `chosen` in place of `promised`, `choose` and `restore`.
     """
 
-    groups: tuple[tuple[int, int], ...]
-    side_nbytes = 0
     orthonormal = True
     """Whether all factors but one are orthonormal, so that the variances of the groups multiply."""
 
-    def travel_as_numbers(self, dtype: np.dtype, wire: AnyWire) -> None:
-        """Let the numbers travel in the type `wire`."""
-        self.dtype = np.dtype(dtype)
-        self._own = self.alpha, self.omega, self.random
-        self.carry(lambda length: Identity((length,), dtype, wire=wire))
+    def __init__(
+        self,
+        block: tuple[int, ...],
+        dtype: DTypeLike,
+        *,
+        workers: int = 1,
+        inner: Callable[[int], Compressor] | None = None,
+        **options: Any,
+    ):
+        """`inner` makes what carries so many numbers; by default they go as they are, as `wire`."""
+        self._make_inner = inner or self._as_they_are
+        super().__init__(block, dtype, workers=workers, **options)
 
-    def carry(self, make: Callable[[int], Compressor]) -> None:
-        """Let each vector of numbers travel as the message of make(its length).
+    def _as_they_are(self, length: int) -> Compressor:
+        return Identity((length,), self.dtype, workers=self.workers, wire=self.wire)
 
-        The constants follow, with zeta the product of 1 + omega over the groups. For an unbiased
-        C_1 omega = (1 + omega_1) zeta - 1 (Horvath et al. 2019, theorem 3). A contractive C_1 is
+    @abstractmethod
+    def chosen(self) -> tuple[Groups, Promise]:
+        """The groups of numbers, and what is promised where these travel unharmed.
+
+        `nbytes` and `published_bits` are those of the side information alone.
+        """
+
+    def promised(self) -> Promise:
+        """What is promised of the numbers in their messages.
+
+        With zeta the product of 1 + omega over the groups: for an unbiased C_1
+        omega = (1 + omega_1) zeta - 1 (Horvath et al. 2019, theorem 3). A contractive C_1 is
         scaled by 1 / zeta, alpha = alpha_1 / zeta: E|C_2 C_1 / zeta - x|^2 <= (E|C_1 - x|^2 -
         |x|^2) / zeta + |x|^2. A contractive C_2 behind coordinates of x itself: alpha_1 alpha_2.
         """
-        alpha, omega, random = self._own
-        self.inner = [make(length) for length, _ in self.groups]
-        zeta = prod(1 + inner.omega for inner in self.inner if inner.omega is not None)
-        biased = [inner for inner in self.inner if inner.omega is None]
-        if any(inner.variable or inner.common for inner in self.inner):
-            allowed = "one whose messages have one length, and whose draws are its worker's own"
-            raise OptionError("compose", self.inner[0].name, allowed)
-        if biased and (omega is not None or len(self.groups) > 1 or biased[0].alpha is None):
-            raise OptionError(
-                "compose",
-                biased[0].name,
-                f"an unbiased compressor behind {self.name}, whose constants it multiplies",
-            )
-        if zeta > 1 and not self.orthonormal:
-            raise OptionError("compose", self.inner[0].name, f"nothing lossy behind {self.name}")
-        self._shrink = 1.0
+        self.groups, own = self.chosen()
+        self.side_nbytes = own.nbytes
+        self.inner = [self._make_inner(length) for length, _ in self.groups]
+        zeta = prod(1 + part.omega for part in self.inner if part.omega is not None)
+        biased = [part for part in self.inner if part.omega is None]
+        self._check_inner(own, zeta, biased)
+        self._shrink, alpha, omega = 1.0, own.alpha, own.omega
         if omega is not None:
-            self.promise_unbiased((1 + omega) * zeta - 1)
+            alpha, omega = None, (1 + omega) * zeta - 1
         elif alpha is not None:
             self._shrink = 1 / zeta
-            self.alpha = (
-                alpha / zeta * prod(inner.alpha for inner in biased if inner.alpha is not None)
-            )
-        counts = [count for _, count in self.groups]
-        inner = list(zip(self.inner, counts, strict=True))
-        self.nbytes = self.side_nbytes + sum(c * part.nbytes for part, c in inner)
-        self.published_bits = sum(c * part.published_bits for part, c in inner)
-        self.random = random or any(part.random for part in self.inner)
-        self.homogeneous = all(part.homogeneous for part in self.inner)
-        self.wire = max((part.wire for part in self.inner), key=lambda wire: finfo(wire).eps)
+            alpha = alpha / zeta * prod(part.alpha for part in biased if part.alpha is not None)
+        parts = [(part, count) for part, (_, count) in zip(self.inner, self.groups, strict=True)]
+        return replace(
+            own,
+            nbytes=own.nbytes + sum(count * part.nbytes for part, count in parts),
+            published_bits=own.published_bits + sum(n * part.published_bits for part, n in parts),
+            alpha=alpha,
+            omega=omega,
+            random=own.random or any(part.random for part in self.inner),
+            homogeneous=all(part.homogeneous for part in self.inner),
+            precision=coarsest(self.inner),
+        )
+
+    def _check_inner(self, own: Promise, zeta: float, biased: Sequence[Compressor]) -> None:
+        """Raise OptionError for messages with which nothing of `own` could be promised."""
+        told, allowed = self.inner[0].name, ""
+        if any(part.variable or part.common for part in self.inner):
+            allowed = "one whose messages have one length, and whose draws are its worker's own"
+        elif biased and (own.omega is not None or len(self.inner) > 1 or biased[0].alpha is None):
+            told = biased[0].name
+            allowed = f"an unbiased compressor behind {self.name}, whose constants it multiplies"
+        elif zeta > 1 and not self.orthonormal:
+            allowed = f"nothing lossy behind {self.name}"
+        if allowed:
+            raise OptionError("compose", told, allowed)
 
     def remember(self, state: State) -> None:
         for number, (part, (_, count)) in enumerate(zip(self.inner, self.groups, strict=True)):

@@ -3,28 +3,32 @@
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, SharedCompressor, check_size, fields, refuse
-from mpi_lowrank.compressors.wires import AnyWire, wire_dtype
+from mpi_lowrank.compressors.base import (
+    Compressor,
+    Promise,
+    SharedCompressor,
+    check_size,
+    fields,
+    refuse,
+)
+from mpi_lowrank.compressors.wires import AnyWired
 
 
 @compressors.register("identity")
-class Identity(Compressor):
+class Identity(AnyWired, Compressor):
     """All d numbers of every worker, gathered. alpha = 1 up to the wire's rounding."""
 
     family = "everything whole"
     examples = ("", "wire=float64", "wire=float16", "wire=bfloat16")
 
-    def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, wire: AnyWire = "float32"):
-        self.d, self.wire = int(np.prod(block)), wire_dtype(wire)
-        check_size(self.d * self.wire.itemsize)
-        self._layout = np.dtype([("numbers", self.wire, (self.d,))])
-        self.nbytes = self._layout.itemsize
-        self.published_bits = 8 * self.nbytes
-        self.alpha, self.omega = 1.0, 0.0
-        self._dtype = np.dtype(dtype)
+    def promised(self):
+        nbytes = self.d * self.number.itemsize
+        check_size(nbytes)
+        self._layout = np.dtype([("numbers", self.number, (self.d,))])
+        return Promise(nbytes, 8 * nbytes, omega=0.0, precision=self.number)
 
     def prepare(self, local, total):
-        self._row = np.empty(self.d, self._dtype)
+        self._row = np.empty(self.d, self.dtype)
 
     def encode(self, x, messages, generators):
         fields(messages, self._layout)["numbers"][...] = x
@@ -44,20 +48,18 @@ class Identity(Compressor):
 
 
 @compressors.register("dense")
-class Dense(SharedCompressor):
+class Dense(AnyWired, SharedCompressor):
     """All d numbers, Allreduced: the baseline that compression has to beat."""
 
     family = "everything whole"
     examples = ("", "wire=float16", "wire=bfloat16")
 
-    def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, wire: AnyWire = "float32"):
-        self.d, self.wire = int(np.prod(block)), wire_dtype(wire)
-        self.nbytes = self.d * self.wire.itemsize
-        self.published_bits = 8 * self.nbytes
-        self.alpha, self.omega = 1.0, 0.0
+    def promised(self):
+        nbytes = self.d * self.number.itemsize
+        return Promise(nbytes, 8 * nbytes, omega=0.0, precision=self.number)
 
-    def prepare(self, local):
-        self._sent = np.empty((local, self.d), self.wire)
+    def prepare(self, local, total):
+        self._sent = np.empty((local, self.d), self.number)
 
     def reduce(self, x, own, mean, generator, generators):
         self._sent[...] = x

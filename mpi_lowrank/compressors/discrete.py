@@ -5,8 +5,9 @@ from math import log2
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, MessageError
+from mpi_lowrank.compressors.base import Compressor, MessageError, Promise
 from mpi_lowrank.compressors.bits import BitFields
 from mpi_lowrank.compressors.lowrank import Shape, matrix_shape
 from mpi_lowrank.compressors.trits import Trits
@@ -49,10 +50,11 @@ class DiscreteFactors(Compressor):
 
     family = "factors of signs and zeros"
     per_block = True
-    homogeneous = False
 
-    def __init__(self, block: tuple[int, ...], dtype: np.dtype, m: int, c: int, terms: int):
-        self.d, self.dtype = int(np.prod(block)), np.dtype(dtype)
+    shape: Shape = option("auto")
+
+    def see(self, m: int, c: int, terms: int) -> None:
+        """See the block as an m x c matrix, of which so many terms are sent."""
         self.m, self.c, self.terms = m, c, terms
         self.padded = m * c > self.d
 
@@ -155,14 +157,13 @@ class Kronecker(DiscreteFactors):
 
     examples = ("", "shape=16x8", "shape=14x8", "shape=30x4")
 
-    def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, shape: Shape = "auto"):
-        d = int(np.prod(block))
-        m, c = kronecker_shape(d, "auto" if len(block) == 2 else shape)
-        super().__init__(block, dtype, m, c, terms=1)
+    def promised(self):
+        m, c = kronecker_shape(self.d, "auto" if len(self.block) == 2 else self.shape)
+        self.see(m, c, terms=1)
         self.a = c.bit_length() - 1
-        self.alpha = _KEPT / (m * c)
         self._bits = BitFields(m + 2 * self.a + 8, 1)
-        self.nbytes, self.published_bits = self._bits.nbytes, self._bits.count
+        alpha = _KEPT / (m * c)
+        return Promise(self._bits.nbytes, self._bits.count, alpha=alpha, homogeneous=False)
 
     def prepare(self, local, total):
         super().prepare(local, total)
@@ -253,18 +254,18 @@ class SemidiscreteSVD(DiscreteFactors):
 
     examples = ("", "rank=3,shape=7x16", "rank=2,shape=16x8")
 
-    def __init__(
-        self, block: tuple[int, ...], dtype: np.dtype, *, rank: int = 1, shape: Shape = "auto"
-    ):
-        m, c = matrix_shape(block, shape)
-        if rank < 1:
-            raise OptionError("rank", rank, "an integer from 1, the number of terms")
-        super().__init__(block, dtype, m, c, terms=rank)
+    rank: int = option(1)
+
+    def promised(self):
+        m, c = matrix_shape(self.block, self.shape)
+        if self.rank < 1:
+            raise OptionError("rank", self.rank, "an integer from 1, the number of terms")
+        self.see(m, c, terms=self.rank)
+        self._trits = Trits(self.rank * (m + c))
         h = prefix_constant(max(m, c))
-        self.alpha = 1 - (1 - _KEPT / (min(m, c) * h)) ** rank
-        self._trits = Trits(rank * (m + c))
-        self.nbytes = self._trits.nbytes + rank
-        self.published_bits = rank * ((m + c) * log2(3) + 8)
+        alpha = 1 - (1 - _KEPT / (min(m, c) * h)) ** self.rank
+        nbytes, bits = self._trits.nbytes + self.rank, self.rank * ((m + c) * log2(3) + 8)
+        return Promise(nbytes, bits, alpha=alpha, homogeneous=False)
 
     def prepare(self, local, total):
         super().prepare(local, total)

@@ -1,22 +1,26 @@
 """Compressors that round numbers, relative to a norm, to a few levels: QSGD, dithering, ternary."""
 
+from abc import abstractmethod
+from dataclasses import replace
 from math import inf, sqrt
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors, elias
-from mpi_lowrank.compressors.base import LENGTH, Compressor, MessageError, Wire
+from mpi_lowrank.compressors.base import LENGTH, Compressor, MessageError, Promise
 from mpi_lowrank.compressors.bits import BitFields, bits_for
 from mpi_lowrank.compressors.rounding import Rounding
 from mpi_lowrank.compressors.trits import Trits
+from mpi_lowrank.compressors.wires import Wired
 from mpi_lowrank.errors import OptionError
 
 Norm = Literal["l2", "linf"]
 """What the numbers of a bucket are divided by."""
 
 
-class Dithering(Compressor):
+class Dithering(Wired, Compressor):
     """x_i to |x| sign(x_i) a_j, with levels 0 = a_0 < ... < a_s = 1 around |x_i| / |x|.
 
     `norm`: |x|, of each bucket of `bucket` numbers by itself (0: of all), sent in the type `wire`
@@ -25,38 +29,38 @@ class Dithering(Compressor):
     Wire: the norms, then 1 + ceil(log2(s + 1)) bits a number. Subclasses know omega and alpha.
     """
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        levels: np.ndarray,
-        norm: Norm,
-        bucket: int,
-        rounding: Rounding,
-        wire: str,
-    ):
-        self.d, self.dtype, self.wire = int(np.prod(block)), np.dtype(dtype), np.dtype(wire)
-        if bucket < 0:
-            raise OptionError("bucket", bucket, "an integer from 1, or 0 for one of all d numbers")
-        self.levels, self.norm, self.rounding = levels, norm, rounding
-        self.s = len(levels) - 1
-        self.bucket = min(bucket or self.d, self.d)
-        self.buckets = -(-self.d // self.bucket)
-        self.random = rounding != "nearest"
-        self._header = self.buckets * self.wire.itemsize
+    norm: Norm = option("l2")
+    bucket: int = option(0)
+    rounding: Rounding = option("unbiased")
+
+    def promised(self):
+        if self.bucket < 0:
+            allowed = "an integer from 1, or 0 for one of all d numbers"
+            raise OptionError("bucket", self.bucket, allowed)
+        self.grid = self.level_values()
+        self.s = len(self.grid) - 1
+        self.size = min(self.bucket or self.d, self.d)
+        self.buckets = -(-self.d // self.size)
+        self._header = self.buckets * self.number.itemsize
         self._codes = self._coding()
-        self.nbytes = self._header + self._codes.nbytes
-        self.published_bits = 8 * self._header + self.d * (1 + bits_for(self.s + 1))
+        nbytes = self._header + self._codes.nbytes
+        bits = 8 * self._header + self.d * (1 + bits_for(self.s + 1))
+        return Promise(nbytes, bits, precision=self.number, **self._constants())
+
+    def _constants(self) -> dict[str, Any]:
         self._shrink = 1.0
-        if rounding == "nearest":
-            alpha = self._nearest_alpha(self.bucket)
-            self.alpha = alpha if alpha > 0 else None
-            return
-        omega = self._omega(self.bucket)
-        if rounding == "unbiased":
-            self.promise_unbiased(omega)
-        else:
-            self.alpha = self._shrink = 1 / (1 + omega)
+        if self.rounding == "nearest":
+            alpha = self._nearest_alpha(self.size)
+            return {"alpha": alpha if alpha > 0 else None}
+        omega = self._omega(self.size)
+        if self.rounding == "unbiased":
+            return {"omega": omega, "random": True}
+        self._shrink = 1 / (1 + omega)
+        return {"alpha": self._shrink, "random": True}
+
+    @abstractmethod
+    def level_values(self) -> np.ndarray:
+        """Check the subclass's own options; a_0, ..., a_s."""
 
     def _coding(self):
         """What packs a sign and a level a number."""
@@ -71,24 +75,24 @@ class Dithering(Compressor):
         raise NotImplementedError
 
     def prepare(self, local, total):
-        padded = self.buckets * self.bucket
-        self._magnitude = np.zeros((local, self.buckets, self.bucket), self.dtype)
+        padded = self.buckets * self.size
+        self._magnitude = np.zeros((local, self.buckets, self.size), self.dtype)
         self._norms = np.zeros((local, self.buckets, 1), self.dtype)
         self._part, self._draws = (np.empty((local, padded), self.dtype) for _ in range(2))
         self._at, self._up = np.empty((local, padded), np.intp), np.empty((local, padded), bool)
         self._flat, self._signs = (np.empty((local, self.d), self._codes.dtype) for _ in range(2))
         self._read = np.empty((total, padded), self._codes.dtype)
         self._values = np.zeros((total, padded), self.dtype)
-        self._scales = np.empty((total, self.buckets), self.wire)
+        self._scales = np.empty((total, self.buckets), self.number)
         self._codes.prepare(total)
-        self._table = np.append(self.levels, inf).astype(self.dtype)
+        self._table = np.append(self.grid, inf).astype(self.dtype)
         self._decoded = self._decoding_table()
 
     def _decoding_table(self):
         """What each code stands for, NaN if nothing."""
         half = 1 << bits_for(self.s + 1)
         table = np.full((2, half), np.nan, self.dtype)
-        table[0, : self.s + 1] = self.levels * self._shrink
+        table[0, : self.s + 1] = self.grid * self._shrink
         table[1] = -table[0]
         table[1, 0] = 0
         return table.reshape(-1)
@@ -96,13 +100,13 @@ class Dithering(Compressor):
     def expected_error(self, x):
         if self.rounding == "nearest":
             return None
-        padded = np.zeros((len(x), self.buckets * self.bucket))
+        padded = np.zeros((len(x), self.buckets * self.size))
         padded[:, : self.d] = np.abs(x)
-        magnitude = padded.reshape(len(x), self.buckets, self.bucket)
+        magnitude = padded.reshape(len(x), self.buckets, self.size)
         norms = self._norm_of(magnitude)
         y = magnitude / np.where(norms > 0, norms, 1)
-        at = np.clip(np.searchsorted(self.levels, y, side="right") - 1, 0, self.s - 1)
-        spread = (y - self.levels[at]) * (self.levels[at + 1] - y) * norms**2
+        at = np.clip(np.searchsorted(self.grid, y, side="right") - 1, 0, self.s - 1)
+        spread = (y - self.grid[at]) * (self.grid[at + 1] - y) * norms**2
         return (self._shrink**2 * spread + (1 - self._shrink) ** 2 * magnitude**2).sum(axis=(1, 2))
 
     def _norm_of(self, magnitude):
@@ -149,9 +153,9 @@ class Dithering(Compressor):
             np.divide(magnitude, np.where(largest > 0, largest, 1), out=scratch)
             squares = np.einsum("wbi,wbi->wb", scratch, scratch)[:, :, np.newaxis]
             exact = largest * np.sqrt(squares)
-        norms = exact[:, :, 0].astype(self.wire)
+        norms = exact[:, :, 0].astype(self.number)
         short = norms < exact[:, :, 0]
-        norms[short] = np.nextafter(norms[short], self.wire.type(inf))
+        norms[short] = np.nextafter(norms[short], self.number.type(inf))
         return norms
 
     def _locate(self, y, at, part):
@@ -162,7 +166,7 @@ class Dithering(Compressor):
         raise NotImplementedError
 
     def _write(self, x, levels, norms, messages):
-        messages[:, : self._header].view(self.wire)[...] = norms
+        messages[:, : self._header].view(self.number)[...] = norms
         codes, signs = self._flat[: len(x)], self._signs[: len(x)]
         np.copyto(codes, levels, casting="unsafe")
         negative = np.signbit(x, out=self._up[: len(x), : self.d])
@@ -179,7 +183,7 @@ class Dithering(Compressor):
 
     def _read_norms(self, header):
         scales = self._scales[: len(header)]
-        scales[...] = header.view(self.wire)
+        scales[...] = header.view(self.number)
         if not (np.isfinite(scales).all() and (scales >= 0).all()):
             raise MessageError(f"{self.name}: a norm is finite and not negative; got {scales}")
         return scales
@@ -220,14 +224,14 @@ class _Uniform(Dithering):
     def worst_case(self):
         if self.rounding == "nearest" and self.norm == "l2":
             return None
-        x = np.ones(self.bucket)
+        x = np.ones(self.size)
         if self.norm == "linf":
-            rest = self.s + sqrt(self.s**2 + self.bucket - 1)
+            rest = self.s + sqrt(self.s**2 + self.size - 1)
             x[1:] = 0.5 / self.s * (1 - 1e-9) if self.rounding == "nearest" else 1 / rest
-        elif self.s > sqrt(self.bucket) / 2:
+        elif self.s > sqrt(self.size) / 2:
             return None
         whole = np.zeros(self.d)
-        whole[: self.bucket] = x
+        whole[: self.size] = x
         return whole
 
 
@@ -253,30 +257,28 @@ class QSGD(_Uniform):
         "levels=4,norm=linf,rounding=nearest",
     )
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        levels: int = 4,
-        norm: Norm = "l2",
-        bucket: int = 0,
-        coding: Literal["fixed", "elias"] = "fixed",
-        rounding: Rounding = "unbiased",
-        wire: Wire = "float32",
-    ):
-        if not 1 <= levels <= 2**15:
-            raise OptionError("levels", levels, "an integer from 1 to 32768")
-        table = np.arange(levels + 1) / levels
-        super().__init__(block, dtype, table, norm, bucket, rounding, wire)
-        self.variable = coding == "elias"
-        if self.variable:
-            # The longest stream has every number at level s: a gap of 1 takes one bit.
-            longest = self.d * (2 + int(elias.omega_lengths(np.array([levels]))[0]))
-            self.nbytes = 2 * LENGTH.itemsize + self._header + -(-longest // 8)
-            support = levels * (levels + sqrt(self.d))
-            per = 3 + 1.5 * np.log2(2 * (levels**2 + self.d) / support)
-            self.published_bits = float(per * support + 32)  # theorem 3.2
+    levels: int = option(4)
+    coding: Literal["fixed", "elias"] = option("fixed")
+
+    def level_values(self):
+        if not 1 <= self.levels <= 2**15:
+            raise OptionError("levels", self.levels, "an integer from 1 to 32768")
+        return np.arange(self.levels + 1) / self.levels
+
+    def promised(self):
+        promise, s = super().promised(), self.levels
+        if self.coding == "fixed":
+            return promise
+        # The longest stream has every number at level s: a gap of 1 takes one bit.
+        longest = self.d * (2 + int(elias.omega_lengths(np.array([s]))[0]))
+        support = s * (s + sqrt(self.d))
+        per = 3 + 1.5 * np.log2(2 * (s**2 + self.d) / support)
+        return replace(
+            promise,
+            nbytes=2 * LENGTH.itemsize + self._header + -(-longest // 8),
+            published_bits=float(per * support + 32),  # theorem 3.2
+            variable=True,
+        )
 
     def _write(self, x, levels, norms, messages):
         if not self.variable:
@@ -294,7 +296,7 @@ class QSGD(_Uniform):
         begin = start + self._header + size
         end = begin + len(packed)
         message[:start].view(LENGTH)[0] = end
-        message[start : start + self._header].view(self.wire)[:] = norms
+        message[start : start + self._header].view(self.number)[:] = norms
         message[start + self._header : begin].view(LENGTH)[0] = len(places)
         message[begin:end] = packed
 
@@ -338,17 +340,10 @@ class Ternary(_Uniform):
 
     examples = ("", "norm=l2", "rounding=contractive", "rounding=nearest")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        norm: Norm = "linf",
-        bucket: int = 0,
-        rounding: Rounding = "unbiased",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, dtype, np.array([0.0, 1.0]), norm, bucket, rounding, wire)
+    norm: Norm = option("linf")
+
+    def level_values(self):
+        return np.array([0.0, 1.0])
 
     def _coding(self):
         return Trits(self.d)
@@ -357,7 +352,7 @@ class Ternary(_Uniform):
         return np.array([0, self._shrink, -self._shrink], self.dtype)
 
     def _write(self, x, levels, norms, messages):
-        messages[:, : self._header].view(self.wire)[...] = norms
+        messages[:, : self._header].view(self.number)[...] = norms
         codes = self._flat[: len(x)]
         np.copyto(codes, levels, casting="unsafe")
         codes <<= np.signbit(x, out=self._up[: len(x), : self.d])

@@ -4,10 +4,9 @@ from math import sqrt
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Wire
-from mpi_lowrank.compressors.dithering import Dithering, Norm
-from mpi_lowrank.compressors.rounding import Rounding
+from mpi_lowrank.compressors.dithering import Dithering
 from mpi_lowrank.errors import OptionError
 
 
@@ -21,25 +20,16 @@ class ExponentialDithering(Dithering):
 
     examples: tuple[str, ...] = ("base=3.0", "base=4.0,levels=6,norm=linf,rounding=nearest")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        base: float = 2.0,
-        levels: int = 4,
-        norm: Norm = "l2",
-        bucket: int = 0,
-        rounding: Rounding = "unbiased",
-        wire: Wire = "float32",
-    ):
-        if not 1.01 <= base <= 1000:
-            raise OptionError("base", base, "a number from 1.01 to 1000")
-        if levels < 1 or base ** (1.0 - levels) < 1e-30:
-            raise OptionError("levels", levels, "an integer from 1 while base^(1-levels) >= 1e-30")
-        self.base = base
-        table = np.append(0, base ** np.arange(1.0 - levels, 1))
-        super().__init__(block, dtype, table, norm, bucket, rounding, wire)
+    base: float = option(2.0)
+    levels: int = option(4)
+
+    def level_values(self):
+        if not 1.01 <= self.base <= 1000:
+            raise OptionError("base", self.base, "a number from 1.01 to 1000")
+        if self.levels < 1 or self.base ** (1.0 - self.levels) < 1e-30:
+            allowed = "an integer from 1 while base^(1-levels) >= 1e-30"
+            raise OptionError("levels", self.levels, allowed)
+        return np.append(0, self.base ** np.arange(1.0 - self.levels, 1))
 
     def _locate(self, y, at, part):
         low = self._draws[: len(y)]
@@ -82,25 +72,4 @@ class NaturalDithering(ExponentialDithering):
     """Exponential dithering to powers of two: omega = 1/8 + t min(1, t), t = sqrt(d) 2^(1 - s)."""
 
     examples = ("levels=4", "levels=8,norm=linf", "levels=4,rounding=contractive")
-
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        levels: int = 4,
-        norm: Norm = "l2",
-        bucket: int = 0,
-        rounding: Rounding = "unbiased",
-        wire: Wire = "float32",
-    ):
-        super().__init__(
-            block,
-            dtype,
-            base=2.0,
-            levels=levels,
-            norm=norm,
-            bucket=bucket,
-            rounding=rounding,
-            wire=wire,
-        )
+    base = 2.0

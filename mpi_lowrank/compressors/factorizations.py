@@ -4,10 +4,11 @@ from typing import Literal
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import MessageError, Wire
+from mpi_lowrank.compressors.base import MessageError, Promise
 from mpi_lowrank.compressors.bits import BitFields, bits_for
-from mpi_lowrank.compressors.lowrank import Factors, Matrices, RandomRange, Shape
+from mpi_lowrank.compressors.lowrank import Factors, Matrices, RandomRange
 from mpi_lowrank.compressors.sampling import systematic, threshold
 
 
@@ -23,19 +24,10 @@ class RangeFinder(RandomRange):
 
     examples = ("columns=2", "columns=2,power_iterations=1", "columns=3,shape=7x16+natural")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        columns: int = 1,
-        power_iterations: int = 0,
-        shape: Shape = "auto",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, columns, columns, power_iterations, shape, "columns")
-        self.alpha = columns / self.q
-        self.travel_as_numbers(dtype, wire)
+    columns: int = option(1)
+
+    def chosen(self):
+        return self.project_on(self.columns, self.columns, "columns")
 
     def factor(self, matrices, generators):
         return self.project(matrices, generators)
@@ -114,19 +106,12 @@ class PivotedQR(Factors):
 
     examples = ("rank=2", "rank=3,shape=16x7+natural")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        rank: int = 1,
-        shape: Shape = "auto",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, rank, shape)
-        self.alpha = rank / self.q
-        self._columns = PivotedColumns(self.m, self.c, rank, np.dtype(dtype))
-        self.travel_as_numbers(dtype, wire)
+    rank: int = option(1)
+
+    def chosen(self):
+        groups = self.factors(self.rank)
+        self._columns = PivotedColumns(self.m, self.c, self.rank, self.dtype)
+        return groups, Promise(0, 0, alpha=self.rank / self.q)
 
     def prepare(self, local, total):
         super().prepare(local, total)
@@ -157,22 +142,15 @@ class Interpolative(Matrices):
     orthonormal = False
     examples = ("rank=2", "rank=3,shape=16x7", "rank=2+identity:wire=float64")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        rank: int = 1,
-        shape: Shape = "auto",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, rank, shape)
-        self.alpha = rank / self.q
-        self._columns = PivotedColumns(self.m, self.c, rank, np.dtype(dtype))
-        self._indices = BitFields(rank, bits_for(self.q))
-        self.side_nbytes = self._indices.nbytes
-        self.groups = ((self._columns.length, rank), (self.q - rank, rank))[: 1 + (rank < self.q)]
-        self.travel_as_numbers(dtype, wire)
+    rank: int = option(1)
+
+    def chosen(self):
+        self.see(self.rank)
+        self._columns = PivotedColumns(self.m, self.c, self.rank, self.dtype)
+        self._indices = BitFields(self.rank, bits_for(self.q))
+        coefficients = ((self.q - self.rank, self.rank),) if self.rank < self.q else ()
+        groups = ((self._columns.length, self.rank), *coefficients)
+        return groups, Promise(self._indices.nbytes, 0, alpha=self.rank / self.q)
 
     def prepare(self, local, total):
         super().prepare(local, total)
@@ -250,7 +228,6 @@ class SpectralSampling(Factors):
     "contractive" is s/q of that: alpha = s/q. Wire: s (m + c) numbers, zeros beyond the rank.
     """
 
-    random = True
     examples = (
         "budget=2",
         "budget=4,shape=7x16+natural",
@@ -260,28 +237,20 @@ class SpectralSampling(Factors):
     # 1 / zeta of an unbiased C is no projection, but composes like one: for every contractive C_1,
     # E|C_2 C_1 / zeta_2 - x|^2 <= (E|C_1 - x|^2 - |x|^2) / zeta_2 + |x|^2.
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        budget: int = 1,
-        scale: Literal["unbiased", "contractive"] = "unbiased",
-        shape: Shape = "auto",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, budget, shape, "budget")
-        self.budget, self.scale = budget, 1.0
-        if scale == "unbiased":
-            self.promise_unbiased(self.q / budget - 1)
-        else:
-            self.alpha = self.scale = budget / self.q
-        self.travel_as_numbers(dtype, wire)
+    budget: int = option(1)
+    scale: Literal["unbiased", "contractive"] = option("unbiased")
+
+    def chosen(self):
+        groups = self.factors(self.budget, "budget")
+        self.weight = self.budget / self.q if self.scale == "contractive" else 1.0
+        if self.scale == "contractive":
+            return groups, Promise(0, 0, alpha=self.weight, random=True)
+        return groups, Promise(0, 0, omega=self.q / self.budget - 1, random=True)
 
     def spectral_error(self, values):
-        scaled = self.scale * np.maximum(values, threshold(values, self.budget)[0])
+        scaled = self.weight * np.maximum(values, threshold(values, self.budget)[0])
         # E|C|^2 - 2 E<C, X> + |X|^2, with <C, X> = scale |X|^2 on average.
-        return (values * (self.scale * scaled + (1 - 2 * self.scale) * values)).sum(axis=1)
+        return (values * (self.weight * scaled + (1 - 2 * self.weight) * values)).sum(axis=1)
 
     def factor(self, matrices, generators):
         u, s, vt = np.linalg.svd(matrices, full_matrices=False)
@@ -290,7 +259,7 @@ class SpectralSampling(Factors):
         points = np.array([generator.random() for generator in generators])
         drawn = systematic(values, certain, self.budget, points)
         found = np.take_along_axis(values, drawn, axis=1)
-        scaled = np.where(found > 0, self.scale * np.maximum(found, tau), 0).astype(self.dtype)
+        scaled = np.where(found > 0, self.weight * np.maximum(found, tau), 0).astype(self.dtype)
         left = np.take_along_axis(u, drawn[:, np.newaxis], axis=2) * (scaled > 0)[:, np.newaxis]
         right = np.take_along_axis(vt, drawn[:, :, np.newaxis], axis=1)
         return left, scaled[:, :, np.newaxis] * right

@@ -5,9 +5,10 @@ from typing import Literal
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Wire
-from mpi_lowrank.compressors.carrier import Carrier
+from mpi_lowrank.compressors.base import Promise
+from mpi_lowrank.compressors.carrier import Carrier, Groups
 from mpi_lowrank.errors import OptionError
 
 Shape = Literal["auto"] | tuple[int, int]
@@ -45,12 +46,15 @@ class Matrices(Carrier):
     family = "two factors"
     per_block = True
 
-    def __init__(self, block: tuple[int, ...], rank: int, shape: Shape, option: str = "rank"):
-        self.m, self.c = matrix_shape(block, shape)
-        self.d, self.rank, self.q = int(np.prod(block)), rank, min(self.m, self.c)
+    shape: Shape = option("auto")
+
+    def see(self, r: int, name: str = "rank") -> None:
+        """See the block as a matrix of which messages hold r directions, r the option `name`."""
+        self.m, self.c = matrix_shape(self.block, self.shape)
+        self.r, self.q = r, min(self.m, self.c)
         self.padded = self.m * self.c > self.d
-        if not 1 <= rank <= self.q:
-            raise OptionError(option, rank, f"an integer from 1 to min(m, c) = {self.q}")
+        if not 1 <= r <= self.q:
+            raise OptionError(name, r, f"an integer from 1 to min(m, c) = {self.q}")
 
     def prepare(self, local, total):
         super().prepare(local, total)
@@ -97,9 +101,10 @@ class Factors(Matrices):
     Subclasses choose P and Q.
     """
 
-    def __init__(self, block: tuple[int, ...], rank: int, shape: Shape, option: str = "rank"):
-        super().__init__(block, rank, shape, option)
-        self.groups = ((self.m, rank), (self.c, rank))
+    def factors(self, r: int, name: str = "rank") -> Groups:
+        """`see` the matrix and its r directions; the factors' columns and rows."""
+        self.see(r, name)
+        return (self.m, r), (self.c, r)
 
     def prepare(self, local, total):
         super().prepare(local, total)
@@ -116,9 +121,9 @@ class Factors(Matrices):
 
     def _factors_in(self, numbers):
         """The columns of P (workers, r, m) and the rows of Q (workers, r, c), views."""
-        n, columns = len(numbers), self.m * self.rank
-        left = numbers[:, :columns].reshape(n, self.rank, self.m)
-        return left, numbers[:, columns:].reshape(n, self.rank, self.c)
+        n, columns = len(numbers), self.m * self.r
+        left = numbers[:, :columns].reshape(n, self.r, self.m)
+        return left, numbers[:, columns:].reshape(n, self.r, self.c)
 
     def restore(self, side, numbers, out):
         left, right = self._factors_in(numbers)
@@ -145,18 +150,10 @@ class TruncatedSVD(Factors):
         "rank=1,shape=7x16+ternary",
     )
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        rank: int = 1,
-        shape: Shape = "auto",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, rank, shape)
-        self.alpha = rank / self.q
-        self.travel_as_numbers(dtype, wire)
+    rank: int = option(1)
+
+    def chosen(self):
+        return self.factors(self.rank), Promise(0, 0, alpha=self.rank / self.q)
 
     def factor(self, matrices, generators):
         u, s, vt = np.linalg.svd(matrices, full_matrices=False)
@@ -174,26 +171,19 @@ class RandomRange(Factors):
     which singular values below the square root of the machine's precision are lost.
     """
 
-    random = True
+    power_iterations: int = option(0)
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        rank: int,
-        columns: int,
-        power_iterations: int,
-        shape: Shape,
-        option: str = "rank",
-    ):
-        super().__init__(block, rank, shape, option)
-        if power_iterations < 0:
-            raise OptionError("power_iterations", power_iterations, "an integer from 0")
-        self.columns = min(columns, self.q)
-        self.power_iterations = power_iterations
+    def project_on(self, r: int, columns: int, name: str = "rank") -> tuple[Groups, Promise]:
+        """What `chosen` returns for r directions out of so many Gaussian columns."""
+        groups = self.factors(r, name)
+        if self.power_iterations < 0:
+            raise OptionError("power_iterations", self.power_iterations, "an integer from 0")
+        self.drawn = min(columns, self.q)
+        return groups, Promise(0, 0, alpha=r / self.q, random=True)
 
     def prepare(self, local, total):
         super().prepare(local, total)
-        m, c, columns = self.m, self.c, self.columns
+        m, c, columns = self.m, self.c, self.drawn
         self._test = np.empty((local, c, columns), self.dtype)
         self._range = np.empty((local, m, columns), self.dtype)
         self._rows = np.empty((local, columns, c), self.dtype)
@@ -222,22 +212,13 @@ class RandomizedSVD(RandomRange):
 
     examples = ("rank=1", "rank=2,power_iterations=1,shape=7x16", "rank=1,shape=7x16+natural")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        rank: int = 1,
-        oversampling: int = 2,
-        power_iterations: int = 0,
-        shape: Shape = "auto",
-        wire: Wire = "float32",
-    ):
-        if oversampling < 0:
-            raise OptionError("oversampling", oversampling, "an integer from 0")
-        super().__init__(block, rank, rank + oversampling, power_iterations, shape)
-        self.alpha = rank / self.q
-        self.travel_as_numbers(dtype, wire)
+    rank: int = option(1)
+    oversampling: int = option(2)
+
+    def chosen(self):
+        if self.oversampling < 0:
+            raise OptionError("oversampling", self.oversampling, "an integer from 0")
+        return self.project_on(self.rank, self.rank + self.oversampling)
 
     def prepare(self, local, total):
         super().prepare(local, total)

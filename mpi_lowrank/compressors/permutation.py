@@ -4,21 +4,23 @@ from typing import Literal
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import (
     Compressor,
     MessageError,
-    Wire,
+    Promise,
     check_size,
     fields,
     refuse,
 )
 from mpi_lowrank.compressors.bits import bits_for
 from mpi_lowrank.compressors.sparsification import equal_error
+from mpi_lowrank.compressors.wires import Wired
 
 
 @compressors.register("permk")
-class PermK(Compressor):
+class PermK(Wired, Compressor):
     """Worker i of n sends, times n, the i-th part of a permutation of the coordinates.
 
     All share the permutation (Szlendak, Tyurin, Richtarik 2021). `scale = "unbiased"`: omega =
@@ -28,32 +30,19 @@ class PermK(Compressor):
     """
 
     family = "some coordinates"
-    common = True
     examples = ("", "scale=contractive")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        scale: Literal["unbiased", "contractive"] = "unbiased",
-        wire: Wire = "float32",
-    ):
-        self.d, self.dtype, self.wire = int(np.prod(block)), np.dtype(dtype), np.dtype(wire)
-        self._unbiased = scale == "unbiased"
-        self.join(1)
+    scale: Literal["unbiased", "contractive"] = option("unbiased")
 
-    def join(self, workers):
-        self.n, self.k = workers, -(-self.d // workers)
-        check_size(self.k * self.wire.itemsize)
-        number = ("worker", "u1", (-(-bits_for(workers) // 8),))
-        self._layout = np.dtype([number, ("values", self.wire, (self.k,))])
-        self.nbytes = self._layout.itemsize
-        self.published_bits = self.k * 8 * self.wire.itemsize
-        if self._unbiased:
-            self.promise_unbiased(workers - 1)
-        else:
-            self.alpha = 1 / workers
+    def promised(self):
+        self.n, self.k = self.workers, -(-self.d // self.workers)
+        check_size(self.k * self.number.itemsize)
+        number = ("worker", "u1", (-(-bits_for(self.n) // 8),))
+        self._layout = np.dtype([number, ("values", self.number, (self.k,))])
+        nbytes, bits = self._layout.itemsize, self.k * 8 * self.number.itemsize
+        if self.scale == "unbiased":
+            return Promise(nbytes, bits, omega=self.n - 1, common=True, precision=self.number)
+        return Promise(nbytes, bits, alpha=1 / self.n, common=True, precision=self.number)
 
     def prepare(self, local, total):
         self._slots = np.empty((self.n, self.k), np.intp)
@@ -89,7 +78,7 @@ class PermK(Compressor):
         padded[...] = 0
         values = message["values"].astype(self.dtype)
         refuse(self.name, values)
-        if self._unbiased:
+        if self.scale == "unbiased":
             values *= self.n
         np.put_along_axis(padded, self._slots[workers], values, axis=1)
         out[...] = padded[:, : self.d]

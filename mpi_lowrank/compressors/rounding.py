@@ -1,12 +1,15 @@
 """Compressors that round every number to a grid of levels: natural, exponential, general."""
 
+from abc import abstractmethod
 from typing import Literal
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, MessageError, Wire
+from mpi_lowrank.compressors.base import Compressor, MessageError, Promise
 from mpi_lowrank.compressors.bits import BitFields, bits_for
+from mpi_lowrank.compressors.wires import Wired
 from mpi_lowrank.errors import OptionError
 
 Rounding = Literal["unbiased", "contractive", "nearest"]
@@ -14,7 +17,7 @@ Rounding = Literal["unbiased", "contractive", "nearest"]
 scaled by 1 / (1 + omega). nearest: to the nearer level, nothing drawn."""
 
 
-class GridRounding(Compressor):
+class GridRounding(Wired, Compressor):
     """x_i to sign(x_i) a_j, a_j <= |x_i| <= a_{j+1} neighbours on a grid that no scale is sent for.
 
     With rho the largest ratio of neighbours: unbiased, omega = (rho - 1)^2 / (4 rho), attained at
@@ -25,29 +28,33 @@ class GridRounding(Compressor):
     normal range of the type `wire`. Below that range numbers become 0, above it they are refused.
     """
 
-    homogeneous = False
+    rounding: Rounding = option("unbiased")
 
-    def __init__(
-        self, block: tuple[int, ...], dtype: np.dtype, levels: np.ndarray, rounding: Rounding
-    ):
-        self.d, self.dtype, self.rounding = int(np.prod(block)), np.dtype(dtype), rounding
-        self.levels, self.wire = levels, levels.dtype
-        self.random = rounding != "nearest"
+    def promised(self):
+        self.levels = levels = self.level_values()
         self._bits = bits_for(len(levels) + 1)
         self._codes = BitFields(self.d, 1 + self._bits)
-        self.nbytes = self._codes.nbytes
-        self.published_bits = self.d * self._codes.width
         exact = levels.astype(np.float64)
         ratios = exact[1:] / exact[:-1]
         widest = np.flatnonzero(ratios > (1 - 1e-6) * ratios.max())
         self._widest = int(widest[np.abs(np.log(exact[widest])).argmin()])  # the one about 1
         rho = float(ratios.max())
-        self._shrink, omega = 1.0, (rho - 1) ** 2 / (4 * rho)
-        if rounding == "unbiased":
-            self.promise_unbiased(omega)
-        else:
-            self.alpha = 1 / (1 + omega)
-            self._shrink = self.alpha if rounding == "contractive" else 1.0
+        omega = (rho - 1) ** 2 / (4 * rho)
+        unbiased, alpha = self.rounding == "unbiased", 1 / (1 + omega)
+        self._shrink = alpha if self.rounding == "contractive" else 1.0
+        return Promise(
+            nbytes=self._codes.nbytes,
+            published_bits=self.d * self._codes.width,
+            alpha=None if unbiased else alpha,
+            omega=omega if unbiased else None,
+            random=self.rounding != "nearest",
+            homogeneous=False,
+            precision=self.number,
+        )
+
+    @abstractmethod
+    def level_values(self) -> np.ndarray:
+        """Check the subclass's own options; the levels above 0, in the type `wire`."""
 
     def prepare(self, local, total):
         shape = local, self.d
@@ -162,18 +169,10 @@ class Natural(GridRounding):
 
     examples = ("", "rounding=contractive", "rounding=nearest", "wire=float64")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        rounding: Rounding = "unbiased",
-        wire: Wire = "float32",
-    ):
-        info = np.finfo(wire)
-        exponents = np.arange(info.minexp, info.maxexp)
-        super().__init__(block, dtype, np.ldexp(np.ones(1, wire), exponents), rounding)
+    def level_values(self):
+        info = np.finfo(self.wire)
         self._lowest = info.minexp
+        return np.ldexp(np.ones(1, self.wire), np.arange(info.minexp, info.maxexp))
 
     def prepare(self, local, total):
         super().prepare(local, total)
@@ -190,8 +189,13 @@ class Natural(GridRounding):
 class _Periodic(GridRounding):
     """Levels step_k base^j for all j, the steps from 1 to below the base."""
 
-    def __init__(self, block, dtype, base, steps, rounding, wire):
-        smallest, largest = _limits(wire)
+    base: float
+
+    def level_values(self):
+        if not 1.01 <= self.base <= 1000:
+            raise OptionError("base", self.base, "a number from 1.01 to 1000")
+        steps, base = self.in_a_period(), self.base
+        smallest, largest = _limits(self.wire)
         first, last = np.floor(np.log([smallest, largest]) / np.log(base))
         periods = np.arange(first, last + 1)
         exact = (float(base) ** periods[:, np.newaxis] * np.array(steps)).reshape(-1)
@@ -204,7 +208,11 @@ class _Periodic(GridRounding):
         numbers = np.arange(len(levels))
         low, high = np.floor(guesses - 0.5), np.floor(np.append(guesses[1:], guesses[-1]) + 0.5)
         self._slack = int(max((numbers - low).max(), (high - numbers).max()))
-        super().__init__(block, dtype, levels.astype(wire), rounding)
+        return levels.astype(self.wire)
+
+    @abstractmethod
+    def in_a_period(self) -> list[float]:
+        """The steps, from 1 to below the base."""
 
     def _guess(self, magnitude, at):
         logs = self._low[: len(magnitude)]
@@ -224,18 +232,10 @@ class ExponentialRounding(_Periodic):
 
     examples = ("base=1.5", "base=3.0,rounding=contractive", "base=4.0,rounding=nearest")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        base: float = 3.0,
-        rounding: Rounding = "unbiased",
-        wire: Wire = "float32",
-    ):
-        if not 1.01 <= base <= 1000:
-            raise OptionError("base", base, "a number from 1.01 to 1000")
-        super().__init__(block, dtype, base, [1.0], rounding, wire)
+    base: float = option(3.0)
+
+    def in_a_period(self):
+        return [1.0]
 
 
 @compressors.register("grid_rounding")
@@ -248,24 +248,16 @@ class PeriodicRounding(_Periodic):
 
     examples = ("", "rounding=nearest")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        base: float = 10.0,
-        steps: str = "1 2 5",
-        rounding: Rounding = "unbiased",
-        wire: Wire = "float32",
-    ):
-        if not 1.01 <= base <= 1000:
-            raise OptionError("base", base, "a number from 1.01 to 1000")
-        allowed = f'increasing numbers from 1 to below base = {base:g}, such as "1 2 5"'
+    base: float = option(10.0)
+    steps: str = option("1 2 5")
+
+    def in_a_period(self):
+        allowed = f'increasing numbers from 1 to below base = {self.base:g}, such as "1 2 5"'
         try:
-            levels = [float(step) for step in steps.split()]
+            levels = [float(step) for step in self.steps.split()]
         except ValueError:
-            raise OptionError("steps", steps, allowed) from None
-        bounded = levels and levels[0] == 1 and levels[-1] < base
+            raise OptionError("steps", self.steps, allowed) from None
+        bounded = levels and levels[0] == 1 and levels[-1] < self.base
         if not bounded or sorted(set(levels)) != levels:
-            raise OptionError("steps", steps, allowed)
-        super().__init__(block, dtype, base, levels, rounding, wire)
+            raise OptionError("steps", self.steps, allowed)
+        return levels

@@ -4,18 +4,20 @@ All see a block as m x c matrices X_i, one a worker, and return the projection o
 their mean on a common basis: what the mean becomes depends on the mean of the X_i alone.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.linalg import qr
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import SharedCompressor, Wire
+from mpi_lowrank.compressors.base import Promise, SharedCompressor
 from mpi_lowrank.compressors.lowrank import Shape, matrix_shape
+from mpi_lowrank.compressors.wires import Wired
 from mpi_lowrank.errors import OptionError
 
 
-class SharedMatrices(SharedCompressor):
+class SharedMatrices(Wired, SharedCompressor):
     """The reshaping that the compressors of this file have in common: zeros pad x and are cut off.
 
     What a worker stands for, and the mean of that, are products of two factors.
@@ -23,15 +25,20 @@ class SharedMatrices(SharedCompressor):
 
     family = "factors, Allreduced"
     per_block = True
-    common = True
 
-    def __init__(self, block, dtype, shape, wire):
-        self.m, self.c = matrix_shape(block, shape)
-        self.d, self.q = int(np.prod(block)), min(self.m, self.c)
-        self.padded = self.m * self.c > self.d
-        self.dtype, self.wire = np.dtype(dtype), np.dtype(wire)
+    shape: Shape = option("auto")
 
-    def prepare(self, local):
+    def see(self) -> None:
+        """See the block as a matrix."""
+        self.m, self.c = matrix_shape(self.block, self.shape)
+        self.q, self.padded = min(self.m, self.c), self.m * self.c > self.d
+
+    def reducing(self, numbers: float, **constants: Any) -> Promise:
+        """The promise of so many numbers per round, on average."""
+        nbytes = int(self.number.itemsize * numbers)
+        return Promise(nbytes, 8 * nbytes, common=True, precision=self.number, **constants)
+
+    def prepare(self, local, total):
         if self.padded:
             self._padded = np.zeros((local, self.m, self.c), self.dtype)
             self._own = np.empty((local, self.m, self.c), self.dtype)
@@ -60,17 +67,18 @@ class SharedMatrices(SharedCompressor):
 class SharedFactors(SharedMatrices):
     """What is reduced are r columns, of X_i R or of X_i^T P."""
 
-    def __init__(self, block, dtype, rank, shape, wire):
-        super().__init__(block, dtype, shape, wire)
-        self.rank = rank
-        if not 1 <= rank <= self.q:
-            raise OptionError("rank", rank, f"an integer from 1 to min(m, c) = {self.q}")
+    rank: int = option(1)
 
-    def prepare(self, local):
-        super().prepare(local)
+    def see(self):
+        super().see()
+        if not 1 <= self.rank <= self.q:
+            raise OptionError("rank", self.rank, f"an integer from 1 to min(m, c) = {self.q}")
+
+    def prepare(self, local, total):
+        super().prepare(local, total)
         m, c, r = self.m, self.c, self.rank
         self._left, self._right = (np.empty((local, k, r), self.dtype) for k in (m, c))
-        self._sent_left, self._sent_right = (np.empty((local, k, r), self.wire) for k in (m, c))
+        self._sent_left, self._sent_right = (np.empty((local, k, r), self.number) for k in (m, c))
 
     def _times(self, matrices, right):
         """The wire's X_i R, (workers, m r)."""
@@ -108,40 +116,30 @@ class PowerSGD(SharedFactors):
     its leading right singular vectors.
     """
 
-    contraction = "mean"
     examples = ("rank=1", "rank=2,basis=fresh", "rank=3,fresh_columns=2,shape=7x16")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        rank: int = 1,
-        basis: Literal["warm", "fresh", "svd"] = "warm",
-        fresh_columns: int = 1,
-        refresh: int = 20,
-        shape: Shape = "auto",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, dtype, rank, shape, wire)
-        _check_fresh(fresh_columns, rank)
-        if refresh < 1:
-            raise OptionError("refresh", refresh, "an integer from 1")
-        self.basis, self.refresh = basis, refresh
-        self.fresh = {"warm": fresh_columns, "fresh": rank, "svd": 0}[basis]
-        self.alpha = self.fresh / self.q if self.fresh else None
-        self.nbytes = self.wire.itemsize * rank * (self.m + self.c)
-        self.published_bits = 8 * self.nbytes
+    basis: Literal["warm", "fresh", "svd"] = option("warm")
+    fresh_columns: int = option(1)
+    refresh: int = option(20)
+
+    def promised(self):
+        self.see()
+        _check_fresh(self.fresh_columns, self.rank)
+        if self.refresh < 1:
+            raise OptionError("refresh", self.refresh, "an integer from 1")
+        self.fresh = {"warm": self.fresh_columns, "fresh": self.rank, "svd": 0}[self.basis]
+        alpha = self.fresh / self.q if self.fresh else None
+        return self.reducing(self.rank * (self.m + self.c), alpha=alpha, contraction="mean")
 
     def remember(self, state):
         if self.fresh < self.rank:
             self._rounds = state.counter("rounds")
             self._basis = state.array("basis", (self.rank, self.c), self.dtype).T
 
-    def prepare(self, local):
-        super().prepare(local)
+    def prepare(self, local, total):
+        super().prepare(local, total)
         if self.basis == "svd":
-            self._whole = np.empty((local, self.m * self.c), self.wire)
+            self._whole = np.empty((local, self.m * self.c), self.number)
 
     def worst_case(self):
         """A flat spectrum, of which any P keeps r of q; warm bases need a past as well."""
@@ -193,22 +191,15 @@ class Alternating(SharedFactors):
     worker, and none without a fresh column. Wire: r m and r c numbers in turn.
     """
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        rank: int = 2,
-        fresh_columns: int = 1,
-        shape: Shape = "auto",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, dtype, rank, shape, wire)
-        _check_fresh(fresh_columns, rank)
-        self.fresh = fresh_columns
-        self.alpha = fresh_columns / max(self.m, self.c) if fresh_columns else None
-        self.nbytes = self.wire.itemsize * rank * (self.m + self.c) // 2
-        self.published_bits = 8 * self.nbytes
+    rank: int = option(2)
+    fresh_columns: int = option(1)
+
+    def promised(self):
+        self.see()
+        _check_fresh(self.fresh_columns, self.rank)
+        self.fresh = self.fresh_columns
+        alpha = self.fresh / max(self.m, self.c) if self.fresh else None
+        return self.reducing(self.rank * (self.m + self.c) / 2, alpha=alpha)
 
     def remember(self, state):
         self._rounds = state.counter("rounds")
@@ -265,28 +256,18 @@ class Sketch(SharedFactors):
         "rank=2,kind=rademacher,scale=unbiased",
     )
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        rank: int = 1,
-        kind: Literal["haar", "gaussian", "rademacher"] = "haar",
-        scale: Literal["contractive", "unbiased"] = "contractive",
-        shape: Shape = "auto",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, dtype, rank, shape, wire)
-        c, self.kind = self.c, kind
+    kind: Literal["haar", "gaussian", "rademacher"] = option("haar")
+    scale: Literal["contractive", "unbiased"] = option("contractive")
+
+    def promised(self):
+        self.see()
+        c, rank = self.c, self.rank
         zeta = {"haar": c / rank, "gaussian": 1 + (c + 1) / rank, "rademacher": 1 + (c - 1) / rank}
-        self.zeta = zeta[kind]
-        if scale == "unbiased":
-            self._scale = 1.0
-            self.promise_unbiased(self.zeta - 1)
-        else:
-            self.alpha, self._scale = 1 / self.zeta, 1 / self.zeta
-        self.nbytes = self.wire.itemsize * rank * self.m
-        self.published_bits = 8 * self.nbytes
+        self.zeta = zeta[self.kind]
+        self._factor = 1.0 if self.scale == "unbiased" else 1 / self.zeta
+        if self.scale == "unbiased":
+            return self.reducing(rank * self.m, omega=self.zeta - 1)
+        return self.reducing(rank * self.m, alpha=self._factor)
 
     def expected_error(self, x):
         return _equal_error(self, x)
@@ -300,7 +281,7 @@ class Sketch(SharedFactors):
     def reduce(self, x, own, mean, generator, generators):
         matrices, sketch = self._seen(x), self._draw(generator)
         factor = (yield self._times(matrices, sketch)).reshape(self.m, self.rank)
-        sketch = sketch * self.dtype.type(self._scale)
+        sketch = sketch * self.dtype.type(self._factor)
         sent = self._sent_left.astype(self.dtype) if own is not None else None
         self._write(sent, sketch.T, factor, sketch, own, mean)
 
@@ -329,37 +310,27 @@ class TwoSided(SharedMatrices):
 
     examples = ("rows=3,columns=5", "rows=8,columns=5", "rows=4,columns=7,scale=unbiased")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        rows: int = 1,
-        columns: int = 1,
-        scale: Literal["contractive", "unbiased"] = "contractive",
-        shape: Shape = "auto",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, dtype, shape, wire)
-        self.rows, self.columns = rows, columns
-        if not 1 <= rows <= self.m:
-            raise OptionError("rows", rows, f"an integer from 1 to m = {self.m}")
-        if not 1 <= columns <= self.c:
-            raise OptionError("columns", columns, f"an integer from 1 to c = {self.c}")
-        kept = rows * columns / (self.m * self.c)
-        if scale == "unbiased":
-            self._scale = 1 / kept
-            self.promise_unbiased(1 / kept - 1)
-        else:
-            self.alpha, self._scale = kept, 1.0
-        self.nbytes = self.wire.itemsize * rows * columns
-        self.published_bits = 8 * self.nbytes
+    rows: int = option(1)
+    columns: int = option(1)
+    scale: Literal["contractive", "unbiased"] = option("contractive")
 
-    def prepare(self, local):
-        super().prepare(local)
+    def promised(self):
+        self.see()
+        if not 1 <= self.rows <= self.m:
+            raise OptionError("rows", self.rows, f"an integer from 1 to m = {self.m}")
+        if not 1 <= self.columns <= self.c:
+            raise OptionError("columns", self.columns, f"an integer from 1 to c = {self.c}")
+        kept = self.rows * self.columns / (self.m * self.c)
+        self._factor = 1 / kept if self.scale == "unbiased" else 1.0
+        if self.scale == "unbiased":
+            return self.reducing(self.rows * self.columns, omega=1 / kept - 1)
+        return self.reducing(self.rows * self.columns, alpha=kept)
+
+    def prepare(self, local, total):
+        super().prepare(local, total)
         self._half = np.empty((local, self.m, self.columns), self.dtype)
         self._sketch = np.empty((local, self.rows, self.columns), self.dtype)
-        self._sent = np.empty((local, self.rows * self.columns), self.wire)
+        self._sent = np.empty((local, self.rows * self.columns), self.number)
 
     def expected_error(self, x):
         return _equal_error(self, x)
@@ -375,7 +346,7 @@ class TwoSided(SharedMatrices):
         sketch = np.matmul(left.T, half, out=self._sketch)
         self._sent[...] = sketch.reshape(len(x), -1)
         core = (yield self._sent).reshape(self.rows, self.columns)
-        left *= self.dtype.type(self._scale)
+        left *= self.dtype.type(self._factor)
         if own is not None:
             sketch[...] = self._sent.reshape(sketch.shape)
             half = np.matmul(left, sketch, out=self._half)

@@ -3,25 +3,24 @@
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, MessageError, Wire
+from mpi_lowrank.compressors.base import Compressor, MessageError, Promise
 from mpi_lowrank.compressors.bits import BitFields
+from mpi_lowrank.compressors.wires import Wired
 
 
 @compressors.register("scaled_sign")
-class ScaledSign(Compressor):
+class ScaledSign(Wired, Compressor):
     """(|x|_1 / d) sign(x), the best multiple of the signs (Karimireddy et al. 2019).
 
     |C(x) - x|^2 = |x|^2 - |x|_1^2 / d: alpha = 1/d, attained at one-hot vectors; flat vectors are
     exact. The sign of 0 counts as +. Wire: one number and ceil(d / 8) bytes.
     """
 
-    def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, wire: Wire = "float32"):
-        self.d, self.dtype, self.wire = int(np.prod(block)), np.dtype(dtype), np.dtype(wire)
+    def promised(self):
         self._signs = BitFields(self.d, 1)
-        self._header = self.wire.itemsize
-        self.nbytes = self._header + self._signs.nbytes
-        self.published_bits = 8 * self._header + self.d
-        self.alpha = 1 / self.d
+        self._header = header = self.number.itemsize
+        nbytes, bits = header + self._signs.nbytes, 8 * header + self.d
+        return Promise(nbytes, bits, alpha=1 / self.d, precision=self.number)
 
     def prepare(self, local, total):
         self._magnitude = np.empty((local, self.d), self.dtype)
@@ -39,13 +38,13 @@ class ScaledSign(Compressor):
         n = len(x)
         magnitude = np.abs(x, out=self._magnitude[:n])
         magnitude /= self.d  # first, so that the sum of huge numbers stays in range
-        messages[:, : self._header].view(self.wire)[:, 0] = magnitude.sum(axis=1)
+        messages[:, : self._header].view(self.number)[:, 0] = magnitude.sum(axis=1)
         np.less(x, 0, out=self._bits[:n].view(bool))
         self._signs.pack(self._bits[:n], messages[:, self._header :])
 
     def decode(self, messages, out):
         bits = self._bits[: len(messages)]
-        scales = messages[:, : self._header].view(self.wire)
+        scales = messages[:, : self._header].view(self.number)
         if not (np.isfinite(scales).all() and (scales >= 0).all()):
             raise MessageError(f"{self.name}: a scale is finite and not negative; got {scales}")
         self._signs.unpack(messages[:, self._header :], bits)

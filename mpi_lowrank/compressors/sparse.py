@@ -1,14 +1,16 @@
 """Compressors that keep k of d coordinates: values and their indices."""
 
 from abc import abstractmethod
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import MessageError, Wire
+from mpi_lowrank.compressors.base import MessageError, Promise
 from mpi_lowrank.compressors.bits import BitFields, bits_for
-from mpi_lowrank.compressors.carrier import Carrier
+from mpi_lowrank.compressors.carrier import Carrier, Groups
 from mpi_lowrank.errors import OptionError
 
 
@@ -19,16 +21,16 @@ class Sparsifier(Carrier):
     """
 
     family = "some coordinates"
-    scale = 1.0
+    factor = 1.0
     """What the kept values are multiplied by."""
+    k: int = option()
 
-    def __init__(self, block: tuple[int, ...], k: int):
-        self.d, self.k = int(np.prod(block)), k
-        if not 1 <= k <= self.d:
-            raise OptionError("k", k, f"an integer from 1 to d = {self.d}")
-        self._indices = BitFields(k, bits_for(self.d))
-        self.groups = ((k, 1),)
-        self.side_nbytes = self._indices.nbytes
+    def coordinates(self, **constants: Any) -> tuple[Groups, Promise]:
+        """What `chosen` returns for k coordinates, with the promise of these constants."""
+        if not 1 <= self.k <= self.d:
+            raise OptionError("k", self.k, f"an integer from 1 to d = {self.d}")
+        self._indices = BitFields(self.k, bits_for(self.d))
+        return ((self.k, 1),), Promise(self._indices.nbytes, 0, **constants)
 
     def prepare(self, local, total):
         super().prepare(local, total)
@@ -47,7 +49,7 @@ class Sparsifier(Carrier):
         self._indices.pack(self._sent[:n], side)
         positions = np.add(coordinates, self._offsets[:n], out=self._positions[:n])
         np.take(x.reshape(-1), positions, out=numbers, mode="clip")
-        numbers *= self.scale
+        numbers *= self.factor
 
     def restore(self, side, numbers, out):
         positions = self._coordinates_of(side)
@@ -89,10 +91,8 @@ class TopK(Sparsifier):
         "k=20+randk:k=5+natural",
     )
 
-    def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, k: int, wire: Wire = "float32"):
-        super().__init__(block, k)
-        self.alpha = k / self.d
-        self.travel_as_numbers(dtype, wire)
+    def chosen(self):
+        return self.coordinates(alpha=self.k / self.d)
 
     def prepare(self, local, total):
         super().prepare(local, total)
@@ -130,25 +130,15 @@ class RandK(Sparsifier):
     `scale = "unbiased"` multiplies them by d/k: omega = d/k - 1, with equality for every x.
     """
 
-    random = True
     examples = ("k=8", "k=8,scale=unbiased", "k=8,scale=unbiased+natural")
+    scale: Literal["contractive", "unbiased"] = option("contractive")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        k: int,
-        scale: Literal["contractive", "unbiased"] = "contractive",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, k)
-        if scale == "unbiased":
-            self.scale = self.d / k
-            self.promise_unbiased(self.d / k - 1)
-        else:
-            self.alpha = k / self.d
-        self.travel_as_numbers(dtype, wire)
+    def chosen(self):
+        if self.scale == "contractive":
+            return self.coordinates(alpha=self.k / self.d, random=True)
+        groups, promise = self.coordinates(random=True)
+        self.factor = self.d / self.k
+        return groups, replace(promise, omega=self.factor - 1)
 
     def prepare(self, local, total):
         super().prepare(local, total)

@@ -1,22 +1,25 @@
 """Compressors that keep a random number of coordinates: messages vary in length."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import (
     LENGTH,
     Compressor,
     MessageError,
     Operator,
-    Wire,
+    Promise,
     message_lengths,
     refuse,
 )
 from mpi_lowrank.compressors.bits import BitFields, bits_for
 from mpi_lowrank.compressors.sampling import threshold
 from mpi_lowrank.compressors.sparse import Sparsifier
+from mpi_lowrank.compressors.wires import Wired
 from mpi_lowrank.errors import OptionError
 
 
@@ -42,23 +45,21 @@ def equal_error(operator: Operator, x: np.ndarray) -> np.ndarray:
     return share * (x.astype(np.float64) ** 2).sum(axis=1)
 
 
-class _Varying(Compressor):
+class _Varying(Wired, Compressor):
     """A message is its length, the kept numbers, and their indices of ceil(log2 d) bits each.
 
     How many were kept follows from the length: another one makes it longer by a whole number.
     """
 
     family = "some coordinates"
-    variable = True
 
-    def __init__(self, block: tuple[int, ...], dtype: np.dtype, wire: str):
-        self.d, self.dtype, self.wire = int(np.prod(block)), np.dtype(dtype), np.dtype(wire)
+    def promised(self):
         self._width = bits_for(self.d)
-        self.nbytes = self.length_of(self.d)
+        return Promise(self.length_of(self.d), 0, random=True, variable=True, precision=self.number)
 
     def length_of(self, kept: int) -> int:
         """The bytes of a message that keeps so many numbers."""
-        return LENGTH.itemsize + kept * self.wire.itemsize + -(-kept * self._width // 8)
+        return LENGTH.itemsize + kept * self.number.itemsize + -(-kept * self._width // 8)
 
     def prepare(self, local, total):
         self._draws = np.empty(self.d, self.dtype)
@@ -68,26 +69,26 @@ class _Varying(Compressor):
         """Write the message that keeps `values` (k,) at `indices` (k,)."""
         fields, start = BitFields(len(values), self._width), LENGTH.itemsize
         fields.prepare(1)
-        end = start + len(values) * self.wire.itemsize
+        end = start + len(values) * self.number.itemsize
         message[:start].view(LENGTH)[0] = end + fields.nbytes
-        message[start:end].view(self.wire)[:] = values
+        message[start:end].view(self.number)[:] = values
         packed = message[np.newaxis, end : end + fields.nbytes]
         fields.pack(indices[np.newaxis].astype(fields.dtype), packed)
 
     def read(self, message: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
         """The values and the indices of a message of that length."""
-        start, bits = LENGTH.itemsize, 8 * self.wire.itemsize + self._width
+        start, bits = LENGTH.itemsize, 8 * self.number.itemsize + self._width
         kept = 8 * (length - LENGTH.itemsize) // bits
         if self.length_of(kept) != length:
             raise MessageError(f"{self.name}: no number of coordinates makes {length} bytes")
-        fields, end = BitFields(kept, self._width), start + kept * self.wire.itemsize
+        fields, end = BitFields(kept, self._width), start + kept * self.number.itemsize
         fields.prepare(1)
         indices = np.empty((1, kept), fields.dtype)
         fields.unpack(message[np.newaxis, end:length], indices)
         indices = indices[0].astype(np.intp)
         if kept and (indices[-1] >= self.d or not (np.diff(indices) > 0).all()):
             raise MessageError(f"{self.name}: indices are below d = {self.d} and increase")
-        values = message[start:end].view(self.wire)
+        values = message[start:end].view(self.number)
         refuse(self.name, values)
         return values, indices
 
@@ -118,7 +119,6 @@ class RandomSparsification(_Varying):
     Wire: 4 bytes, and a number and an index of ceil(log2 d) bits for each kept coordinate.
     """
 
-    random = True
     examples = (
         "k=8.0",
         "k=8.0,probabilities=optimal",
@@ -126,25 +126,18 @@ class RandomSparsification(_Varying):
         "k=8.0,probabilities=optimal,scale=biased",
     )
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        k: float,
-        probabilities: Literal["uniform", "optimal"] = "uniform",
-        scale: Literal["unbiased", "biased"] = "unbiased",
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, dtype, wire)
-        if not 0 < k <= self.d:
-            raise OptionError("k", k, f"a number above 0, at most d = {self.d}")
-        self.k, self._optimal, self._unbiased = k, probabilities == "optimal", scale == "unbiased"
-        self.published_bits = k * 8 * self.wire.itemsize
+    k: float = option()
+    probabilities: Literal["uniform", "optimal"] = option("uniform")
+    scale: Literal["unbiased", "biased"] = option("unbiased")
+
+    def promised(self):
+        if not 0 < self.k <= self.d:
+            raise OptionError("k", self.k, f"a number above 0, at most d = {self.d}")
+        self._optimal, self._unbiased = self.probabilities == "optimal", self.scale == "unbiased"
+        promise = replace(super().promised(), published_bits=self.k * 8 * self.number.itemsize)
         if self._unbiased:
-            self.promise_unbiased(self.d / k - 1)
-        else:
-            self.alpha = k / self.d
+            return replace(promise, omega=self.d / self.k - 1)
+        return replace(promise, alpha=self.k / self.d)
 
     def worst_case(self):
         return np.ones(self.d)
@@ -187,7 +180,7 @@ class RandomSparsification(_Varying):
 
 
 @compressors.register("bernoulli")
-class Bernoulli(Compressor):
+class Bernoulli(Wired, Compressor):
     """The whole vector with probability p, else nothing but the message's length.
 
     `scale = "unbiased"` divides by p: omega = 1/p - 1; "contractive" does not: alpha = p; both with
@@ -195,28 +188,25 @@ class Bernoulli(Compressor):
     """
 
     family = "some coordinates"
-    variable = random = True
     examples = ("", "p=0.25,scale=contractive")
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        p: float = 0.1,
-        scale: Literal["unbiased", "contractive"] = "unbiased",
-        wire: Wire = "float32",
-    ):
-        self.d, self.dtype, self.wire = int(np.prod(block)), np.dtype(dtype), np.dtype(wire)
-        if not 0 < p <= 1:
-            raise OptionError("p", p, "a number above 0, at most 1")
-        self.p, self._factor = p, self.dtype.type(1 / p if scale == "unbiased" else 1)
-        self.nbytes = LENGTH.itemsize + self.d * self.wire.itemsize
-        self.published_bits = p * 8 * self.d * self.wire.itemsize
-        if scale == "unbiased":
-            self.promise_unbiased(1 / p - 1)
-        else:
-            self.alpha = p
+    p: float = option(0.1)
+    scale: Literal["unbiased", "contractive"] = option("unbiased")
+
+    def promised(self):
+        if not 0 < self.p <= 1:
+            raise OptionError("p", self.p, "a number above 0, at most 1")
+        unbiased, whole = self.scale == "unbiased", self.d * self.number.itemsize
+        self._factor = self.dtype.type(1 / self.p if unbiased else 1)
+        return Promise(
+            nbytes=LENGTH.itemsize + whole,
+            published_bits=self.p * 8 * whole,
+            alpha=None if unbiased else self.p,
+            omega=1 / self.p - 1 if unbiased else None,
+            random=True,
+            variable=True,
+            precision=self.number,
+        )
 
     def worst_case(self):
         return np.ones(self.d)
@@ -230,7 +220,7 @@ class Bernoulli(Compressor):
             sent = generator.random() < self.p
             message[:start].view(LENGTH)[0] = self.nbytes if sent else start
             if sent:
-                message[start:].view(self.wire)[:] = row
+                message[start:].view(self.number)[:] = row
 
     def decode(self, messages, out):
         start = LENGTH.itemsize
@@ -240,7 +230,7 @@ class Bernoulli(Compressor):
             raise MessageError(f"{self.name}: {start} or {self.nbytes} bytes; got {lengths}")
         out[...] = 0
         for at in np.flatnonzero(sent):
-            out[at] = messages[at, start:].view(self.wire)
+            out[at] = messages[at, start:].view(self.number)
         refuse(self.name, out)
         out *= self._factor
 
@@ -253,12 +243,10 @@ class AdaptiveRandom(Sparsifier):
     number and one index.
     """
 
-    random = True
+    k = 1
 
-    def __init__(self, block: tuple[int, ...], dtype: np.dtype, *, wire: Wire = "float32"):
-        super().__init__(block, 1)
-        self.alpha = 1 / self.d
-        self.travel_as_numbers(dtype, wire)
+    def chosen(self):
+        return self.coordinates(alpha=1 / self.d, random=True)
 
     def prepare(self, local, total):
         super().prepare(local, total)

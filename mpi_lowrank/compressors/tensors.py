@@ -4,8 +4,9 @@ from math import prod
 
 import numpy as np
 
+from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Wire
+from mpi_lowrank.compressors.base import Promise
 from mpi_lowrank.compressors.carrier import Carrier
 from mpi_lowrank.errors import OptionError
 
@@ -31,19 +32,22 @@ class Tensors(Carrier):
     rotates: bool
     """Whether a step puts the mode that it has compressed behind all others."""
 
-    def __init__(self, block: tuple[int, ...], shape: tuple[int, ...], rank: int):
-        self.d, self.sizes = int(np.prod(block)), tuple(shape)
+    shape: tuple[int, ...] = option()
+    rank: int = option(1)
+
+    def chosen(self):
+        shape = self.shape
         if len(shape) < 2 or min(shape) < 1 or prod(shape) < self.d:
             allowed = f"two sizes or more whose product is at least d = {self.d}"
             raise OptionError("shape", list(shape), allowed)
-        if rank < 1:
-            raise OptionError("rank", rank, "an integer from 1")
+        if self.rank < 1:
+            raise OptionError("rank", self.rank, "an integer from 1")
         self.padded = prod(shape) > self.d
-        self.steps = self.plan(rank)
-        self.alpha = prod(r / min(rows, columns) for rows, columns, r in self.steps)
-        self.groups = (*((rows, r) for rows, _, r in self.steps), self.remainder())
+        self.steps = self.plan()
+        groups = (*((rows, r) for rows, _, r in self.steps), self.remainder())
+        return groups, Promise(0, 0, alpha=prod(r / min(rows, c) for rows, c, r in self.steps))
 
-    def plan(self, rank: int) -> list[tuple[int, int, int]]:
+    def plan(self) -> list[tuple[int, int, int]]:
         """The steps: (rows, columns, r)."""
         raise NotImplementedError
 
@@ -173,23 +177,11 @@ class Tucker(Tensors):
         "shape=7x4x4,rank=2+natural_dithering:levels=4",
     )
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        shape: tuple[int, ...],
-        rank: int = 1,
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, shape, rank)
-        self.travel_as_numbers(dtype, wire)
-
-    def plan(self, rank):
-        steps, size = [], prod(self.sizes)
-        for rows in self.sizes:
+    def plan(self):
+        steps, size = [], prod(self.shape)
+        for rows in self.shape:
             columns = size // rows
-            steps.append((rows, columns, min(rank, rows, columns)))
+            steps.append((rows, columns, min(self.rank, rows, columns)))
             size = columns * steps[-1][2]
         return steps
 
@@ -203,11 +195,11 @@ class Tucker(Tensors):
         ranks = [r for _, _, r in self.steps]
         if len(lossy) < 2:
             return self._flat_in_mode(*lossy or [0])
-        return _flat_at_every_step(self.sizes, self.steps) if max(ranks) == 1 else None
+        return _flat_at_every_step(self.shape, self.steps) if max(ranks) == 1 else None
 
     def _flat_in_mode(self, k):
-        size = self.sizes[k]
-        others = self.sizes[:k] + self.sizes[k + 1 :]
+        size = self.shape[k]
+        others = self.shape[:k] + self.shape[k + 1 :]
         flat = np.eye(size, prod(others)).reshape(size, *others)
         return np.moveaxis(flat, 0, k).reshape(-1)
 
@@ -232,28 +224,16 @@ class TensorTrain(Tensors):
         "shape=7x4x4,rank=2+natural_dithering:levels=4",
     )
 
-    def __init__(
-        self,
-        block: tuple[int, ...],
-        dtype: np.dtype,
-        *,
-        shape: tuple[int, ...],
-        rank: int = 1,
-        wire: Wire = "float32",
-    ):
-        super().__init__(block, shape, rank)
-        self.travel_as_numbers(dtype, wire)
-
-    def plan(self, rank):
-        steps, columns, before = [], prod(self.sizes), 1
-        for size in self.sizes[:-1]:
+    def plan(self):
+        steps, columns, before = [], prod(self.shape), 1
+        for size in self.shape[:-1]:
             rows, columns = before * size, columns // size
-            before = min(rank, rows, columns)
+            before = min(self.rank, rows, columns)
             steps.append((rows, columns, before))
         return steps
 
     def remainder(self):
-        return self.sizes[-1], self.steps[-1][2]
+        return self.shape[-1], self.steps[-1][2]
 
     def worst_choice(self):
-        return None if self.padded else _flat_at_every_step(self.sizes, self.steps)
+        return None if self.padded else _flat_at_every_step(self.shape, self.steps)

@@ -1,14 +1,32 @@
-"""The number types that can cross the wire but that a state cannot have."""
+"""The type that numbers have inside a message."""
 
+from functools import cached_property
 from typing import Literal
 
-import ml_dtypes
+import ml_dtypes  # noqa: F401  (NumPy knows bfloat16 by it)
 import numpy as np
+
+from mpi_lowrank.component import Component, option
+
+Wire = Literal["float32", "float64"]
+"""Types that a state can have as well."""
 
 AnyWire = Literal["float64", "float32", "float16", "bfloat16"]
 """The type of a number in a dense message."""
 
 
-def wire_dtype(wire: AnyWire) -> np.dtype:
-    """The NumPy dtype of that name; bfloat16 is ml_dtypes'."""
-    return np.dtype(ml_dtypes.bfloat16 if wire == "bfloat16" else wire)
+class AnyWired(Component):
+    """A compressor with the option `wire`, the type of a number in its messages."""
+
+    wire: AnyWire = option("float32")
+
+    @cached_property
+    def number(self) -> np.dtype:
+        """The dtype of that name."""
+        return np.dtype(self.wire)
+
+
+class Wired(AnyWired):
+    """The same for numbers that a state can have as well."""
+
+    wire: Wire = option("float32")

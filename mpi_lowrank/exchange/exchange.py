@@ -316,7 +316,7 @@ class _Reduced:
         ways = exchange.door, placement, exchange.dtype
         self.reduction = exchange.reduction(*ways)
         self.maxima = Allreduce(*ways)  # exact in any order, in all reductions
-        compressor.prepare(placement.local)
+        compressor.prepare(placement.local, placement.total)
 
     def warm_up(self):
         one = np.zeros((self.placement.local, 1), np.float32)

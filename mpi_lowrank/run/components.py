@@ -1,9 +1,11 @@
 """What a case names, made: its compressor, what sends whole vectors beside it, its start."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, Operator, check_size
+from mpi_lowrank.compressors.base import Operator, check_size
 from mpi_lowrank.compressors.blocks import compress_blocks
 from mpi_lowrank.compressors.carrier import Carrier
 from mpi_lowrank.config import Case
@@ -33,25 +35,22 @@ def make_compressor(
 
 def make_operator(choice: Choice, block: tuple[int, ...], dtype: str, workers: int) -> Operator:
     """The compressor for one block of that shape; what it carries travels as `choice.then` says."""
-    operator = compressors[choice.name](block, np.dtype(dtype), **choice.arguments())
-    operator.join(workers)
+    kind, options = compressors[choice.name], choice.arguments()
+    if choice.then is not None:
+        options["inner"] = _inner(choice, choice.then, dtype, workers)
+    operator = kind(block, np.dtype(dtype), workers=workers, **options)
     if not operator.shared:
         check_size(operator.nbytes)
-    if choice.then is None:
-        return operator
-    then = choice.then
-    if not isinstance(operator, Carrier):
+    return operator
+
+
+def _inner(choice: Choice, then: Choice, dtype: str, workers: int) -> Callable[[int], Operator]:
+    """Makes what carries the numbers of `choice`."""
+    if not issubclass(compressors[choice.name], Carrier):
         raise OptionError("compose", str(choice), "first one that sends chosen numbers: topk, svd")
     if compressors[then.name].shared:
         raise OptionError("compose", str(then), "then one that has messages, not an Allreduce")
-
-    def carried(length: int) -> Compressor:
-        inner = make_operator(then, (length,), dtype, workers)
-        assert isinstance(inner, Compressor)
-        return inner
-
-    operator.carry(carried)
-    return operator
+    return lambda length: make_operator(then, (length,), dtype, workers)
 
 
 def _wire(choice: Choice) -> dict[str, str]:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from math import prod
 
 from mpi_lowrank.compressors.base import Operator
-from mpi_lowrank.compressors.blocks import varies
 from mpi_lowrank.errors import UserError
 
 MATRICES = 3
@@ -22,7 +21,7 @@ def messages(operator: Operator, workers: int, total: int) -> int:
     """Bytes of the messages that it sends, and receives of everybody, in a round."""
     if operator.shared:
         return 0
-    copies = 2 if varies(operator) else 1  # with gaps and without
+    copies = 2 if operator.variable else 1  # with gaps and without
     return copies * operator.nbytes * (workers + total)
 
 

@@ -62,7 +62,7 @@ def test_operators_comparisons_constants_statements_conditions_and_arguments(mut
     assert len(texts) == len(made)
     for text in texts:
         compile(text, "some.py", "exec")
-    inside = mutants.mutants("some.py", SOURCE, only="chosen")
+    inside = mutants.mutants("some.py", SOURCE, only=["chosen"])
     assert {mutant.function for mutant in inside} == {"chosen"}
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -71,25 +72,30 @@ def test_gradient_differences_are_those_of_the_problem():
 class TestPromisesThatDoNotHold:
     def test_an_alpha_that_is_too_large(self):
         class Boasting(TopK):
-            def __init__(self, block, dtype):
-                super().__init__(block, dtype, k=8)
-                self.alpha = 9 / 112
+            k = 8
+
+            def promised(self):
+                return replace(super().promised(), alpha=9 / 112)
 
         assert "1 - alpha" in wrong(Boasting)
 
     def test_an_alpha_that_wastes_stepsizes(self):
         class Timid(TopK):
-            def __init__(self, block, dtype):
-                super().__init__(block, dtype, k=8)
-                self.alpha = 7 / 112
+            k = 8
+
+            def promised(self):
+                return replace(super().promised(), alpha=7 / 112)
 
         assert wrong(Timid) == {"attained"}
 
     def test_a_mean_that_is_off_by_two_percent(self):
         class Biased(RandK):
-            def __init__(self, block, dtype):
-                super().__init__(block, dtype, k=56, scale="unbiased")
-                self.scale *= 1.02
+            k, scale = 56, "unbiased"
+
+            def chosen(self):
+                groups, promise = super().chosen()
+                self.factor *= 1.02
+                return groups, promise
 
         assert "mean error in sigmas" in wrong(Biased)
 
@@ -157,9 +163,8 @@ class TestCommand:
         class Boasting(TopK):
             examples = ("k=1",)
 
-            def __init__(self, block, dtype, *, k: int):
-                super().__init__(block, dtype, k=k)
-                self.alpha = 0.5
+            def promised(self):
+                return replace(super().promised(), alpha=0.5)
 
         monkeypatch.setitem(compressors._found, "boasting", Boasting)
         status, text = self.run(capsys, "topk:k=1", "boasting:k=1")

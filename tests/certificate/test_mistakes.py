@@ -1,13 +1,14 @@
 """Mistakes found in public codes, made on purpose: each one is caught, and for what it is."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mpi_lowrank import config
 from mpi_lowrank.certificate import certify
-from mpi_lowrank.compressors.base import Wire
+from mpi_lowrank.compressors.base import Promise
 from mpi_lowrank.compressors.dithering import Ternary
 from mpi_lowrank.compressors.exponential import NaturalDithering
 from mpi_lowrank.compressors.lowrank import Factors
@@ -38,8 +39,8 @@ class SharedEstimate(EF21):
 class NotOrthonormal(PowerSGD):
     """P P^T X with the columns of P scaled to length 1 and no more."""
 
-    def __init__(self, block, dtype):
-        super().__init__(block, dtype, rank=2, basis="fresh")
+    rank = 2
+    basis = "fresh"
 
     def reduce(self, x, own, mean, generator, generators):
         matrices = self._seen(x)
@@ -54,9 +55,8 @@ class NotOrthonormal(PowerSGD):
 class OneNormForTheBatch(Factors):
     """A rank-1 power step that divides all workers' columns by the norm of all of them."""
 
-    def __init__(self, block, dtype):
-        super().__init__(block, 1, "auto")
-        self.travel_as_numbers(dtype, "float32")
+    def chosen(self):
+        return self.factors(1), Promise(0, 0)
 
     def factor(self, matrices, generators):
         left = matrices @ np.ones((self.c, 1))
@@ -67,13 +67,10 @@ class OneNormForTheBatch(Factors):
 class DrawnAgain(Factors):
     """Spectral sampling that draws again until `rank` were drawn, and divides by p all the same."""
 
-    random = True
     orthonormal = False
 
-    def __init__(self, block, dtype):
-        super().__init__(block, 4, "auto")
-        self.promise_unbiased(self.q / 4 - 1)
-        self.travel_as_numbers(dtype, "float32")
+    def chosen(self):
+        return self.factors(4), Promise(0, 0, omega=self.q / 4 - 1, random=True)
 
     def factor(self, matrices, generators):
         u, s, vt = np.linalg.svd(matrices, full_matrices=False)
@@ -120,9 +117,9 @@ class SenderKnowsBetter(Ternary):
 class FreeIndices(TopK):
     """The values are sent and counted; which coordinates they belong to is just known."""
 
-    def __init__(self, block, dtype, *, k: int, wire: Wire = "float32"):
-        super().__init__(block, dtype, k=k, wire=wire)
-        self.nbytes -= self.side_nbytes
+    def promised(self):
+        promise = super().promised()
+        return replace(promise, nbytes=promise.nbytes - self.side_nbytes)
 
     def encode(self, x, messages, generators):
         whole = np.zeros((len(x), self.side_nbytes + self.nbytes), np.uint8)
@@ -145,8 +142,8 @@ class FreeIndices(TopK):
 class UnsharedSeed(Sketch):
     """A seed that a process takes at its start."""
 
-    def __init__(self, block, dtype):
-        super().__init__(block, dtype, rank=1)
+    def prepare(self, local, total):
+        super().prepare(local, total)
         self._generator = np.random.default_rng()
 
     def reduce(self, x, own, mean, generator, generators):
@@ -156,9 +153,6 @@ class UnsharedSeed(Sketch):
 class NoMean(Sketch):
     """The mean of all is no number, as if nobody had written it."""
 
-    def __init__(self, block, dtype):
-        super().__init__(block, dtype, rank=1)
-
     def reduce(self, x, own, mean, generator, generators):
         yield from super().reduce(x, own, mean, generator, generators)
         mean[...] = np.nan
@@ -167,33 +161,31 @@ class NoMean(Sketch):
 class StaleBasis(PowerSGD):
     """A warm basis without a fresh column that claims to contract."""
 
-    def __init__(self, block, dtype):
-        super().__init__(block, dtype, rank=1, basis="warm", fresh_columns=0)
-        self.alpha = 1 / self.q
+    fresh_columns = 0
+
+    def promised(self):
+        return replace(super().promised(), alpha=1 / self.q)
 
 
 class EveryColumnIsSure(PowerSGD):
     """A warm basis that claims what only its fresh columns do."""
 
-    def __init__(self, block, dtype, **options):
-        super().__init__(block, dtype, **options)
-        self.alpha = self.rank / self.q
+    def promised(self):
+        return replace(super().promised(), alpha=self.rank / self.q)
 
 
 class EveryFactorIsSure(Alternating):
     """The same of the factors that take turns."""
 
-    def __init__(self, block, dtype, **options):
-        super().__init__(block, dtype, **options)
-        self.alpha = self.rank / max(self.m, self.c)
+    def promised(self):
+        return replace(super().promised(), alpha=self.rank / max(self.m, self.c))
 
 
 class HalfTheBytes(PowerSGD):
     """Counts P and forgets Q."""
 
-    def __init__(self, block, dtype):
-        super().__init__(block, dtype, rank=1)
-        self.nbytes = self.wire.itemsize * self.m
+    def promised(self):
+        return replace(super().promised(), nbytes=self.number.itemsize * self.m)
 
 
 class FirstRoundForFree(GD):

@@ -78,7 +78,7 @@ def test_any_number_of_workers_may_count_in_any_reduced_mean(comm, reduction):
             assert np.isfinite(own).all() and not own[~speaks[mine]].any(), spec
             total = np.zeros(D)
             comm.Allreduce(own.sum(axis=0), total)
-            off = 8 * float(finfo(operator.wire).eps) * np.abs(total).max(initial=1e-30)
+            off = 8 * float(finfo(operator.precision).eps) * np.abs(total).max(initial=1e-30)
             np.testing.assert_allclose(mean, total / n, atol=off, err_msg=spec)
             assert mean.any() == speaks.any(), spec
 

@@ -92,7 +92,7 @@ class TestSharedQSGD:
     @pytest.mark.parametrize("size", [1e-45, 1e-39, 1e-30, 3e38, float(np.finfo("f4").max)])
     def test_the_largest_number_of_all_is_kept_however_small_or_large(self, dtype, size):
         compressor = make_operator(read_spec("shared_qsgd:levels=4"), (30,), dtype, 1)
-        compressor.prepare(1)
+        compressor.prepare(1, 1)
         x = np.zeros((1, 30), dtype)
         x[0, :3] = np.array([1, -0.5, 0.25]) * np.float32(size)
         with np.errstate(over="raise", invalid="raise"):

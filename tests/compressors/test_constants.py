@@ -224,6 +224,6 @@ def test_the_constants_do_not_depend_on_the_state_s_precision():
     for spec in default_specs():
         operator = make_operator(read_spec(spec), (D,), "float32", WORKERS)
         other = declared(spec)
-        for name in ("alpha", "omega", "nbytes", "published_bits", "wire", "random", "common"):
+        for name in ("alpha", "omega", "nbytes", "published_bits", "precision", "random", "common"):
             assert getattr(operator, name) == getattr(other, name), (spec, name)
-        assert np.dtype(operator.wire) == operator.wire
+        assert np.dtype(operator.precision) == operator.precision

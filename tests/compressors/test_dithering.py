@@ -39,8 +39,8 @@ def dense_levels(compressor, x):
     """The two levels about each number, by searchsorted in float64."""
     norm = np.abs(x).max() if compressor.norm == "linf" else np.linalg.norm(x)
     y = np.abs(x) / norm
-    at = np.clip(np.searchsorted(compressor.levels, y, side="right") - 1, 0, compressor.s - 1)
-    return norm * compressor.levels[at], norm * compressor.levels[at + 1]
+    at = np.clip(np.searchsorted(compressor.grid, y, side="right") - 1, 0, compressor.s - 1)
+    return norm * compressor.grid[at], norm * compressor.grid[at + 1]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -94,7 +94,7 @@ def test_natural_messages_take_nine_or_twelve_bits_a_number(d):
 def test_what_is_below_the_wire_s_normal_range_becomes_zero_and_what_is_above_is_refused():
     for spec in SPECS:
         compressor = make(spec, 2)
-        info = np.finfo(compressor.wire)
+        info = np.finfo(compressor.precision)
         tiny = np.array([[float(info.smallest_normal) / 8, 0.0]])
         assert not compress(compressor, tiny).any()
         with pytest.raises(FloatingPointError):
