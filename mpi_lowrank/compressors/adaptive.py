@@ -51,7 +51,7 @@ class AdaptiveSVD(Factors):
         )
 
     def worst_choice(self):
-        if self.padded or self._pair >= self._whole:
+        if self.fold.padded or self._pair >= self._whole:
             return None
         values = np.ones(self.q)
         if self.epsilon <= 1 - 1 / self.q:
@@ -89,7 +89,7 @@ class AdaptiveSVD(Factors):
         return counts
 
     def choose(self, x, side, numbers, generators):
-        matrices = self._matrices(x)
+        matrices = self.fold(x)
         left, right = self._factors_in(numbers)
         u, s, vt = np.linalg.svd(matrices, full_matrices=False)
         bodies = self._bodies(self._ranks(s))
@@ -104,7 +104,7 @@ class AdaptiveSVD(Factors):
 
     def restore(self, side, numbers, out):
         left, right = self._factors_in(numbers)
-        counts, decoded = self._counts(side), self._decoded_in(out)
+        counts, decoded = self._counts(side), self.fold.room(out)
         for p, q, (columns, rows), matrix in zip(left, right, counts, decoded, strict=True):
             if columns == rows:
                 np.matmul(p[:columns].T, q[:rows], out=matrix)
@@ -112,7 +112,7 @@ class AdaptiveSVD(Factors):
                 matrix[...] = q if rows else p.T
         if self._shrink != 1:
             decoded *= self._shrink
-        self._cut(out)
+        self.fold.cut(out)
 
     restore_sum = Carrier.restore_sum
 

@@ -9,6 +9,7 @@ from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Compressor, MessageError, Promise
 from mpi_lowrank.compressors.bits import BitFields
+from mpi_lowrank.compressors.fold import Fold
 from mpi_lowrank.compressors.lowrank import Shape, matrix_shape
 from mpi_lowrank.compressors.trits import Trits
 from mpi_lowrank.errors import OptionError
@@ -56,23 +57,21 @@ class DiscreteFactors(Compressor):
     def see(self, m: int, c: int, terms: int) -> None:
         """See the block as an m x c matrix, of which so many terms are sent."""
         self.m, self.c, self.terms = m, c, terms
-        self.padded = m * c > self.d
+        self.fold = Fold(self.d, (m, c), self.dtype)
 
     def prepare(self, local, total):
         m, c, terms = self.m, self.c, self.terms
-        self._matrices = np.zeros((local, m, c), self.dtype)
+        self.fold.prepare(local, total)
+        self._matrices = self.fold.zeros(local)
         self._left = np.empty((total, terms, m), self.dtype)
         self._right = np.empty((total, terms, c), self.dtype)
-        self._mean = np.empty((m, c), self.dtype)
-        if self.padded:
-            self._decoded = np.empty((total, m, c), self.dtype)
         with np.errstate(over="ignore", under="ignore"):
             self._powers = _power_table(self.dtype)
 
     def _scaled(self, x):
         """The rows as matrices 2^-e x with largest entry in [1/2, 1), and the e (workers,)."""
-        matrices, n = self._matrices[: len(x)], len(x)
-        flat = matrices.reshape(n, -1)[:, : self.d]
+        matrices = self._matrices[: len(x)]
+        flat = self.fold.numbers(matrices)
         np.abs(x, out=flat)
         exponents = np.frexp(flat.max(axis=1))[1]
         with np.errstate(under="ignore"):
@@ -91,18 +90,13 @@ class DiscreteFactors(Compressor):
 
     def decode(self, messages, out):
         left, right = self._read(messages)
-        n, transposed = len(out), left.transpose(0, 2, 1)
-        if not self.padded:
-            np.matmul(transposed, right, out=out.reshape(n, self.m, self.c))
-            return
-        decoded = np.matmul(transposed, right, out=self._decoded[:n])
-        out[...] = decoded.reshape(n, -1)[:, : self.d]
+        np.matmul(left.transpose(0, 2, 1), right, out=self.fold.room(out))
+        self.fold.cut(out)
 
     def decode_sum(self, messages, weights, out):
         left, right = self._read(messages)
         left *= weights[:, np.newaxis, np.newaxis]
-        np.matmul(left.reshape(-1, self.m).T, right.reshape(-1, self.c), out=self._mean)
-        out[:] = self._mean.reshape(-1)[: self.d]
+        self.fold.write(out, left.reshape(-1, self.m).T, right.reshape(-1, self.c))
 
 
 LARGEST_POWER = 5

@@ -161,7 +161,7 @@ class Interpolative(Matrices):
         self._all = np.empty((total, self.q, self.rank), self.dtype)
 
     def choose(self, x, side, numbers, generators):
-        matrices, sent = self._matrices(x), self._sent[: len(x)]
+        matrices, sent = self.fold(x), self._sent[: len(x)]
         basis, pivots = self._columns(matrices)
         vectors = self._columns.vectors(matrices)
         order = np.argsort(pivots, axis=1)
@@ -204,8 +204,8 @@ class Interpolative(Matrices):
         factors = combined, columns
         if not self._columns.by_rows:
             factors = columns.transpose(0, 2, 1), combined.transpose(0, 2, 1)
-        np.matmul(*factors, out=self._decoded_in(out))
-        self._cut(out)
+        np.matmul(*factors, out=self.fold.room(out))
+        self.fold.cut(out)
 
     def _chosen_in(self, side):
         n = len(side)

@@ -9,6 +9,7 @@ from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Promise
 from mpi_lowrank.compressors.carrier import Carrier, Groups
+from mpi_lowrank.compressors.fold import Fold
 from mpi_lowrank.errors import OptionError
 
 Shape = Literal["auto"] | tuple[int, int]
@@ -52,24 +53,22 @@ class Matrices(Carrier):
         """See the block as a matrix of which messages hold r directions, r the option `name`."""
         self.m, self.c = matrix_shape(self.block, self.shape)
         self.r, self.q = r, min(self.m, self.c)
-        self.padded = self.m * self.c > self.d
+        self.fold = Fold(self.d, (self.m, self.c), self.dtype)
         if not 1 <= r <= self.q:
             raise OptionError(name, r, f"an integer from 1 to min(m, c) = {self.q}")
 
     def prepare(self, local, total):
         super().prepare(local, total)
-        if self.padded:
-            self._padded = np.zeros((local, self.m, self.c), self.dtype)
-            self._decoded = np.empty((total, self.m, self.c), self.dtype)
+        self.fold.prepare(local, total)
 
     def worst_choice(self):
         """A flat spectrum: no matrix of rank r is nearer than 1 - r/q (theory of truncation)."""
         flat = np.eye(self.m, self.c).reshape(-1)
-        return None if self.padded else flat
+        return None if self.fold.padded else flat
 
     def expected_error(self, x):
         """`spectral_error`, as long as no zeros pad X and the numbers travel as they are."""
-        if self.padded or any(inner.omega != 0 for inner in self.inner):
+        if self.fold.padded or any(inner.omega != 0 for inner in self.inner):
             return None
         matrices = np.asarray(x, np.float64).reshape(-1, self.m, self.c)
         return self.spectral_error(np.linalg.svd(matrices, compute_uv=False))
@@ -77,21 +76,6 @@ class Matrices(Carrier):
     def spectral_error(self, values: np.ndarray) -> np.ndarray | None:
         """E|C(X) - X|^2 for singular values (workers, q), where they alone tell it."""
         return None
-
-    def _matrices(self, x):
-        if not self.padded:
-            return x.reshape(-1, self.m, self.c)
-        self._padded[: len(x)].reshape(len(x), -1)[:, : self.d] = x
-        return self._padded[: len(x)]
-
-    def _decoded_in(self, out):
-        """Where to write the matrices that stand for the rows of `out`; then comes `_cut`."""
-        return self._decoded[: len(out)] if self.padded else out.reshape(-1, self.m, self.c)
-
-    def _cut(self, out):
-        """Write the decoded matrices, less what padded them, into the rows of `out`."""
-        if self.padded:
-            out[...] = self._decoded[: len(out)].reshape(len(out), -1)[:, : self.d]
 
 
 class Factors(Matrices):
@@ -106,17 +90,13 @@ class Factors(Matrices):
         self.see(r, name)
         return (self.m, r), (self.c, r)
 
-    def prepare(self, local, total):
-        super().prepare(local, total)
-        self._mean = np.empty((self.m, self.c), self.dtype)
-
     def factor(self, matrices: np.ndarray, generators) -> tuple[np.ndarray, np.ndarray]:
         """P (workers, m, r) and Q (workers, r, c) for the matrices (workers, m, c)."""
         raise NotImplementedError
 
     def choose(self, x, side, numbers, generators):
         left, right = self._factors_in(numbers)
-        p, q = self.factor(self._matrices(x), generators)
+        p, q = self.factor(self.fold(x), generators)
         left[...], right[...] = p.transpose(0, 2, 1), q
 
     def _factors_in(self, numbers):
@@ -127,14 +107,13 @@ class Factors(Matrices):
 
     def restore(self, side, numbers, out):
         left, right = self._factors_in(numbers)
-        np.matmul(left.transpose(0, 2, 1), right, out=self._decoded_in(out))
-        self._cut(out)
+        np.matmul(left.transpose(0, 2, 1), right, out=self.fold.room(out))
+        self.fold.cut(out)
 
     def restore_sum(self, side, numbers, weights, out):
         left, right = self._factors_in(numbers)
         right *= weights[:, np.newaxis, np.newaxis]
-        np.matmul(left.reshape(-1, self.m).T, right.reshape(-1, self.c), out=self._mean)
-        out[:] = self._mean.reshape(-1)[: self.d]
+        self.fold.write(out, left.reshape(-1, self.m).T, right.reshape(-1, self.c))
 
 
 @compressors.register("svd")

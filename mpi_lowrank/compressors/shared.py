@@ -12,6 +12,7 @@ from scipy.linalg import qr
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Promise, SharedCompressor
+from mpi_lowrank.compressors.fold import Fold
 from mpi_lowrank.compressors.lowrank import Shape, matrix_shape
 from mpi_lowrank.compressors.wires import Wired
 from mpi_lowrank.errors import OptionError
@@ -31,7 +32,8 @@ class SharedMatrices(Wired, SharedCompressor):
     def see(self) -> None:
         """See the block as a matrix."""
         self.m, self.c = matrix_shape(self.block, self.shape)
-        self.q, self.padded = min(self.m, self.c), self.m * self.c > self.d
+        self.q = min(self.m, self.c)
+        self.fold = Fold(self.d, (self.m, self.c), self.dtype)
 
     def reducing(self, numbers: float, **constants: Any) -> Promise:
         """The promise of so many numbers per round, on average."""
@@ -39,29 +41,14 @@ class SharedMatrices(Wired, SharedCompressor):
         return Promise(nbytes, 8 * nbytes, common=True, precision=self.number, **constants)
 
     def prepare(self, local, total):
-        if self.padded:
-            self._padded = np.zeros((local, self.m, self.c), self.dtype)
-            self._own = np.empty((local, self.m, self.c), self.dtype)
-            self._mean = np.empty((self.m, self.c), self.dtype)
-
-    def _seen(self, x):
-        """x as matrices; a copy only where zeros pad it."""
-        if not self.padded:
-            return x.reshape(-1, self.m, self.c)
-        self._padded.reshape(len(x), -1)[:, : self.d] = x
-        return self._padded
+        self.fold.prepare(local, local)
 
     def _write(self, left, right, mean_left, mean_right, own, mean):
         """own_i = left_i right_i of the wire's numbers, mean = mean_left mean_right^T."""
         if own is not None:
-            products = self._own if self.padded else own.reshape(-1, self.m, self.c)
-            np.matmul(left, right, out=products)
-        whole = self._mean if self.padded else mean.reshape(self.m, self.c)
-        np.matmul(mean_left, mean_right.T, out=whole)
-        if self.padded:
-            mean[...] = whole.reshape(-1)[: self.d]
-            if own is not None:
-                own[...] = products.reshape(len(own), -1)[:, : self.d]
+            np.matmul(left, right, out=self.fold.room(own))
+            self.fold.cut(own)
+        self.fold.write(mean, mean_left, mean_right.T)
 
 
 class SharedFactors(SharedMatrices):
@@ -143,11 +130,11 @@ class PowerSGD(SharedFactors):
 
     def worst_case(self):
         """A flat spectrum, of which any P keeps r of q; warm bases need a past as well."""
-        sure = self.fresh == self.rank and not self.padded
+        sure = self.fresh == self.rank and not self.fold.padded
         return np.eye(self.m, self.c).reshape(-1) if sure else None
 
     def reduce(self, x, own, mean, generator, generators):
-        matrices = self._seen(x)
+        matrices = self.fold(x)
         basis = yield from self._start(matrices, generator)
         left = orthonormal((yield self._times(matrices, basis)).reshape(self.m, self.rank))
         right = (yield self._transposed_times(matrices, left)).reshape(self.c, self.rank)
@@ -207,7 +194,7 @@ class Alternating(SharedFactors):
         self._factor = state.array("factor", kept, self.dtype)
 
     def reduce(self, x, own, mean, generator, generators):
-        matrices, even = self._seen(x), self._rounds % 2 == 0
+        matrices, even = self.fold(x), self._rounds % 2 == 0
         basis = self._start(generator, self.c if even else self.m)
         if even:
             factor = (yield self._times(matrices, basis)).reshape(self.m, self.rank)
@@ -231,7 +218,7 @@ class Alternating(SharedFactors):
 
 def _equal_error(operator, x):
     """E|C(x) - x|^2 of the rows of x where it is the same share of |x|^2 for every x."""
-    if operator.padded:
+    if operator.fold.padded:
         return None
     share = 1 - operator.alpha if operator.omega is None else operator.omega
     return share * (x.astype(np.float64) ** 2).sum(axis=1)
@@ -279,7 +266,7 @@ class Sketch(SharedFactors):
         return x if whole else None
 
     def reduce(self, x, own, mean, generator, generators):
-        matrices, sketch = self._seen(x), self._draw(generator)
+        matrices, sketch = self.fold(x), self._draw(generator)
         factor = (yield self._times(matrices, sketch)).reshape(self.m, self.rank)
         sketch = sketch * self.dtype.type(self._factor)
         sent = self._sent_left.astype(self.dtype) if own is not None else None
@@ -337,12 +324,12 @@ class TwoSided(SharedMatrices):
 
     def worst_case(self):
         """Any x, as long as no zeros pad it."""
-        return None if self.padded else np.arange(1.0, self.d + 1)
+        return None if self.fold.padded else np.arange(1.0, self.d + 1)
 
     def reduce(self, x, own, mean, generator, generators):
         left = _haar(generator, self.m, self.rows, self.dtype)
         right = _haar(generator, self.c, self.columns, self.dtype)
-        half = np.matmul(self._seen(x), right, out=self._half)
+        half = np.matmul(self.fold(x), right, out=self._half)
         sketch = np.matmul(left.T, half, out=self._sketch)
         self._sent[...] = sketch.reshape(len(x), -1)
         core = (yield self._sent).reshape(self.rows, self.columns)

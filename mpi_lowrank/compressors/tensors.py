@@ -8,6 +8,7 @@ from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Promise
 from mpi_lowrank.compressors.carrier import Carrier
+from mpi_lowrank.compressors.fold import Fold
 from mpi_lowrank.errors import OptionError
 
 _LIGHTER = 1 - 1e-5
@@ -42,8 +43,8 @@ class Tensors(Carrier):
             raise OptionError("shape", list(shape), allowed)
         if self.rank < 1:
             raise OptionError("rank", self.rank, "an integer from 1")
-        self.padded = prod(shape) > self.d
         self.steps = self.plan()
+        self.fold = Fold(self.d, self.steps[0][:2], self.dtype)
         groups = (*((rows, r) for rows, _, r in self.steps), self.remainder())
         return groups, Promise(0, 0, alpha=prod(r / min(rows, c) for rows, c, r in self.steps))
 
@@ -59,12 +60,9 @@ class Tensors(Carrier):
         super().prepare(local, total)
         self._left = [self._empty_left(local, step) for step in self.steps]
         self._grown = [np.empty((total, *step[:2]), self.dtype) for step in self.steps[1:]]
-        rows, columns, r = self.steps[0]
+        self.fold.prepare(local, total)
+        _, columns, r = self.steps[0]
         self._stacked = np.empty((total, r, columns), self.dtype)
-        self._mean = np.empty((rows, columns), self.dtype)
-        if self.padded:
-            self._whole = np.zeros((local, rows * columns), self.dtype)
-            self._decoded = np.empty((total, rows, columns), self.dtype)
 
     def _empty_left(self, local, step):
         _, columns, r = step
@@ -86,7 +84,7 @@ class Tensors(Carrier):
 
     def choose(self, x, side, numbers, generators):
         n, (*factors, last) = len(x), self._views(numbers)
-        left = self._tensors(x)
+        left = self.fold(x)
         for step, factor, buffer in zip(self.steps, factors, self._left, strict=True):
             rows, columns, r = step
             u, s, vt = np.linalg.svd(left.reshape(n, rows, columns), full_matrices=False)
@@ -94,12 +92,6 @@ class Tensors(Carrier):
             left = buffer[:n]
             np.multiply(s[:, :r, np.newaxis], vt[:, :r], out=self._by_rank(left, step))
         last[...] = left.reshape(last.shape)
-
-    def _tensors(self, x):
-        if not self.padded:
-            return x
-        self._whole[: len(x), : self.d] = x
-        return self._whole[: len(x)]
 
     def _expanded(self, numbers):
         """The first factor (workers, rows, r) and what it multiplies (workers, r, columns)."""
@@ -111,20 +103,16 @@ class Tensors(Carrier):
 
     def restore(self, side, numbers, out):
         first, inner = self._expanded(numbers)
-        if not self.padded:
-            np.matmul(first, inner, out=out.reshape(len(out), *self._mean.shape))
-            return
-        decoded = np.matmul(first, inner, out=self._decoded[: len(out)])
-        out[...] = decoded.reshape(len(out), -1)[:, : self.d]
+        np.matmul(first, inner, out=self.fold.room(out))
+        self.fold.cut(out)
 
     def restore_sum(self, side, numbers, weights, out):
         first, inner = self._expanded(numbers)
         stacked = self._stacked[: len(numbers)]
         np.multiply(inner, weights[:, np.newaxis, np.newaxis], out=stacked)
-        rows, columns = self._mean.shape
+        rows, columns = self.fold.shape
         side_by_side = first.transpose(1, 0, 2).reshape(rows, -1)
-        np.matmul(side_by_side, stacked.reshape(-1, columns), out=self._mean)
-        out[:] = self._mean.reshape(-1)[: self.d]
+        self.fold.write(out, side_by_side, stacked.reshape(-1, columns))
 
 
 def _flat_at_every_step(
@@ -189,7 +177,7 @@ class Tucker(Tensors):
         return prod(r for _, _, r in self.steps), 1
 
     def worst_choice(self):
-        if self.padded:
+        if self.fold.padded:
             return None
         lossy = [k for k, (rows, columns, r) in enumerate(self.steps) if r < min(rows, columns)]
         ranks = [r for _, _, r in self.steps]
@@ -236,4 +224,4 @@ class TensorTrain(Tensors):
         return self.shape[-1], self.steps[-1][2]
 
     def worst_choice(self):
-        return None if self.padded else _flat_at_every_step(self.shape, self.steps)
+        return None if self.fold.padded else _flat_at_every_step(self.shape, self.steps)
