@@ -39,7 +39,7 @@ def best_rows(records: list[Record], target: tuple[str, float], by: str) -> list
 
 
 def _steps(records: list[Record], target: tuple[str, float]) -> list[dict]:
-    """A row a method, compressor, setting and step, its seeds together."""
+    """A row per method, compressor, setting and step, its seeds together."""
     steps: dict[tuple, list[dict]] = {}
     for record in records:
         for row in table_rows([record], target):
@@ -64,7 +64,7 @@ def baseline(rows: list[dict]) -> dict | None:
 
 
 def print_table(rows: list[dict]) -> None:
-    """A block a setting: rounds, step, uplink and total KB a worker, ratios to GD.
+    """A block per setting: rounds, step, uplink and total KB per worker, ratios to GD.
 
     Of several seeds the medians, the least and the largest uplink, and how many arrived.
     """
@@ -119,7 +119,7 @@ COLOURS = ["#000000", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00", "#5
 
 
 def plot(rows: list[dict], path: Path) -> None:
-    """Uplink and total KB a worker against the number of workers, a line a method."""
+    """Uplink and total KB per worker against the number of workers, a line per method."""
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     names = list(dict.fromkeys(map(name_of, rows)))
@@ -138,7 +138,7 @@ def plot(rows: list[dict], path: Path) -> None:
         axes.set_xticks([4, 20, 100], ["4", "20", "100"])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
-    left.set_ylabel("KB a worker to the target")
+    left.set_ylabel("KB per worker to the target")
     _label_ends(right, ends)
     figure.savefig(path, dpi=200)
 

@@ -1,4 +1,4 @@
-"""Relative error against bits a number of every compressor, on four kinds of matrix.
+"""Relative error against bits per number of every compressor, on four kinds of matrix.
 
     python bench/compressors.py --plot results/compressors.png
 
@@ -190,7 +190,7 @@ def measure(kind: str, matrices: np.ndarray) -> tuple[list[Point], dict[str, str
 
 
 def _gathered(operator, x) -> tuple[float, float]:
-    """(mean relative error, mean bits a number) of a compressor with messages."""
+    """(mean relative error, mean bits per number) of a compressor with messages."""
     drive.prepare(operator, WORKERS)
     errors, lengths = [], []
     for round in range(DRAWS if operator.random or operator.common else 1):
@@ -347,9 +347,9 @@ def named_members(line: list[Point]) -> list[list[Point]]:
 def print_frontier(kind: str, points: list[Point], refused: dict[str, str]) -> None:
     line = frontier(points)
     print(f"{kind}: {len(points)} measured, {len(refused)} refused, {len(line)} on the frontier")
-    print(f"{'bits a number':>14}{'error':>12}  compressor")
+    print(f"{'bits per number':>16}{'error':>12}  compressor")
     for point in line:
-        print(f"{point.bits:>14.4g}{point.error:>12.4g}  {point.spec}")
+        print(f"{point.bits:>16.4g}{point.error:>12.4g}  {point.spec}")
     for spec, reason in refused.items():
         print(f"    refused: {spec}: {reason}"[:100])
     print()
@@ -367,7 +367,7 @@ FLOOR = 1e-4
 
 
 def plot(points: list[Point], path: Path) -> None:
-    """A panel a kind: error against bits a number, the frontier as a line."""
+    """A panel per kind: error against bits per number, the frontier as a line."""
     with rc_context(RC):
         figure = Figure(figsize=(7.16, 6.2), dpi=200)
         names = list(dict.fromkeys(point.kind for point in points))
@@ -377,7 +377,7 @@ def plot(points: list[Point], path: Path) -> None:
         for axes in panels[:, 0]:
             axes.set_ylabel("relative error  E|C(X) - X|² / |X|²")
         for axes in panels[-1]:
-            axes.set_xlabel("bits a number of X")
+            axes.set_xlabel("bits per number of X")
         handles, labels = panels.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="upper center", ncols=6, frameon=False)
         figure.subplots_adjust(0.08, 0.07, 0.99, 0.92, wspace=0.06, hspace=0.16)

@@ -55,7 +55,7 @@ def _without_shape(compressor):
 
 
 def draw(rows: list[dict]) -> Figure:
-    """Uplink and total bytes a worker against rounds, one panel above the other."""
+    """Uplink and total bytes per worker against rounds, one panel above the other."""
     reached = [row for row in rows if row["reached"]]
     marks = best_shapes([row for row in reached if row["method"] != "GD"])
     gd = baseline(reached)
@@ -67,7 +67,7 @@ def draw(rows: list[dict]) -> Figure:
             (panels[1], "total_bytes", "uplink + downlink: Allreduced sums return once"),
         ):
             _panel(axes, marks, gd, cost)
-            axes.set(title=title, xlabel="rounds to the target", ylabel="KB a worker")
+            axes.set(title=title, xlabel="rounds to the target", ylabel="KB per worker")
         place = {"loc": "outside upper center", "ncols": 4, "frameon": False}
         figure.legend(handles=_legend(), fontsize=style.LABEL_SIZE, **place)
         renderer = FigureCanvasAgg(figure).get_renderer()

@@ -115,7 +115,7 @@ def _add_reports(commands) -> None:
         commands,
         "table",
         do.table,
-        "Print a row a case: rounds, bytes a worker, seconds, loss, gradient, accuracy.",
+        "Print a row per case: rounds, bytes per worker, seconds, loss, gradient, accuracy.",
         epilog=TABLE_EXAMPLE,
     )
     table.add_argument("records", nargs="+", type=Path, metavar="RECORD")

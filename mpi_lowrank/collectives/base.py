@@ -48,7 +48,7 @@ class Topology(ABC):
     @classmethod
     @abstractmethod
     def downlink(cls, sent: int, told: int, workers: int) -> float:
-        """The bytes that a mean worker has to receive back.
+        """The bytes that a worker has to receive back, the mean over workers.
 
         `sent`: those of all messages. `told`: those of the mean, 0 where it is kept.
         """

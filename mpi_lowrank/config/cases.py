@@ -241,7 +241,7 @@ def _stop(given: object, key: str) -> dict[str, float]:
 
 
 def _labels(cases: list[Case]) -> list[str]:
-    """A label a case: method, compressor, stepsize, and what else tells equal ones apart."""
+    """A label per case: method, compressor, stepsize, and what else tells equal ones apart."""
     labels = [case.label or _short(case) for case in cases]
     told = [_flat(case) for case in cases]
     for key in dict.fromkeys(key for flat in told for key in flat):
@@ -256,7 +256,7 @@ def _labels(cases: list[Case]) -> list[str]:
 
 
 def _flat(case: Case) -> dict[str, str]:
-    """All that a case is, a text a key; options of the problem and the data by their own names."""
+    """All that a case is, a text per key; options of problem and data by their own names."""
     flat = {}
     for spec in fields(Case):
         value = getattr(case, spec.name)

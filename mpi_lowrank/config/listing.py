@@ -9,7 +9,7 @@ from mpi_lowrank.datasets import listing
 
 
 def listed(kind: str) -> list[dict]:
-    """A JSON-ready entry a component of the kind, with its options; what is known of data sets."""
+    """A JSON-ready entry per component of the kind, with options; what is known of data sets."""
     if kind == "datasets":
         return listing()
     registry = getattr(__import__(f"mpi_lowrank.{kind}", fromlist=[kind]), kind)
@@ -32,7 +32,7 @@ def _default(option: Option) -> dict[str, object]:
 
 
 def format_list(listed: dict[str, list[dict]]) -> str:
-    """The entries of each kind as text, an option a line."""
+    """The entries of each kind as text, one option per line."""
     lines = []
     for kind, components in listed.items():
         lines += [kind] if len(listed) > 1 else []

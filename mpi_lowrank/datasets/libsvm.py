@@ -1,4 +1,4 @@
-"""LIBSVM's text format: a line a row, `LABEL INDEX:VALUE ...`, indices from 1 and increasing."""
+"""LIBSVM's text format: a line per row, `LABEL INDEX:VALUE ...`, indices from 1 and increasing."""
 
 import bz2
 import gzip

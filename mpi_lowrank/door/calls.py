@@ -23,7 +23,7 @@ class Cost:
         return Cost(self.steps + other.steps, self.wire + other.wire, self.load + other.load)
 
     def seconds(self, latency: float, bandwidth: float) -> float:
-        """With `latency` seconds a message and `bandwidth` bytes a second of every rank's link."""
+        """`latency`: seconds per message; `bandwidth`: bytes per second of every rank's link."""
         return self.steps * latency + self.load / bandwidth
 
 

@@ -26,7 +26,7 @@ from mpi_lowrank.text.names import group_name
 INTERVAL = 2.0  # seconds between flushes at least
 SHARE = 0.05  # of the time that flushes may take: a large record is written less often
 HEAD_START = 1.0  # seconds that they may take beyond it: the short cases of a small record
-CHUNK = 512  # rows; 4 KB a column
+CHUNK = 512  # rows; 4 KB per column
 CHECKED = {"fletcher32": True}  # any HDF5 reader then refuses a chunk whose bits have changed
 _numbers = itertools.count()
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -110,7 +110,7 @@ class RecordWriter:
     ) -> None:
         """End the current case: `attributes` (status, valid, ...), and its two tables.
 
-        `ledger` is of LEDGER_DTYPE, `phases` of PHASES_DTYPE, one row a rank.
+        `ledger` is of LEDGER_DTYPE, `phases` of PHASES_DTYPE, one row per rank.
         """
         assert self._case is not None  # between start_case and here
         _put(self._case, attributes)

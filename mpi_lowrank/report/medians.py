@@ -22,7 +22,7 @@ from mpi_lowrank.report.table import (
 
 
 def median_rows(records: list[Record], target: tuple[str, float]) -> list[Row]:
-    """One JSON-ready row a group of cases that differ in their seed alone, in the records' order.
+    """One JSON-ready row per group of cases that differ in their seed alone, in the records' order.
 
     COSTS hold the medians over the group's starts of what the target (metric, value) took; a start
     that never arrived took infinitely much, and a median that is infinite is None. `..._ratio` is

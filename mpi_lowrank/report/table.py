@@ -1,4 +1,4 @@
-"""A row a case: what it cost, where it ended and when it reached a target."""
+"""A row per case: what it cost, where it ended and when it reached a target."""
 
 import textwrap
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def table_rows(records: list[Record], target: tuple[str, float] | None = None) -> list[Row]:
-    """One JSON-ready row a case, in the order of the records and of their cases.
+    """One JSON-ready row per case, in the order of the records and of their cases.
 
     Bytes are a worker's, `total_bytes` is uplink + downlink; what is not a number is None. With a
     `target` (metric, value) a row also has `reached`: None, or the costs (COSTS) at the first

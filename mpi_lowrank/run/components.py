@@ -59,10 +59,11 @@ def _wire(choice: Choice) -> dict[str, str]:
 
 
 def dense_beside(choice: Choice) -> Choice:
-    """What sends whole vectors beside `choice`, in the same wire type: its way, if it is linear.
+    """What sends whole vectors beside `choice`, in the same wire type.
 
-    A sum in the wire's precision is not the mean of what workers sent to the last bit: that is
-    right where the mean alone counts, but not where each worker's estimate is kept as well.
+    Beside a linear compressor they are Allreduced as its coefficients are, else gathered: a sum in
+    the wire's precision is not the mean of what workers sent to the last bit. That is right where
+    the mean alone counts, but not where each worker's estimate is kept as well.
     """
     return Choice("dense" if compressors[choice.name].linear else "identity", _wire(choice))
 

@@ -7,7 +7,7 @@ from mpi_lowrank.compressors.base import Operator
 from mpi_lowrank.errors import UserError
 
 MATRICES = 3
-"""Of a row a worker in the state's dtype: gradients, and what others made of each channel's rows.
+"""Of a row per worker in the state's dtype: gradients, and what others made of each channel's rows.
 A channel is the case's compressor, or what sends whole vectors beside it."""
 
 
