@@ -57,7 +57,7 @@ class Twice(EF21):
 
     def round(self, t):
         if t == 0:
-            self._learn(self.first)
+            self._learn(t)
             self._change[:] = self._estimates
         else:
             v = np.subtract(self.gradients(self.x), self._estimates, out=self._difference)

@@ -153,6 +153,10 @@ class Method(Component, ABC):
     def round(self, t: int) -> None:
         """Carry out round t."""
 
+    def target(self, t: int) -> np.ndarray:
+        """What the workers tell of in round t, (workers, d); overwritten by the next call."""
+        return self.gradients(self.x)
+
     @classmethod
     def theory_stepsize(cls, constants: Constants, compressor: Operator, options: Options) -> float:
         """EF21's, with which DCGD and EF14 are run as well, for the plain step.

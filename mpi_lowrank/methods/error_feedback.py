@@ -26,7 +26,7 @@ class EF14(Method):
         self._scaled = np.zeros_like(self._errors)
 
     def round(self, t):
-        self._errors += np.multiply(self.gradients(self.x), self.stepsize, out=self._scaled)
+        self._errors += np.multiply(self.target(t), self.stepsize, out=self._scaled)
         own, mean = self.exchange(self._errors, self.compressor)
         self._errors -= own
         self.step(mean)
@@ -53,15 +53,23 @@ class EF21(Method):
         self._difference = np.zeros((len(setting.numbers), d), self.x.dtype)
 
     def round(self, t):
-        self._learn(self.first if t == 0 else self.compressor)
+        self._learn(t)
         self.move(self._estimate)
 
-    def _learn(self, compressor, active=None):
-        np.subtract(self.gradients(self.x), self._estimates, out=self._difference)
-        own, mean = self.exchange(self._difference, compressor, active=active, own=self._stores)
+    def _learn(self, t):
+        own, mean = self._news(t, active=self.active(t), own=self._stores)
         if self._stores:
             self._estimates += own
         self._estimate += mean
+
+    def _news(self, t, **ways):
+        """What is sent of how far the target is from g_i."""
+        np.subtract(self.target(t), self._estimates, out=self._difference)
+        return self.exchange(self._difference, self.first if t == 0 else self.compressor, **ways)
+
+    def active(self, t):
+        """Which workers speak in round t, (total,) bool; None: all."""
+        return None
 
     def estimate_error(self):
         return (self._estimates, self._estimate) if self._stores else None
@@ -81,16 +89,14 @@ class PartialParticipation(EF21):
         super().__init__(setting, **options)
         self._draws, self._total = setting.draws(Purpose.PARTICIPATE), setting.total
 
-    def round(self, t):
+    def active(self, t):
         if t == 0:
-            self._learn(self.first)
-        else:
-            draws = self._draws.at(t).random(self._total)
-            self._learn(self.compressor, active=draws < self.probability)
-        self.move(self._estimate)
+            return None
+        return self._draws.at(t).random(self._total) < self.probability
 
     @classmethod
     def check(cls, options):
+        super().check(options)
         if not 0 < options.probability <= 1:
             raise OptionError("probability", options.probability, "a number above 0, at most 1")
 
@@ -115,16 +121,14 @@ class BidirectionalCompression(EF21):
         super().__init__(setting, **options)
         self._downlink = setting.downlink("downlink", self.downlink)
         self._mean = setting.state.array("mean g_i", self.x.size)  # known to the server alone
-        self._news = np.zeros_like(self.x)
+        self._behind = np.zeros_like(self.x)
 
     def round(self, t):
-        np.subtract(self.gradients(self.x), self._estimates, out=self._difference)
-        compressor = self.first if t == 0 else self.compressor
-        own, mean = self.exchange(self._difference, compressor, share=False)
+        own, mean = self._news(t, share=False)
         self._estimates += own
         self._mean += mean
-        np.subtract(self._mean, self._estimate, out=self._news)
-        self._estimate += self.exchange.broadcast(self._news, self._downlink)
+        np.subtract(self._mean, self._estimate, out=self._behind)
+        self._estimate += self.exchange.broadcast(self._behind, self._downlink)
         self.move(self._estimate)
 
     def estimate_error(self):

@@ -16,7 +16,7 @@ class DCGD(Method):
     """
 
     def round(self, t):
-        _, mean = self.exchange(self.gradients(self.x), self.compressor, own=False)
+        _, mean = self.exchange(self.target(t), self.compressor, own=False)
         self.move(mean)
 
     @classmethod

@@ -29,9 +29,10 @@ def broken_promises(kind, **options):
 class SharedEstimate(EF21):
     """One averaged g in place of the workers' own g_i."""
 
-    def _learn(self, compressor, active=None):
-        np.subtract(self.gradients(self.x), self._estimate, out=self._difference)
-        _, mean = self.exchange(self._difference, compressor, active=active, own=False)
+    def _learn(self, t):
+        np.subtract(self.target(t), self._estimate, out=self._difference)
+        compressor = self.first if t == 0 else self.compressor
+        _, mean = self.exchange(self._difference, compressor, own=False)
         self._estimate += mean
         self._estimates[:] = self._estimate
 

@@ -35,9 +35,9 @@ class Excursion(EF21):
 class OffByAThousandth(EF21):
     """From round 1 on g moves by a thousandth more than the mean of the messages."""
 
-    def _learn(self, compressor, active=None):
+    def _learn(self, t):
         before = self._estimate.copy()
-        super()._learn(compressor, active)
+        super()._learn(t)
         if before.any():
             self._estimate += (self._estimate - before) / 1000
 
