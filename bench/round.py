@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from mpi_lowrank import config
 from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors.base import complete
 from mpi_lowrank.compressors.shared import orthonormal
 from mpi_lowrank.datasets import load, shard_rows
 from mpi_lowrank.record import Record
@@ -123,24 +124,27 @@ def matrix(comm: MPI.Comm) -> None:
     estimate, difference, mean = np.zeros(d, f4), np.empty((1, d), f4), np.empty(d, f4)
     beside = np.empty((SIZE, SIZE), f4)
     stream, parts = Stream(0, Purpose.COMPRESS, SHARED), Parts()
+    left = np.empty((SIZE, RANK), f4)
+    names = iter(())
+
+    def average(rows: np.ndarray) -> np.ndarray:
+        work, factor = next(names)
+        parts.end(work)
+        total = allreduce(comm, rows)
+        parts.end(f"Allreduce {factor}")
+        if factor == "P":
+            left[...] = orthonormal(total.reshape(SIZE, RANK))
+            parts.end("orthonormalise")
+        return total
+
     for t in range(REPEATS):
+        names = iter((("P = D Q", "P"), ("orthonormalise and Q = D^T P", "Q")))
         comm.Barrier()
         parts.start()
         np.subtract(gradient, estimate, out=difference)
         parts.end("difference")
         phases = compressor.reduce(difference, None, mean, stream.at(t), ())
-        rows = next(phases)
-        parts.end("P = D Q")
-        total = allreduce(comm, rows)
-        parts.end("Allreduce P")
-        left = orthonormal(total.reshape(SIZE, RANK))
-        parts.end("orthonormalise")
-        rows = phases.send(total)
-        parts.end("orthonormalise and Q = D^T P")
-        total = allreduce(comm, rows)
-        parts.end("Allreduce Q")
-        for _ in phases_end(phases, total):
-            pass
+        complete(phases, average, average)
         parts.end("P Q^T")
         estimate += mean
         parts.end("update g")
@@ -159,14 +163,6 @@ def allreduce(comm: MPI.Comm, rows: np.ndarray) -> np.ndarray:
     comm.Allreduce(rows, total)
     total /= comm.size
     return total
-
-
-def phases_end(phases, total):
-    """Send the last reduction; a generator that has nothing more to reduce."""
-    try:
-        yield phases.send(total)
-    except StopIteration:
-        return
 
 
 def numpy_parts(parts: Parts, D: np.ndarray, left: np.ndarray, out: np.ndarray) -> None:

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from mpi_lowrank.certificate import default_specs, drive
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import LENGTH, Largest, Operator
+from mpi_lowrank.compressors.base import LENGTH, Operator, complete
 from mpi_lowrank.compressors.lowrank import matrix_shape
 from mpi_lowrank.config.options import options_of, read_spec
 from mpi_lowrank.errors import OptionError, UserError
@@ -92,16 +92,18 @@ def reduced(operator: Operator, x: np.ndarray) -> Callable[[int], tuple[float, f
     def once(round: int) -> tuple[float, float, int]:
         shared = drive.Stream(0, drive.Purpose.COMPRESS, drive.SHARED).at(round)
         draws = drive.own_draws(operator, 1, round, 0, 0)
-        phases, laps, answer = operator.reduce(x, own, mean, shared, draws), [], None
-        while True:
-            began = perf_counter()
-            try:
-                wish = phases.send(answer)
-            except StopIteration:
-                laps.append(perf_counter() - began)
-                return sum(laps[:-1]), laps[-1], operator.nbytes
-            laps.append(perf_counter() - began)
-            answer = (wish.rows if isinstance(wish, Largest) else wish)[0].astype(x.dtype)
+        laps = [perf_counter()]
+
+        def answer(rows: np.ndarray) -> np.ndarray:
+            laps.append(perf_counter())
+            received = rows[0].astype(x.dtype)
+            laps.append(perf_counter())
+            return received
+
+        complete(operator.reduce(x, own, mean, shared, draws), answer, answer)
+        laps.append(perf_counter())
+        taken = [end - began for began, end in zip(laps[::2], laps[1::2], strict=True)]
+        return sum(taken[:-1]), taken[-1], operator.nbytes
 
     return once
 

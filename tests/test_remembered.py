@@ -53,7 +53,7 @@ class Running:
         kind = methods[method] if isinstance(method, str) else method
         topology = "server" if kind.needs_server else "allgather"
         self.exchange = Exchange(
-            Door(Alone()), placement, Clock(), d, dtype, topology, seed=5, state=self.state
+            Door(Alone()), placement, Clock(), dtype, topology, seed=5, state=self.state
         )
         setting = Setting(
             gradients=lambda x: (curvatures * (x - centres)).astype(dtype),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mpi_lowrank.compressors.base import Compressor, Largest, Operator, SharedCompressor
+from mpi_lowrank.compressors.base import Compressor, Operator, SharedCompressor, complete
 from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
 
@@ -58,16 +58,18 @@ def reduce(
     shared = Stream(seed, Purpose.COMPRESS, SHARED).at(round)
     draws = own_draws(compressor, len(x), round, seed, 0)
     phases, sent = compressor.reduce(x, own, mean, shared, draws), 0
-    wish = next(phases)
-    while True:
-        largest = isinstance(wish, Largest)
-        rows = wish.rows if isinstance(wish, Largest) else wish
+
+    def received(rows: np.ndarray) -> np.ndarray:
+        nonlocal sent
         sent += rows[0].nbytes
-        rows = rows.astype(np.float64)
-        try:
-            wish = phases.send(rows.max(axis=0) if largest else rows.mean(axis=0))
-        except StopIteration:
-            return own, mean, sent
+        return rows.astype(np.float64)
+
+    complete(
+        phases,
+        average=lambda rows: received(rows).mean(axis=0),
+        largest=lambda rows: received(rows).max(axis=0),
+    )
+    return own, mean, sent
 
 
 def samples(make: Make, x: np.ndarray, count: int, seed: int = 0) -> np.ndarray:

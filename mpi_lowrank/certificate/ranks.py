@@ -41,7 +41,7 @@ def certify_ranks(comm: MPI.Intracomm, spec: str, make: MakeBlock) -> list[Findi
 def _run(comm, placement, spec, make, collective) -> Iterator[Finding]:
     operator = make((D,), placement.total)
     door = Door(MpiTransport(comm))
-    exchange = Exchange(door, placement, Clock(), D, np.dtype(np.float64), **collective, seed=SEED)
+    exchange = Exchange(door, placement, Clock(), np.dtype(np.float64), **collective, seed=SEED)
     exchange.prepare(operator)
     alone = make((D,), placement.total)
     drive.prepare(alone, placement.total)

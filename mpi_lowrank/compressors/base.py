@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -279,6 +279,25 @@ class Largest:
 Phases = Generator[np.ndarray | Largest, np.ndarray, None]
 """Yields the local workers' coefficients, (workers, k) in the wire's dtype; is sent their mean over
 all workers, (k,) in the state's dtype; any number of times. `Largest` asks for the maximum."""
+
+
+def complete(
+    phases: Phases,
+    average: Callable[[np.ndarray], np.ndarray],
+    largest: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    """Take `phases` to their end.
+
+    `average` turns rows (workers, k) into their mean over all workers (k,), `largest` into the
+    maximum.
+    """
+    reduced: Any = None
+    while True:
+        try:
+            wish = phases.send(reduced)
+        except StopIteration:
+            return
+        reduced = largest(wish.rows) if isinstance(wish, Largest) else average(wish)
 
 
 class SharedCompressor(Operator):

@@ -158,7 +158,11 @@ def _take(part, messages, at, own):
 
 
 class SharedBlocks(SharedCompressor):
-    """The blocks' phases in lockstep: a phase's coefficients of all blocks are reduced as one."""
+    """The blocks' phases in lockstep: a phase's coefficients of all blocks are reduced as one.
+
+    So that there are as few reductions as the longest block has phases, it takes all blocks a phase
+    further at a time, where `complete` takes one compressor to its end.
+    """
 
     def __init__(self, parts: list[SharedCompressor]):
         self.name, self.parts, self._places = _name(parts), parts, _places(parts)

@@ -201,11 +201,11 @@ class Assembly:
 
 def assemble(case: Case, ground: Ground, door: Door, together: Together = alone) -> Assembly:
     """Collective: make and allocate what the case runs on, and let MPI know its ways."""
-    placement, problem, dtype = ground.placement, ground.problem, np.dtype(case.dtype)
+    placement, dtype = ground.placement, np.dtype(case.dtype)
     state, ways = State(placement.local, dtype), (case.topology, case.reduction, case.seed)
     notes = State(placement.local, np.float64)
     clock = Clock(notes.of_rank("seconds", len(PHASES)))
-    exchange = Exchange(door, placement, clock, problem.d, dtype, *ways, state)
+    exchange = Exchange(door, placement, clock, dtype, *ways, state)
     assembly = together(lambda: _assembly(case, ground, state, exchange, notes))
     exchange.warm_up()
     return assembly

@@ -100,7 +100,7 @@ def planned_state(
     """What the case keeps from round to round on this rank, by name, but no memory for it."""
     dtype, d = np.dtype(case.dtype), sum(int(np.prod(shape)) for _, shape in blocks)
     state, model = (State(placement.local, dtype, planned=True) for _ in range(2))
-    exchange = _Planned(Door(Alone()), placement, Clock(), d, dtype, state=state)
+    exchange = _Planned(Door(Alone()), placement, Clock(), dtype, state=state)
     exchange.prepare(made.compressor, "uplink")
     exchange.prepare(made.dense, "whole")
     samples, x0 = np.ones(placement.local, int), model.array("x", d)

@@ -34,7 +34,7 @@ def test_a_mean_of_coefficients_costs_a_ring_of_sums_or_everybody_s():
 def exchanged(compressor, **collective):
     """An exchange of one process after a round through the compressor."""
     door, placement = Door(Alone()), Placement(WORKERS, 1, 0)
-    exchange = Exchange(door, placement, Clock(), D, np.float64, **collective)
+    exchange = Exchange(door, placement, Clock(), np.float64, **collective)
     exchange.prepare(compressor)
     exchange(np.random.default_rng(0).standard_normal((WORKERS, D)), compressor)
     return exchange

@@ -144,7 +144,7 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
 
     d, dtype = 2**18, np.dtype(np.float64)
     placement = Placement(comm.size, comm.size, comm.rank)
-    exchange = Exchange(make_door(comm), placement, Clock(), d, dtype)
+    exchange = Exchange(make_door(comm), placement, Clock(), dtype)
     options = {"topk": {"k": 8}, "rsvd": {"rank": 1, "oversampling": 1}}.get(name, {})
     compressor, dense = (
         compressors[name]((d,), dtype, **options),

@@ -23,7 +23,7 @@ def make_exchange(comm, **options):
 
     placement = Placement(LOCAL * comm.size, comm.size, comm.rank)
     door = Door(MpiTransport(comm))
-    return Exchange(door, placement, Clock(), D, np.dtype(float), **options)
+    return Exchange(door, placement, Clock(), np.dtype(float), **options)
 
 
 def make_compressor(name, options):
@@ -38,16 +38,13 @@ def everybody(comm):
 
 def lockstep(compressor, x, round):
     """All workers of a shared compressor in one process."""
+    from mpi_lowrank.compressors.base import complete
     from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 
     own, mean = np.zeros(x.shape), np.zeros(D)
     phases = compressor.reduce(x, own, mean, Stream(0, Purpose.COMPRESS, SHARED).at(round), ())
-    rows = next(phases)
-    try:
-        while True:
-            rows = phases.send(rows.astype(float).mean(axis=0))
-    except StopIteration:
-        return own, mean
+    complete(phases, lambda rows: rows.astype(float).mean(axis=0), largest=None)
+    return own, mean
 
 
 @pytest.mark.parametrize("reduction", ["mpi", "ordered"])

@@ -23,7 +23,7 @@ def make_exchange(comm, **collective):
 
     placement = Placement(LOCAL * comm.size, comm.size, comm.rank)
     door = Door(MpiTransport(comm))
-    return Exchange(door, placement, Clock(), D, np.float64, **collective)
+    return Exchange(door, placement, Clock(), np.float64, **collective)
 
 
 def make(spec, workers):

@@ -80,7 +80,7 @@ def exchange(comm, door):
     from mpi_lowrank.machine.clock import Clock
 
     placement, dtype = Placement(2 * comm.size, comm.size, comm.rank), np.dtype(float)
-    exchange = Exchange(door, placement, Clock(), 5, dtype)
+    exchange = Exchange(door, placement, Clock(), dtype)
     identity = compressors["identity"]((5,), dtype)
     exchange.prepare(identity)
     exchange(np.zeros((2, 5)), identity)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpi_lowrank.component import option
-from mpi_lowrank.compressors.base import Compressor, Promise
+from mpi_lowrank.compressors.base import Compressor, Largest, Promise, complete
 from mpi_lowrank.compressors.blocks import compress_blocks
 from mpi_lowrank.compressors.dense import Identity
 from mpi_lowrank.compressors.exponential import NaturalDithering
@@ -93,3 +93,18 @@ def test_blocks_promise_the_worst_of_theirs():
     whole, _ = compress_blocks(blocks, kind, make, dense)
     assert whole.alpha == 2 / 12 and whole.omega is None and whole.d == 22
     assert whole.nbytes == make((3, 4)).nbytes + make((2, 5)).nbytes
+
+
+def test_phases_are_taken_to_their_end_each_one_as_it_asks():
+    told, rows = [], np.array([[1.0, 4.0], [3.0, 2.0]])
+
+    def phases():
+        told.append((yield rows))
+        told.append((yield Largest(2 * rows)))
+
+    complete(phases(), lambda rows: rows.mean(axis=0), lambda rows: rows.max(axis=0))
+    np.testing.assert_array_equal(told, [[2.0, 3.0], [6.0, 8.0]])
+
+
+def test_a_compressor_without_phases_asks_for_nothing():
+    complete((rows for rows in ()), average=None, largest=None)

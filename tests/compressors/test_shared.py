@@ -4,6 +4,7 @@ import pytest
 
 from mpi_lowrank.certificate.drive import prepare
 from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors.base import complete
 from mpi_lowrank.compressors.blocks import compress_blocks
 from mpi_lowrank.compressors.shared import orthonormal
 from mpi_lowrank.errors import OptionError
@@ -36,13 +37,14 @@ def drive(compressor, x, round=0):
     """(own, mean, floats sent by a worker), all workers in one process."""
     own, mean = np.full(x.shape, np.nan), np.full(x.shape[1], np.nan)
     phases = compressor.reduce(x, own, mean, Stream(0, Purpose.COMPRESS, SHARED).at(round), ())
-    rows, sent = next(phases), 0
-    while True:
-        sent += rows.shape[1]
-        try:
-            rows = phases.send(rows.astype(float).mean(axis=0))
-        except StopIteration:
-            return own, mean, sent
+    sent = []
+
+    def average(rows):
+        sent.append(rows.shape[1])
+        return rows.astype(float).mean(axis=0)
+
+    complete(phases, average, largest=None)
+    return own, mean, sum(sent)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ SPECS = ["randk:k=5", "permk", "qsgd:levels=4", "sketch:rank=1", "shared_randk:k
 
 
 def made(spec, workers=WORKERS):
-    exchange = Exchange(Door(Alone()), Placement(workers, 1, 0), Clock(), D, np.dtype(float))
+    exchange = Exchange(Door(Alone()), Placement(workers, 1, 0), Clock(), np.dtype(float))
     compressor = make_operator(read_spec(spec), (D,), "float64", workers)
     exchange.prepare(compressor)
     return exchange, compressor

@@ -24,7 +24,7 @@ CONSTANTS = Constants(103 / 6, np.full(3, 34.5))
 def one_process(workers, d, seed=0, topology="allgather"):
     """The exchange of a run, with all workers in this process."""
     placement = Placement(workers, 1, 0)
-    return Exchange(Door(Alone()), placement, Clock(), d, np.float64, topology, seed=seed)
+    return Exchange(Door(Alone()), placement, Clock(), np.float64, topology, seed=seed)
 
 
 def make_compressor(spec, d):
