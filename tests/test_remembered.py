@@ -57,26 +57,32 @@ class Running:
         )
         setting = Setting(
             gradients=lambda x: (curvatures * (x - centres)).astype(dtype),
+            losses=lambda x: (curvatures * (x - centres) ** 2).sum(axis=1) / 2,
             exchange=self.exchange,
             compressor=self._uplink(self.choice, "uplink"),
             dense=self._uplink(dense_beside(self.choice), "whole"),
             state=self.state,
             x0=rng.standard_normal(d).astype(dtype),
-            uplink=lambda name, choice=None: self._uplink(choice or self.choice, name),
+            uplink=self._another,
             downlink=self._downlink,
             stepsize=0.05,
             step=lambda x: Plain(x, 0.05, self.state.within("step")),
             numbers=placement.workers,
             total=WORKERS,
             samples=np.ones(WORKERS, int),
+            rounds=ROUNDS,
             seed=5,
         )
         self.method = kind(setting, **(OPTIONS.get(method, {}) | options))
 
-    def _uplink(self, choice, name):
-        compressor, _ = make_compressor(choice, self.dtype, self.blocks, WORKERS)
+    def _uplink(self, choice, name, blocks=None):
+        compressor, _ = make_compressor(choice, self.dtype, blocks or self.blocks, WORKERS)
         self.exchange.prepare(compressor, name)
         return compressor
+
+    def _another(self, name, choice=None, shape=None):
+        blocks = (Block(name, shape),) if shape else self.blocks
+        return self._uplink(choice or self.choice, name, blocks)
 
     def _downlink(self, name, choice):
         compressor, _ = make_compressor(choice, self.dtype, self.blocks, 1)

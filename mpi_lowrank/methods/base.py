@@ -57,10 +57,13 @@ class Exchange(Protocol):
 class Uplink(Protocol):
     """Makes one more compressor for what workers send."""
 
-    def __call__(self, name: str, choice: Choice | None = None) -> Operator:
+    def __call__(
+        self, name: str, choice: Choice | None = None, shape: tuple[int, ...] | None = None
+    ) -> Operator:
         """That of `choice`, or the case's own once more; what it remembers goes by `name`.
 
         A round's second message goes through a second one: it has buffers and memory of its own.
+        It is for vectors of the model, or of another `shape`.
         """
 
 
@@ -72,11 +75,14 @@ class Setting:
     Allreduced); `uplink` makes more of them, `downlink` the compressor of (name, choice) for what
     the server tells.
     `state`: where what survives a round is asked for, by name.
+    `losses`: f_i of the local workers, (workers,) float64, at one x (d,) or a point per worker.
+    `rounds`: how many the case may take.
     `x0`: a start (d,). `step`: makes the case's step rule for an x.
     `numbers`: the local workers among the `total`; `samples` (workers,): how many each one has.
     """
 
     gradients: Gradients
+    losses: Callable[[np.ndarray], np.ndarray]
     exchange: Exchange
     compressor: Operator
     dense: Operator
@@ -89,6 +95,7 @@ class Setting:
     numbers: range
     total: int
     samples: np.ndarray
+    rounds: int
     seed: int
 
     def draws(self, purpose: Purpose, worker: int = SHARED) -> Stream:

@@ -33,7 +33,7 @@ from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.components import dense_beside, initial, make_compressor
 from mpi_lowrank.run.evaluation import Evaluator
-from mpi_lowrank.run.gradients import Gradients
+from mpi_lowrank.run.gradients import Gradients, Losses
 from mpi_lowrank.run.interruption import StopAgreed
 from mpi_lowrank.run.stepsize import stepsize
 from mpi_lowrank.run.validity import check_gradient
@@ -84,9 +84,11 @@ def channels(case: Case, blocks: tuple[Block, ...], workers: int) -> Channels:
 
 
 def _uplink(case: Case, blocks: tuple[Block, ...], exchange: Exchange) -> Uplink:
-    def make(name: str, choice: Choice | None = None) -> Operator:
-        chosen = choice or case.compressor
-        compressor, _ = make_compressor(chosen, case.dtype, blocks, exchange.placement.total)
+    def make(
+        name: str, choice: Choice | None = None, shape: tuple[int, ...] | None = None
+    ) -> Operator:
+        chosen, parts = choice or case.compressor, (Block(name, shape),) if shape else blocks
+        compressor, _ = make_compressor(chosen, case.dtype, parts, exchange.placement.total)
         exchange.prepare(compressor, name)
         return compressor
 
@@ -217,40 +219,51 @@ def _assembly(case, ground, state, exchange, notes) -> Assembly:
     exchange.prepare(made.compressor, "uplink")
     exchange.prepare(made.dense, "whole")
     gradients = Gradients(problem, placement.local, exchange.dtype, exchange.clock)
+    losses = Losses(problem, placement.local, exchange.clock)
+    functions = Functions(problem.blocks, problem.samples, gradients, losses)
     x0, size = initial(case, problem), stepsize(case, ground.constants, made.compressor)
-    model = problem.blocks, problem.samples
-    method = make_method(case, *model, made, exchange, state, gradients, x0, size)
+    method = make_method(case, functions, made, exchange, state, x0, size)
     evaluate = _evaluator(case, ground, exchange.door, gradients, notes)
     return Assembly(case, ground, state, exchange, made, method, evaluate, notes)
 
 
+@dataclass(frozen=True)
+class Functions:
+    """The local workers' functions, as a method needs them: see `Setting`."""
+
+    blocks: tuple[Block, ...]
+    samples: np.ndarray
+    gradients: ModelGradients
+    losses: Callable[[np.ndarray], np.ndarray]
+
+
 def make_method(
     case: Case,
-    blocks: tuple[Block, ...],
-    samples: np.ndarray,
+    functions: Functions,
     made: Channels,
     exchange: Exchange,
     state: State,
-    gradients: ModelGradients,
     x0: np.ndarray,
     stepsize: float,
 ) -> Method:
-    """The case's method, for a model of these blocks; `samples` (workers,) as in `Setting`."""
+    """The case's method."""
     placement, step = exchange.placement, steps[case.step.name]
     setting = Setting(
-        gradients=gradients,
+        gradients=functions.gradients,
+        losses=functions.losses,
         exchange=exchange,
         compressor=made.compressor,
         dense=made.dense,
-        uplink=_uplink(case, blocks, exchange),
-        downlink=_downlink(case, blocks, exchange),
+        uplink=_uplink(case, functions.blocks, exchange),
+        downlink=_downlink(case, functions.blocks, exchange),
         state=state,
         x0=x0,
         stepsize=stepsize,
         step=lambda x: step(x, stepsize, state.within("step"), **case.step.arguments()),
         numbers=placement.workers,
         total=placement.total,
-        samples=samples,
+        samples=functions.samples,
+        rounds=case.rounds,
         seed=case.seed,
     )
     return methods[case.method.name](setting, **case.method.arguments())

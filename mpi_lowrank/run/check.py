@@ -18,7 +18,7 @@ from mpi_lowrank.problems.batch import Batch
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run import footprint
-from mpi_lowrank.run.assembly import Channels, channels, make_method
+from mpi_lowrank.run.assembly import Channels, Functions, channels, make_method
 from mpi_lowrank.run.stepsize import theory
 from mpi_lowrank.steps import steps
 from mpi_lowrank.steps.base import Step
@@ -104,5 +104,6 @@ def planned_state(
     exchange.prepare(made.compressor, "uplink")
     exchange.prepare(made.dense, "whole")
     samples, x0 = np.ones(placement.local, int), model.array("x", d)
-    make_method(case, blocks, samples, made, exchange, state, _no_gradients, x0, 1.0)
+    functions = Functions(blocks, samples, _no_gradients, _no_gradients)
+    make_method(case, functions, made, exchange, state, x0, 1.0)
     return state

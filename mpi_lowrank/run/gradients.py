@@ -1,4 +1,4 @@
-"""The local workers' gradients, computed once where evaluation and method ask at the same x."""
+"""What a method asks of the problem, on its clock; what an evaluation has computed is not again."""
 
 from time import perf_counter
 
@@ -50,3 +50,18 @@ class Gradients:
     def _holds(self, x):
         same = self._held and x.ndim == 1 and np.equal(x, self._x, out=self._same).all()
         return bool(same)
+
+
+class Losses:
+    """f_i(x) of the local workers for the method, (workers,) float64; overwritten each time."""
+
+    def __init__(self, problem: Problem, workers: int, clock: Clock):
+        self._problem, self._clock = problem, clock
+        self._values = np.zeros(workers)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """At x, one point (d,) or a point for each worker (workers, d)."""
+        self._clock.lap("update")
+        self._problem.losses(x, self._values)
+        self._clock.lap("gradient")
+        return self._values

@@ -156,6 +156,7 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     x0, state = np.zeros(d), State(placement.local, dtype)
     setting = Setting(
         gradients=lambda x: gradient,
+        losses=None,
         exchange=exchange,
         compressor=compressor,
         dense=dense,
@@ -166,6 +167,7 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
         numbers=placement.workers,
         total=placement.total,
         samples=np.ones(placement.local, int),
+        rounds=6,
         seed=0,
         uplink=None,
         downlink=None,

@@ -43,8 +43,9 @@ def make(name, spec, stepsize, hessians, shifts=None, x0=None, seed=0, **options
     exchange.prepare(compressor)
     exchange.prepare(dense, "dense")
 
-    def make_uplink(name, choice=None):
-        again = make_compressor(spec if choice is None else (choice.name, choice.options), d)
+    def make_uplink(name, choice=None, shape=(d,)):
+        own = spec if choice is None else (choice.name, choice.options)
+        again = make_compressor(own, int(np.prod(shape)))
         exchange.prepare(again, name)
         return again
 
@@ -56,6 +57,7 @@ def make(name, spec, stepsize, hessians, shifts=None, x0=None, seed=0, **options
     state = State(n, float)
     setting = Setting(
         gradients=lambda x: np.einsum("wij,wj->wi", hessians, x - shifts),
+        losses=lambda x: np.einsum("wi,wij,wj->w", x - shifts, hessians, x - shifts) / 2,
         exchange=exchange,
         compressor=compressor,
         dense=dense,
@@ -68,6 +70,7 @@ def make(name, spec, stepsize, hessians, shifts=None, x0=None, seed=0, **options
         numbers=range(n),
         total=n,
         samples=np.ones(n, int),
+        rounds=100,
         seed=seed,
     )
     return methods[name](setting, **options)

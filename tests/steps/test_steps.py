@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from known_rounds import rounds_to
 
 from mpi_lowrank import config
-from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.rounds.state import State
-from mpi_lowrank.run.assembly import assemble, ground
 from mpi_lowrank.steps import steps
 from mpi_lowrank.steps.momentum import HeavyBall, Nesterov
 from mpi_lowrank.steps.plain import Plain
@@ -70,27 +69,10 @@ step = {step}
 """
 
 
-def rounds_to(levels, **given):
-    """The first rounds after which the squared gradient norm is at most each of the levels."""
-    (case,) = config.parse(CASE.format(**given), Path("some.toml")).cases
-    door = Door(Alone())
-    made = assemble(case, ground(case, door), door)
-    reached = []
-    for t in range(case.rounds):
-        measured = made.evaluate(made.method.step.model, t).grad_norm_sq
-        while len(reached) < len(levels) and measured <= levels[len(reached)]:
-            reached.append(t)
-        if len(reached) == len(levels):
-            return reached
-        made.exchange.round = t
-        made.method.round(t)
-    return reached
-
-
 @pytest.mark.parametrize(("seed", "rounds"), list(enumerate([48, 64, 53, 104, 53])))
 def test_rounds_of_nesterov_s_gradient_descent_on_mushrooms(seed, rounds):
     case = {"method": 'method = "GD"', "size": 'stepsize = "3/L"', "seed": seed}
-    (found,) = rounds_to([1e-6], step='{ name = "nesterov", beta = 0.9 }', **case)
+    (found,) = rounds_to([1e-6], CASE, step='{ name = "nesterov", beta = 0.9 }', **case)
     assert abs(found - rounds) <= 1
 
 
@@ -103,7 +85,7 @@ def test_rounds_of_ef21_hb_on_mushrooms(beta, rounds):
         "step": f'{{ name = "heavy_ball", beta = {beta} }}',
         "seed": 0,
     }
-    found = rounds_to([1e-2, 1e-4, 1e-6], **case)
+    found = rounds_to([1e-2, 1e-4, 1e-6], CASE, **case)
     np.testing.assert_allclose(found, rounds, atol=2)
 
 

@@ -1,0 +1,75 @@
+"""L-BFGS: the fair reference for rounds, and a minimum to whatever accuracy numbers have."""
+
+import numpy as np
+from scipy.optimize import minimize
+
+from mpi_lowrank.component import option
+from mpi_lowrank.errors import OptionError
+from mpi_lowrank.methods import methods
+from mpi_lowrank.methods.base import Method
+from mpi_lowrank.registry import Choice
+
+WHOLE = Choice("identity", {"wire": "float64"})
+
+
+class _Unknown(Exception):
+    """SciPy asks for f and its gradient at a point that no round has evaluated."""
+
+
+@methods.register("L-BFGS")
+class LBFGS(Method):
+    """SciPy's L-BFGS, every f_i and gradient sent whole: one evaluation a round, trial points too.
+
+    Liu, Nocedal 1989; Byrd, Lu, Nocedal, Zhu 1995. All ranks hold the same mean of f and of the
+    gradient, in float64, and take the same step. x is the point that SciPy asks for next, be it a
+    trial of its line search, and x is what is evaluated. SciPy cannot be left in the middle of a
+    search and taken up again, so each round has it start over on what is known: bytes and rounds
+    mean something here, seconds do not. `memory`: pairs that the inverse Hessian is made of. Where
+    SciPy sees no way on, x stays where it is. The stepsize and the step rule are not used.
+    """
+
+    needs_compressor = False
+    memory: int = option(20)
+
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
+        d, state = self.x.size, setting.state
+        self._losses = setting.losses
+        self._uplink = setting.uplink("f and its gradient", WHOLE, (d + 1,))
+        self._start = state.array("x0", d, float)
+        self._start[:] = self.x
+        self._known = state.array("evaluations", (setting.rounds, d + 1), float)
+        self._told = np.zeros((len(setting.numbers), d + 1))
+
+    @classmethod
+    def check(cls, options):
+        if options.memory < 1:
+            raise OptionError("memory", options.memory, "an integer from 1")
+
+    def round(self, t):
+        self._told[:, 0] = self._losses(self.x)
+        self._told[:, 1:] = self.gradients(self.x)
+        _, mean = self.exchange(self._told, self._uplink, own=False)
+        self._known[t] = mean
+        self.x[:] = self._next(t + 1)
+
+    def _next(self, count):
+        """The point that follows from the first `count` evaluations."""
+        known = iter(self._known[:count])
+
+        def evaluate(x):
+            evaluation = next(known, None)
+            if evaluation is None:
+                raise _Unknown(x)
+            return evaluation[0], evaluation[1:].copy()
+
+        endless = dict.fromkeys(("maxiter", "maxfun"), np.iinfo(np.int32).max)
+        settings = {"maxcor": self.memory, "ftol": 0, "gtol": 0, **endless}
+        try:
+            return minimize(evaluate, self._start, jac=True, method="L-BFGS-B", options=settings).x
+        except _Unknown as asked:
+            return asked.args[0]
+
+    @classmethod
+    def theory_stepsize(cls, constants, compressor, options):
+        return 1 / constants.L
