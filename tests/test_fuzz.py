@@ -1,16 +1,19 @@
 """Whatever a configuration says, it is run or refused with one line."""
 
-from dataclasses import replace
+import sys
 from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutated import mutant
 
 from mpi_lowrank import config
 from mpi_lowrank.errors import LONGEST, UserError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+
+from hostile.configurations import make, mutant, read_small
 
 
 @settings(deadline=None, derandomize=True, max_examples=400)
@@ -42,11 +45,9 @@ def runnable(count):
     """That many mutants that can be read and are small, cut to three rounds."""
     for number in range(10**4):
         try:
-            read = config.parse(mutant(Random(number)), Path("some.toml"))
+            yield read_small(make(Random(number)))
         except UserError:
             continue
-        if len(read.cases) < 5 and all((case.workers or 1) < 40 for case in read.cases):
-            yield replace(read, cases=tuple(replace(case, rounds=3) for case in read.cases))
-            count -= 1
+        count -= 1
         if count == 0:
             return

@@ -125,9 +125,8 @@ def _print_findings(options: argparse.Namespace, findings: list) -> int:
     from dataclasses import asdict
 
     from mpi_lowrank.certificate import format_findings
-    from mpi_lowrank.report.numbers import finite
 
-    rows = [{key: finite(value) for key, value in asdict(f).items()} for f in findings]
+    rows = [asdict(finding) for finding in findings]
     _print(options, rows, lambda _: format_findings(findings, options.verbose))
     return 0 if all(finding.passed for finding in findings) else BROKEN
 
@@ -202,4 +201,6 @@ def data_check(options: argparse.Namespace) -> None:
 
 
 def _print(options: argparse.Namespace, value: object, as_text) -> None:
-    output.say(json.dumps(value, indent=1) if options.json else as_text(value))
+    from mpi_lowrank.report.numbers import finite
+
+    output.say(json.dumps(finite(value), indent=1) if options.json else as_text(value))

@@ -6,6 +6,7 @@ nothing is taken on trust, and whatever HDF5 says about it is one line.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import h5py
 import numpy as np
 
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.record.heaps import is_endless
 from mpi_lowrank.record.metrics import METRICS, declared
 from mpi_lowrank.record.schema import (
     ATTRIBUTES,
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 INFLATION = 1100
 """No data set is larger than its bytes on disk times this: zlib packs 1032 zeros into one byte."""
+
+RISING = ("round", "seconds", "uplink_bytes", "downlink_bytes")
+"""Columns that are counted from the start."""
 
 
 class Record:
@@ -64,6 +69,8 @@ class Case:
         self._columns = {name: _column(rounds, name) for name in rounds}
         if len({len(column) for column in self._columns.values()}) != 1 or "round" not in rounds:
             raise ValueError(f"{rounds.name} has columns that do not fit together")
+        for name in RISING:
+            _check_rising(name, self._columns.get(name, np.zeros(0)))
         self.units = {name: _attributes(rounds[name])["units"] for name in rounds}
         own = [name for name in rounds if name not in COLUMNS]
         self.metrics = METRICS | {name: declared(name, _attributes(rounds[name])) for name in own}
@@ -133,6 +140,8 @@ def _check_file(path: Path) -> None:
     with path.open("rb") as file:
         if is_broken(file):
             raise UserError(f"{path}: is damaged: its bytes are not those of its checksum")
+        if file.seek(0, SEEK_END) and is_endless(file):
+            raise UserError(f"{path}: is damaged: a heap of its texts has no end")
     if not h5py.is_hdf5(path):
         raise UserError(f"{path}: is not an HDF5 file; a record is what `mpi-lowrank run` writes")
 
@@ -195,6 +204,12 @@ def _array(group: h5py.Group, name: str) -> np.ndarray:
 def _column(rounds: h5py.Group, name: str) -> np.ndarray:
     dtype = COLUMNS[name].dtype if name in COLUMNS else REAL
     return _of_type(_array(rounds, name), dtype, name)
+
+
+def _check_rising(name: str, column: np.ndarray) -> None:
+    begun = column[:1] < 0
+    if begun.any() or (column[1:] < column[:-1]).any() or np.isinf(column).any():
+        raise ValueError(f"{name} falls, or is no sum of what rounds took")
 
 
 def _table(group: h5py.Group, name: str, dtype: np.dtype) -> np.ndarray:

@@ -28,6 +28,7 @@ WITHOUT_FEEDBACK = "DCGD"
 QUARTILES = (0.25, 0.5, 0.75)
 GRID = 600  # points of a curve
 PANEL = 2.3  # inches that the curves are high
+LEAST = 1e-9  # KB per worker: less is none
 STEP = 0.128  # inches from one name to the next
 HEAD, FOOT = 0.06, 0.42  # inches above the names, and of the axis below them
 LEFT = 0.56  # inches
@@ -100,12 +101,19 @@ def plot_medians(records: list[Record], target: tuple[str, float], folder: Path)
 
 def _lines(records: list[Record], target: tuple[str, float]) -> list[Line]:
     groups = grouped_cases(records)
-    begun = {key: [case for case in cases if len(case) > 1] for key, cases in groups.items()}
+    begun = {key: [case for case in cases if _is_curve(case)] for key, cases in groups.items()}
     return [
         Line(row, begun[row["record"], row["label"]], _keywords(row))
         for row in median_rows(records, target)
         if begun[row["record"], row["label"]]
     ]
+
+
+def _is_curve(case: Case) -> bool:
+    """Whether rounds are recorded that sent something and had a gradient."""
+    sent, total = (cost.values(case) for cost in COSTS)
+    measured = np.isfinite(case[METRIC]) & (case[METRIC] > 0)
+    return len(case) > 1 and bool(min(sent[-1], total[-1]) > LEAST and measured[0])
 
 
 def _keywords(row: Row) -> dict[str, Any]:
@@ -133,7 +141,8 @@ def draw(lines: list[Line], target: float) -> Figure:
     left = LEFT / style.TWO_COLUMNS
     figure.subplots_adjust(left, foot / height, 0.985, 1 - HEAD / height, wspace=0.05)
     figure.text(left, 0.07 / height, "\n".join(told), fontsize=style.NOTE_SIZE, color="0.2")
-    top = 1.3 * max(np.nanmax(case[METRIC]) for line in lines for case in line.cases)
+    heights = np.concatenate([case[METRIC] for line in lines for case in line.cases])
+    top = 1.3 * max(heights[np.isfinite(heights)].max(), target)
     decades = np.log10(top / target) / PANEL  # an inch
     scale = Scale(target, top, 10 ** (decades * STEP))
     for axes, cost in zip(panels, COSTS, strict=True):
@@ -185,7 +194,7 @@ def _draw_line(axes: Axes, line: Line, cost: Cost, target: float) -> tuple[float
     x, (low, middle, high) = curve(line.cases, cost, target)
     axes.fill_between(x, low, high, color=line.keywords["color"], alpha=0.13, linewidth=0)
     if line.arrives:
-        crossing = line.row[cost.key] / 1e3
+        crossing = max(line.row[cost.key] / 1e3, x[0])  # no start is at zero bytes here
         before = x < crossing
         x, middle = np.append(x[before], crossing), np.append(middle[before], target)
     axes.plot(x, middle, zorder=3, **line.keywords)
@@ -202,7 +211,7 @@ def curve(cases: list[Case], cost: Cost, target: float) -> tuple[np.ndarray, np.
     least = [np.fmin.accumulate(case[METRIC]) for case in cases]
     short_of_it = [x[-1] for x, y in zip(spent, least, strict=True) if y[-1] > target]
     end = min(short_of_it, default=max(x[-1] for x in spent))
-    grid = np.geomspace(min(x[x > 0][0] for x in spent), end, GRID)
+    grid = np.geomspace(min(x[x > LEAST][0] for x in spent), end, GRID)
     by_then = [
         y[np.searchsorted(x, grid, side="right") - 1] for x, y in zip(spent, least, strict=True)
     ]

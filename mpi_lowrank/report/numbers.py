@@ -8,10 +8,12 @@ BYTE_UNITS = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
 
 def finite(value: object) -> Any:
-    """`value`, or None for a float that JSON has no word for (NaN, an infinity)."""
+    """`value`, with None for each float in it that JSON has no word for (NaN, an infinity)."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return {key: finite(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def byte_unit(values: Iterable[float | None]) -> str:

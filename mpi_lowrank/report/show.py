@@ -10,12 +10,12 @@ from mpi_lowrank.report.plain import plain
 
 def show(record: Record) -> dict[str, Any]:
     """The record's attributes and each case's, with its rows and arrays, ready for JSON."""
-    attributes = {name: _plain(value) for name, value in record.attributes.items()}
+    attributes = finite(record.attributes)
     attributes["versions"] = _parsed(attributes.get("versions"))
     cases = [
         {
-            **{name: _plain(value) for name, value in case.attributes.items()},
-            **{name: _plain(array.tolist()) for name, array in case.arrays.items()},
+            **finite(case.attributes),
+            **{name: finite(array.tolist()) for name, array in case.arrays.items()},
             "rows": len(case),
         }
         for case in record.cases.values()
@@ -70,10 +70,6 @@ def _list_text(values: list) -> str:
 
 def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in names}
-
-
-def _plain(value: object) -> Any:
-    return [finite(item) for item in value] if isinstance(value, list) else finite(value)
 
 
 def _parsed(versions: object) -> Any:

@@ -259,3 +259,30 @@ def test_what_is_no_record_of_this_schema_is_one_line(whole, tmp_path, craft):
 def test_versions_that_json_cannot_parse_are_shown_as_they_are(tmp_path):
     RecordWriter(tmp_path / "r.h5", {"versions": "[" * 100_000}).close()
     assert "[[[[" in format_show(show(Record(tmp_path / "r.h5")))
+
+
+def test_a_heap_of_texts_without_an_end_is_one_line_where_hdf5_would_look_for_ever(whole, tmp_path):
+    image, path = bytearray(whole.read_bytes()[:-LENGTH]), tmp_path / "r.h5"
+    first = image.index(b"GCOL") + 16
+    image[first : first + 16] = bytes(16)
+    path.write_bytes(image)
+    with pytest.raises(UserError, match=r"r\.h5: is damaged: a heap of its texts has no end"):
+        Record(path)
+
+
+@pytest.mark.parametrize("values", [(2, 1), (-1, 1)])
+@pytest.mark.parametrize("name", ["round", "seconds", "uplink_bytes", "downlink_bytes"])
+def test_counts_that_fall_are_one_line(whole, tmp_path, name, values):
+    path = tmp_path / "r.h5"
+    path.write_bytes(whole.read_bytes()[:-LENGTH])
+    with h5py.File(path, "r+") as file:
+        file[f"cases/a/rounds/{name}"][:] = np.where(np.arange(700) < 300, *values)
+    assert outcome(path) == "error"
+
+
+def test_counts_without_an_end_are_one_line(whole, tmp_path):
+    path = tmp_path / "r.h5"
+    path.write_bytes(whole.read_bytes()[:-LENGTH])
+    with h5py.File(path, "r+") as file:
+        file["cases/a/rounds/seconds"][-1] = np.inf
+    assert outcome(path) == "error"

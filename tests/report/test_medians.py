@@ -176,3 +176,40 @@ def test_the_command_draws_one_figure_and_prints_one_row_a_group(record, tmp_pat
 def test_the_figure_is_of_the_gradient_alone(record, tmp_path):
     with pytest.raises(UserError, match="shows grad_norm_sq alone"):
         crossings.plot_medians([record], ("loss", 1.0), tmp_path)
+
+
+def one_case(folder, change):
+    """The path of a record of two cases, of which one's rows go through `change`."""
+    writer = RecordWriter(folder / "one.h5", {"name": "one", "config": "", "baseline": "a"})
+    for label in "ab":
+        given = {"method": "GD", "family": "everything whole", "compressor": label, "seed": 0}
+        writer.start_case(label, given)
+        for t in range(9):
+            row = {"round": t, "grad_norm_sq": 0.5**t, "uplink_bytes": 8 * t, "downlink_bytes": 8}
+            writer.append(row | {"seconds": t} if label == "a" else change(row | {"seconds": t}))
+        writer.finish_case({}, np.zeros(0, LEDGER_DTYPE), np.zeros(0, PHASES_DTYPE))
+    writer.close()
+    return folder / "one.h5"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("target", ["0.1", "100"])  # the second one holds from the start
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: row | {"uplink_bytes": 0, "downlink_bytes": 0},
+        lambda row: row | {"uplink_bytes": 1e-320, "downlink_bytes": np.nan},
+        lambda row: row | {"grad_norm_sq": np.nan},
+        lambda row: row | {"grad_norm_sq": np.inf if row["round"] else 1.0},
+    ],
+)
+def test_cases_that_sent_or_measured_nothing_are_no_line_and_no_error(tmp_path, change, target):
+    path = one_case(tmp_path, change)
+    assert main(["plot", str(path), "--median", f"grad_norm_sq={target}"]) == 0
+
+
+def test_numbers_that_json_has_no_word_for_are_none(tmp_path, capsys):
+    path = one_case(tmp_path, lambda row: row | {"uplink_bytes": np.nan, "grad_norm_sq": np.nan})
+    for command in ["table", "--median", "grad_norm_sq=0.1"], ["table"], ["show"]:
+        assert main([command[0], str(path), *command[1:], "--json"]) == 0
+        assert "NaN" not in capsys.readouterr().out

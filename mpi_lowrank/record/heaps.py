@@ -1,0 +1,42 @@
+"""Texts of a record lie in HDF5's global heaps, and one kind of damage there never ends.
+
+A heap is a row of objects up to its free space, whose index is 0 and whose size counts its own
+header. HDF5 (2.0 as well as 1.14) steps from object to object by their sizes, and one without a
+size keeps it at its place for ever.
+"""
+
+import mmap
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+BEGINS = b"GCOL\x01\0\0\0"
+"""The signature of a heap, its version and what is reserved."""
+
+HEADER = struct.Struct("<HHIQ")
+"""An object's: index, references, reserved, size."""
+
+
+def is_endless(file: BinaryIO) -> bool:
+    """Whether a heap of the file, which is not empty, has free space without a size."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image:
+        return any(_ends_nowhere(image, at) for at in _heaps(image))
+
+
+def _heaps(image: mmap.mmap) -> Iterator[int]:
+    at = image.find(BEGINS)
+    while at >= 0:
+        yield at
+        at = image.find(BEGINS, at + 1)
+
+
+def _ends_nowhere(image: mmap.mmap, at: int) -> bool:
+    begin, size = at + len(BEGINS), image[at + len(BEGINS) : at + HEADER.size]
+    end = min(at + int.from_bytes(size, "little"), len(image))
+    place = begin + len(size)
+    while place + HEADER.size <= end:
+        index, _, _, size_there = HEADER.unpack_from(image, place)
+        if index == 0 and size_there == 0:
+            return True
+        place += size_there if index == 0 else HEADER.size + -(-size_there // 8) * 8
+    return False
