@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from mpi_lowrank import config
 from mpi_lowrank.certificate import default_specs, drive
-from mpi_lowrank.compressors.base import LENGTH
+from mpi_lowrank.compressors.wire.messages import LENGTH
 from mpi_lowrank.config import Case
 from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.door import Alone, Door

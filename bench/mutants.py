@@ -69,9 +69,10 @@ TESTS = {
         "serial tests/compressors/test_{}.py",
         "serial tests/compressors/test_extremes.py",
     ),
-    "compressors/blocks.py": (
+    "compressors/composed/blocks.py": (
         "serial tests/compressors/test_gathered.py tests/compressors/test_shared.py",
     ),
+    "compressors/factors/allreduced.py": ("serial tests/compressors/test_shared.py",),
 }
 """What is to kill the mutants of a module, quickest first: ranks, or "serial", and pytest's paths.
 
@@ -86,7 +87,7 @@ DECLARING = (
 """The functions in which a compressor is made."""
 
 ELSEWHERE = {
-    "dense": "gathered",
+    "whole": "gathered",
     "sparse": "gathered",
     "elias": "dithering",
     "lowrank": "factorizations",
@@ -242,7 +243,7 @@ def modules() -> dict[str, tuple[str, ...]]:
     found = {}
     for name, tests in TESTS.items():
         path = ROOT / "mpi_lowrank" / name
-        for module in [path] if path.is_file() else sorted(path.glob("*.py")):
+        for module in [path] if path.is_file() else sorted(path.rglob("*.py")):
             lines = (_tested(line, module.stem) for line in tests)
             there = tuple(line for line in lines if "/" in line)
             found[str(module.relative_to(ROOT / "mpi_lowrank"))] = there

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from mpi_lowrank import config
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import complete
-from mpi_lowrank.compressors.shared import orthonormal
+from mpi_lowrank.compressors.factors.allreduced import orthonormal
 from mpi_lowrank.datasets import load, shard_rows
 from mpi_lowrank.record import Record
 from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream

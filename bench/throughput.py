@@ -26,8 +26,9 @@ from threadpoolctl import threadpool_limits
 
 from mpi_lowrank.certificate import default_specs, drive
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import LENGTH, Operator, complete
-from mpi_lowrank.compressors.lowrank import matrix_shape
+from mpi_lowrank.compressors.base import Operator, complete
+from mpi_lowrank.compressors.factors.lowrank import matrix_shape
+from mpi_lowrank.compressors.wire.messages import LENGTH
 from mpi_lowrank.config.options import options_of, read_spec
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.registry import Choice

@@ -30,9 +30,9 @@ class Registry(Generic[T]):
     """The components of one kind, one of KINDS.
 
     A built-in registers itself when its module is imported; every module of the package
-    `mpi_lowrank.<kind>` is, at the first look-up. Other distributions add theirs as entry points of
-    the group `mpi_lowrank.<kind>`. One that cannot be used is named on standard error, once,
-    and left out.
+    `mpi_lowrank.<kind>` is, in its folders too, at the first look-up. Other distributions add
+    theirs as entry points of the group `mpi_lowrank.<kind>`. One that cannot be used is named on
+    standard error, once, and left out.
     """
 
     def __init__(self, kind: str):
@@ -71,8 +71,8 @@ class Registry(Generic[T]):
         if self._complete:
             return
         package = importlib.import_module(f"mpi_lowrank.{self.kind}")
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{package.__name__}.{module.name}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
         for entry in entry_points(group=package.__name__):
             try:
                 self.register(entry.name)(entry.load())

@@ -76,6 +76,19 @@ def test_modules_import_one_another_in_no_circle():
     TopologicalSorter(graph).prepare()
 
 
+def test_folders_import_one_another_in_no_circle():
+    names, graph = {name(path) for path in SOURCES}, {}
+    for path in SOURCES:
+        found = {folder(module) for module in modules(path, names)}
+        graph.setdefault(folder(name(path)), set()).update(found - {folder(name(path))})
+    TopologicalSorter(graph).prepare()
+
+
+def folder(module: str) -> str:
+    """What lies in a room beside it: a folder there, or a module that is in none."""
+    return ".".join(module.split(".")[:3])
+
+
 def name(path: Path) -> str:
     return ".".join(("mpi_lowrank", *path.with_suffix("").parts)).removesuffix(".__init__")
 

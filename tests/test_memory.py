@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from mpi_lowrank.compressors.base import LARGEST, Promise
+from mpi_lowrank.compressors.base import Promise
+from mpi_lowrank.compressors.wire.messages import LARGEST
 from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import memory

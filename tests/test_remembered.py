@@ -13,8 +13,8 @@ import pytest
 from mpi_lowrank.certificate import default_specs
 from mpi_lowrank.certificate.inputs import D
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import MessageError
-from mpi_lowrank.compressors.dense import Identity
+from mpi_lowrank.compressors.whole import Identity
+from mpi_lowrank.compressors.wire.messages import MessageError
 from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.door.placement import Placement

@@ -10,7 +10,8 @@ from ml_dtypes import finfo
 
 from mpi_lowrank.certificate import drive
 from mpi_lowrank.certificate.inputs import D, inputs
-from mpi_lowrank.compressors.base import LENGTH, MessageError, Operator, SharedCompressor
+from mpi_lowrank.compressors.base import Operator, SharedCompressor
+from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.run.components import make_operator

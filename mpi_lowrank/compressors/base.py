@@ -12,25 +12,9 @@ from ml_dtypes import finfo
 from numpy.typing import DTypeLike
 
 from mpi_lowrank.component import Component
+from mpi_lowrank.compressors.wire.messages import MessageError, finite, message_lengths, refuse
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.rounds.state import State
-
-LENGTH = np.dtype("<u4")
-"""The header of a message that varies in length: its bytes, the header's own four included."""
-
-
-LARGEST = 2**31 - 1
-"""Bytes of a message at the most: NumPy counts those of a record in a C int."""
-
-
-def check_size(nbytes: int) -> None:
-    """Raise UserError for a message that would be empty or larger than LARGEST."""
-    if not 1 <= nbytes <= LARGEST:
-        raise UserError(f"a message would have {nbytes} bytes; allowed is from 1 to {LARGEST}")
-
-
-class MessageError(ValueError):
-    """A message that no encoder writes: truncated, too long, or with a field out of range."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +162,16 @@ class Operator(Component, ABC):
         return None
 
 
+def equal_error(operator: Operator, x: np.ndarray) -> np.ndarray:
+    """E|C(x) - x|^2 of the rows of x where it is the same share of |x|^2 for every x."""
+    share = operator.omega
+    if share is None:
+        assert operator.alpha is not None
+        share = 1 - operator.alpha
+    error: np.ndarray = share * (x.astype(np.float64) ** 2).sum(axis=1)
+    return error
+
+
 class Compressor(Operator):
     """A per-worker compressor: vectors into messages of `nbytes`, gathered by everybody.
 
@@ -243,32 +237,6 @@ class Compressor(Operator):
         refuse(self.name, out)
 
 
-def finite(x: np.ndarray) -> bool:
-    """Whether every number of x is finite; one pass unless a sum overflows."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return bool(np.isfinite(np.add.reduce(x, axis=None)) or np.isfinite(x).all())
-
-
-def refuse(name: str, numbers: np.ndarray) -> None:
-    """Raise MessageError for numbers out of a message that are not finite: none are ever sent."""
-    if not finite(numbers):
-        raise MessageError(f"{name}: what the message holds is not finite")
-
-
-def message_lengths(messages: np.ndarray) -> np.ndarray:
-    """The lengths that messages of varying length begin with, (workers,), a view.
-
-    Raises MessageError for one that its row cannot hold.
-    """
-    lengths = messages[:, : LENGTH.itemsize].view(LENGTH)[:, 0]
-    if len(lengths) and not LENGTH.itemsize <= lengths.min() <= lengths.max() <= messages.shape[1]:
-        raise MessageError(
-            f"a message's length is from {LENGTH.itemsize} to {messages.shape[1]} bytes; "
-            f"got {lengths.min()} to {lengths.max()}"
-        )
-    return lengths
-
-
 @dataclass(frozen=True)
 class Largest:
     """Rows (workers, k) of which the largest over all workers is wanted, not the mean."""
@@ -324,10 +292,3 @@ class SharedCompressor(Operator):
         of that over all workers into `mean`, (d,). `generator` is the same on every rank (if
         `common`), `generators` holds one a row (if `random`).
         """
-
-
-def fields(messages: np.ndarray, layout: np.dtype) -> np.ndarray:
-    """The messages, (workers, nbytes) uint8, seen as (workers,) records of the packed `layout`."""
-    if messages.shape[1] != layout.itemsize:
-        raise MessageError(f"a message has {layout.itemsize} bytes; got {messages.shape[1]}")
-    return messages.view(layout)[:, 0]

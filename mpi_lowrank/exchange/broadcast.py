@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mpi_lowrank.compressors.base import LENGTH, Compressor, message_lengths
+from mpi_lowrank.compressors.base import Compressor
+from mpi_lowrank.compressors.wire.messages import LENGTH, message_lengths
 from mpi_lowrank.exchange.seam import Seam
 from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 

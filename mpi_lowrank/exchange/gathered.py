@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mpi_lowrank.collectives.base import Topology
-from mpi_lowrank.compressors.base import LENGTH, Compressor, message_lengths
+from mpi_lowrank.compressors.base import Compressor
+from mpi_lowrank.compressors.wire.messages import LENGTH, message_lengths
 from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.exchange.draws import Draws
 from mpi_lowrank.exchange.seam import Seam

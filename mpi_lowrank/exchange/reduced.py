@@ -3,7 +3,8 @@
 import numpy as np
 
 from mpi_lowrank.collectives.reductions import Allreduce
-from mpi_lowrank.compressors.base import SharedCompressor, complete, finite
+from mpi_lowrank.compressors.base import SharedCompressor, complete
+from mpi_lowrank.compressors.wire.messages import finite
 from mpi_lowrank.exchange.draws import Draws
 from mpi_lowrank.exchange.seam import Seam
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Operator, check_size
-from mpi_lowrank.compressors.blocks import compress_blocks
-from mpi_lowrank.compressors.carrier import Carrier
+from mpi_lowrank.compressors.base import Operator
+from mpi_lowrank.compressors.composed.blocks import compress_blocks
+from mpi_lowrank.compressors.composed.carrier import Carrier
+from mpi_lowrank.compressors.wire.messages import check_size
 from mpi_lowrank.config import Case
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.problems.base import Block, Problem

@@ -9,7 +9,7 @@ from mpi_lowrank import cli
 from mpi_lowrank.certificate import certify, default_specs, maker
 from mpi_lowrank.certificate.inputs import D, gradient_differences, inputs
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.sparse import RandK, TopK
+from mpi_lowrank.compressors.coordinates.sparse import RandK, TopK
 from mpi_lowrank.config.options import read_spec
 
 

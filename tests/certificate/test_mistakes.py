@@ -9,11 +9,11 @@ import pytest
 from mpi_lowrank import config
 from mpi_lowrank.certificate import certify
 from mpi_lowrank.compressors.base import Promise
-from mpi_lowrank.compressors.dithering import Ternary
-from mpi_lowrank.compressors.exponential import NaturalDithering
-from mpi_lowrank.compressors.lowrank import Factors
-from mpi_lowrank.compressors.shared import Alternating, PowerSGD, Sketch
-from mpi_lowrank.compressors.sparse import TopK
+from mpi_lowrank.compressors.coordinates.sparse import TopK
+from mpi_lowrank.compressors.factors.allreduced import Alternating, PowerSGD, Sketch
+from mpi_lowrank.compressors.factors.lowrank import Factors
+from mpi_lowrank.compressors.levels.dithering import Ternary
+from mpi_lowrank.compressors.levels.exponential import NaturalDithering
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.error_feedback import EF21
 from mpi_lowrank.methods.gradient_descent import GD
@@ -44,7 +44,7 @@ class NotOrthonormal(PowerSGD):
     basis = "fresh"
 
     def reduce(self, x, own, mean, generator, generators):
-        matrices = self._seen(x)
+        matrices = self.fold(x)
         basis = yield from self._start(matrices, generator)
         left = (yield self._times(matrices, basis)).reshape(self.m, self.rank)
         left = left / np.maximum(np.linalg.norm(left, axis=0), 1e-300)

@@ -5,7 +5,7 @@ import pytest
 from ml_dtypes import finfo
 
 from mpi_lowrank.certificate import default_specs, drive, maker
-from mpi_lowrank.compressors.base import message_lengths
+from mpi_lowrank.compressors.wire.messages import message_lengths
 from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.record import Record

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpi_lowrank.compressors.base import MessageError
-from mpi_lowrank.compressors.bits import BitFields, bits_for
-from mpi_lowrank.compressors.trits import Trits
+from mpi_lowrank.compressors.wire.bits import BitFields, bits_for
+from mpi_lowrank.compressors.wire.messages import MessageError
+from mpi_lowrank.compressors.wire.trits import Trits
 
 
 def there_and_back(packer, values):

@@ -7,11 +7,11 @@ import pytest
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors.base import Compressor, Largest, Promise, complete
-from mpi_lowrank.compressors.blocks import compress_blocks
-from mpi_lowrank.compressors.dense import Identity
-from mpi_lowrank.compressors.exponential import NaturalDithering
-from mpi_lowrank.compressors.rounding import Natural
-from mpi_lowrank.compressors.sparse import RandK, TopK
+from mpi_lowrank.compressors.composed.blocks import compress_blocks
+from mpi_lowrank.compressors.coordinates.sparse import RandK, TopK
+from mpi_lowrank.compressors.levels.exponential import NaturalDithering
+from mpi_lowrank.compressors.levels.rounding import Natural
+from mpi_lowrank.compressors.whole import Identity
 from mpi_lowrank.errors import UserError
 
 FLOAT = np.dtype(float)

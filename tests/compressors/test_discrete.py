@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mpi_lowrank.certificate.inputs import inputs
-from mpi_lowrank.compressors.base import MessageError
-from mpi_lowrank.compressors.discrete import best_signs, kronecker_atoms, prefix_constant
+from mpi_lowrank.compressors.factors.discrete import best_signs, kronecker_atoms, prefix_constant
+from mpi_lowrank.compressors.wire.messages import MessageError
 from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.run.components import make_compressor

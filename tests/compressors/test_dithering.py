@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mpi_lowrank.compressors import elias
-from mpi_lowrank.compressors.base import LENGTH, MessageError
+from mpi_lowrank.compressors.wire import elias
+from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError
 from mpi_lowrank.errors import OptionError
 
 UNBIASED = [

@@ -7,7 +7,7 @@ import pytest
 
 from mpi_lowrank.certificate import default_specs, drive, maker
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import LENGTH, MessageError
+from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError
 from mpi_lowrank.config.options import read_spec
 
 D, WORKERS = 112, 4

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.linalg import qr
 
-from mpi_lowrank.compressors import factorizations, sampling
-from mpi_lowrank.compressors.base import LENGTH, MessageError
+from mpi_lowrank.compressors import sampling
+from mpi_lowrank.compressors.factors import factorizations
+from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError
 from mpi_lowrank.errors import OptionError
 
 SHAPES = [(8, 14), (14, 8)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpi_lowrank.compressors.fold import Fold
+from mpi_lowrank.compressors.factors.fold import Fold
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2, 2, 4), (5, 4)])

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import MessageError, message_lengths
-from mpi_lowrank.compressors.blocks import compress_blocks
+from mpi_lowrank.compressors.composed.blocks import compress_blocks
+from mpi_lowrank.compressors.wire.messages import MessageError, message_lengths
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.rounds.randomness import Purpose, Stream
 

@@ -3,7 +3,7 @@ import pytest
 from harness import assert_mean, make
 
 from mpi_lowrank.certificate import drive
-from mpi_lowrank.compressors.base import MessageError
+from mpi_lowrank.compressors.wire.messages import MessageError
 
 D, N = 30, 4
 X = np.random.default_rng(3).standard_normal((N, D))

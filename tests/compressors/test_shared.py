@@ -5,8 +5,8 @@ import pytest
 from mpi_lowrank.certificate.drive import prepare
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import complete
-from mpi_lowrank.compressors.blocks import compress_blocks
-from mpi_lowrank.compressors.shared import orthonormal
+from mpi_lowrank.compressors.composed.blocks import compress_blocks
+from mpi_lowrank.compressors.factors.allreduced import orthonormal
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mpi_lowrank.compressors.base import MessageError
+from mpi_lowrank.compressors.wire.messages import MessageError
 
 
 def test_flat_vectors_are_exact_and_one_hot_ones_the_worst():

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mpi_lowrank.compressors.base import LENGTH, MessageError
-from mpi_lowrank.compressors.sparsification import sampling_probabilities
+from mpi_lowrank.compressors.coordinates.sparsification import sampling_probabilities
+from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError
 from mpi_lowrank.errors import OptionError
 
 RNG = np.random.default_rng(5)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import MessageError
+from mpi_lowrank.compressors.wire.messages import MessageError
 from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.run.components import make_operator

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mpi_lowrank.compressors.base import MessageError
+from mpi_lowrank.compressors.wire.messages import MessageError
 
 _POWERS = 3 ** np.arange(5)
 _DIGITS = (np.arange(243)[:, np.newaxis] // _POWERS % 3).astype(np.uint8)

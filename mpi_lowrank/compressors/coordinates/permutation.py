@@ -6,17 +6,10 @@ import numpy as np
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import (
-    Compressor,
-    MessageError,
-    Promise,
-    check_size,
-    fields,
-    refuse,
-)
-from mpi_lowrank.compressors.bits import bits_for
-from mpi_lowrank.compressors.sparsification import equal_error
-from mpi_lowrank.compressors.wires import Wired
+from mpi_lowrank.compressors.base import Compressor, Promise, equal_error
+from mpi_lowrank.compressors.wire.bits import bits_for
+from mpi_lowrank.compressors.wire.messages import MessageError, check_size, fields, refuse
+from mpi_lowrank.compressors.wire.numbers import Wired
 
 
 @compressors.register("permk")

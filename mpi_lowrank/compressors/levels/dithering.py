@@ -8,12 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 from mpi_lowrank.component import option
-from mpi_lowrank.compressors import compressors, elias
-from mpi_lowrank.compressors.base import LENGTH, Compressor, MessageError, Promise
-from mpi_lowrank.compressors.bits import BitFields, bits_for
-from mpi_lowrank.compressors.rounding import Rounding
-from mpi_lowrank.compressors.trits import Trits
-from mpi_lowrank.compressors.wires import Wired
+from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors.base import Compressor, Promise
+from mpi_lowrank.compressors.levels.rounding import Rounding
+from mpi_lowrank.compressors.wire import elias
+from mpi_lowrank.compressors.wire.bits import BitFields, bits_for
+from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError
+from mpi_lowrank.compressors.wire.numbers import Wired
+from mpi_lowrank.compressors.wire.trits import Trits
 from mpi_lowrank.errors import OptionError
 
 Norm = Literal["l2", "linf"]

@@ -6,10 +6,11 @@ import numpy as np
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import MessageError, Promise
-from mpi_lowrank.compressors.bits import BitFields, bits_for
-from mpi_lowrank.compressors.lowrank import Factors, Matrices, RandomRange
+from mpi_lowrank.compressors.base import Promise
+from mpi_lowrank.compressors.factors.lowrank import Factors, Matrices, RandomRange
 from mpi_lowrank.compressors.sampling import systematic, threshold
+from mpi_lowrank.compressors.wire.bits import BitFields, bits_for
+from mpi_lowrank.compressors.wire.messages import MessageError
 
 
 @compressors.register("rangefinder")

@@ -7,10 +7,11 @@ import numpy as np
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import LENGTH, MessageError, Promise, message_lengths
-from mpi_lowrank.compressors.carrier import Carrier
-from mpi_lowrank.compressors.lowrank import Factors, matrix_shape
+from mpi_lowrank.compressors.base import Promise
+from mpi_lowrank.compressors.composed.carrier import Carrier
+from mpi_lowrank.compressors.factors.lowrank import Factors, matrix_shape
 from mpi_lowrank.compressors.sampling import tails_of
+from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError, message_lengths
 from mpi_lowrank.errors import OptionError
 
 

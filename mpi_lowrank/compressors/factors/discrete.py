@@ -7,11 +7,12 @@ import numpy as np
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, MessageError, Promise
-from mpi_lowrank.compressors.bits import BitFields
-from mpi_lowrank.compressors.fold import Fold
-from mpi_lowrank.compressors.lowrank import Shape, matrix_shape
-from mpi_lowrank.compressors.trits import Trits
+from mpi_lowrank.compressors.base import Compressor, Promise
+from mpi_lowrank.compressors.factors.fold import Fold
+from mpi_lowrank.compressors.factors.lowrank import Shape, matrix_shape
+from mpi_lowrank.compressors.wire.bits import BitFields
+from mpi_lowrank.compressors.wire.messages import MessageError
+from mpi_lowrank.compressors.wire.trits import Trits
 from mpi_lowrank.errors import OptionError
 
 _BIAS = 127

@@ -9,7 +9,7 @@ stream is as long as the codes side by side and is read group by group, all numb
 
 import numpy as np
 
-from mpi_lowrank.compressors.base import MessageError
+from mpi_lowrank.compressors.wire.messages import MessageError
 
 
 def omega_lengths(values: np.ndarray) -> np.ndarray:

@@ -5,16 +5,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from mpi_lowrank.compressors.base import (
-    LENGTH,
-    Compressor,
-    MessageError,
-    Operator,
-    Promise,
-    SharedCompressor,
-    coarsest,
-    message_lengths,
-)
+from mpi_lowrank.compressors.base import Compressor, Operator, Promise, SharedCompressor, coarsest
+from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError, message_lengths
 from mpi_lowrank.rounds.state import State
 
 Make = Callable[[tuple[int, ...]], Operator]

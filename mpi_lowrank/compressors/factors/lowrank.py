@@ -8,8 +8,8 @@ import numpy as np
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Promise
-from mpi_lowrank.compressors.carrier import Carrier, Groups
-from mpi_lowrank.compressors.fold import Fold
+from mpi_lowrank.compressors.composed.carrier import Carrier, Groups
+from mpi_lowrank.compressors.factors.fold import Fold
 from mpi_lowrank.errors import OptionError
 
 Shape = Literal["auto"] | tuple[int, int]

@@ -11,10 +11,10 @@ from scipy.linalg import qr
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Promise, SharedCompressor
-from mpi_lowrank.compressors.fold import Fold
-from mpi_lowrank.compressors.lowrank import Shape, matrix_shape
-from mpi_lowrank.compressors.wires import Wired
+from mpi_lowrank.compressors.base import Promise, SharedCompressor, equal_error
+from mpi_lowrank.compressors.factors.fold import Fold
+from mpi_lowrank.compressors.factors.lowrank import Shape, matrix_shape
+from mpi_lowrank.compressors.wire.numbers import Wired
 from mpi_lowrank.errors import OptionError
 
 
@@ -216,14 +216,6 @@ class Alternating(SharedFactors):
         return orthonormal(drawn)
 
 
-def _equal_error(operator, x):
-    """E|C(x) - x|^2 of the rows of x where it is the same share of |x|^2 for every x."""
-    if operator.fold.padded:
-        return None
-    share = 1 - operator.alpha if operator.omega is None else operator.omega
-    return share * (x.astype(np.float64) ** 2).sum(axis=1)
-
-
 @compressors.register("sketch")
 class Sketch(SharedFactors):
     """X_i S S^T with a random c x r matrix S, the same for all workers, new every round.
@@ -257,7 +249,7 @@ class Sketch(SharedFactors):
         return self.reducing(rank * self.m, alpha=self._factor)
 
     def expected_error(self, x):
-        return _equal_error(self, x)
+        return None if self.fold.padded else equal_error(self, x)
 
     def worst_case(self):
         """Any x, as long as it lies in rows that no zeros pad: each row is compressed by itself."""
@@ -320,7 +312,7 @@ class TwoSided(SharedMatrices):
         self._sent = np.empty((local, self.rows * self.columns), self.number)
 
     def expected_error(self, x):
-        return _equal_error(self, x)
+        return None if self.fold.padded else equal_error(self, x)
 
     def worst_case(self):
         """Any x, as long as no zeros pad it."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from mpi_lowrank.compressors.base import Compressor, Promise, coarsest
-from mpi_lowrank.compressors.dense import Identity
-from mpi_lowrank.compressors.wires import Wired
+from mpi_lowrank.compressors.whole import Identity
+from mpi_lowrank.compressors.wire.numbers import Wired
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.rounds.state import State
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.dithering import Dithering
+from mpi_lowrank.compressors.levels.dithering import Dithering
 from mpi_lowrank.errors import OptionError
 
 

@@ -3,15 +3,9 @@
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import (
-    Compressor,
-    Promise,
-    SharedCompressor,
-    check_size,
-    fields,
-    refuse,
-)
-from mpi_lowrank.compressors.wires import AnyWired
+from mpi_lowrank.compressors.base import Compressor, Promise, SharedCompressor
+from mpi_lowrank.compressors.wire.messages import check_size, fields, refuse
+from mpi_lowrank.compressors.wire.numbers import AnyWired
 
 
 @compressors.register("identity")

@@ -7,9 +7,10 @@ import numpy as np
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, MessageError, Promise
-from mpi_lowrank.compressors.bits import BitFields, bits_for
-from mpi_lowrank.compressors.wires import Wired
+from mpi_lowrank.compressors.base import Compressor, Promise
+from mpi_lowrank.compressors.wire.bits import BitFields, bits_for
+from mpi_lowrank.compressors.wire.messages import MessageError
+from mpi_lowrank.compressors.wire.numbers import Wired
 from mpi_lowrank.errors import OptionError
 
 Rounding = Literal["unbiased", "contractive", "nearest"]

@@ -7,19 +7,12 @@ import numpy as np
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import (
-    LENGTH,
-    Compressor,
-    MessageError,
-    Operator,
-    Promise,
-    message_lengths,
-    refuse,
-)
-from mpi_lowrank.compressors.bits import BitFields, bits_for
+from mpi_lowrank.compressors.base import Compressor, Promise, equal_error
+from mpi_lowrank.compressors.coordinates.sparse import Sparsifier
 from mpi_lowrank.compressors.sampling import threshold
-from mpi_lowrank.compressors.sparse import Sparsifier
-from mpi_lowrank.compressors.wires import Wired
+from mpi_lowrank.compressors.wire.bits import BitFields, bits_for
+from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError, message_lengths, refuse
+from mpi_lowrank.compressors.wire.numbers import Wired
 from mpi_lowrank.errors import OptionError
 
 
@@ -34,15 +27,6 @@ def sampling_probabilities(weights: np.ndarray, budget: float) -> np.ndarray:
     tau, _ = threshold(np.sort(w, axis=1)[:, ::-1], budget)
     with np.errstate(all="ignore"):  # tau is 0 where everything is kept that is not 0
         return np.where(w > 0, np.minimum(1, w / tau), 0)
-
-
-def equal_error(operator: Operator, x: np.ndarray) -> np.ndarray:
-    """E|C(x) - x|^2 of the rows of x where it is the same share of |x|^2 for every x."""
-    share = operator.omega
-    if share is None:
-        assert operator.alpha is not None
-        share = 1 - operator.alpha
-    return share * (x.astype(np.float64) ** 2).sum(axis=1)
 
 
 class _Varying(Wired, Compressor):

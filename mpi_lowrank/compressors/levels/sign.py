@@ -3,9 +3,10 @@
 import numpy as np
 
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import Compressor, MessageError, Promise
-from mpi_lowrank.compressors.bits import BitFields
-from mpi_lowrank.compressors.wires import Wired
+from mpi_lowrank.compressors.base import Compressor, Promise
+from mpi_lowrank.compressors.wire.bits import BitFields
+from mpi_lowrank.compressors.wire.messages import MessageError
+from mpi_lowrank.compressors.wire.numbers import Wired
 
 
 @compressors.register("scaled_sign")

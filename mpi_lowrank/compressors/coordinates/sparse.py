@@ -8,9 +8,10 @@ import numpy as np
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import MessageError, Promise
-from mpi_lowrank.compressors.bits import BitFields, bits_for
-from mpi_lowrank.compressors.carrier import Carrier, Groups
+from mpi_lowrank.compressors.base import Promise
+from mpi_lowrank.compressors.composed.carrier import Carrier, Groups
+from mpi_lowrank.compressors.wire.bits import BitFields, bits_for
+from mpi_lowrank.compressors.wire.messages import MessageError
 from mpi_lowrank.errors import OptionError
 
 

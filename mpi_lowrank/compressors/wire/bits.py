@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mpi_lowrank.compressors.base import MessageError
+from mpi_lowrank.compressors.wire.messages import MessageError
 
 _GATHER = np.uint64(0x0102040810204080)
 """Multiplied by eight bytes of 0 or 1, it leaves their bits in the top byte, the first lowest."""

@@ -1,0 +1,1 @@
+"""Compressors that send the factors of a matrix or of a tensor."""

@@ -1,0 +1,1 @@
+"""Compressors that send a few bits of each coordinate: its sign, its nearest level."""

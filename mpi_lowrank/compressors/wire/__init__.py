@@ -1,0 +1,1 @@
+"""How numbers and codes become the bytes of a message, and back."""
