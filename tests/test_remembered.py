@@ -9,6 +9,7 @@ from types import FunctionType
 
 import numpy as np
 import pytest
+from admitted import admits
 
 from mpi_lowrank.certificate import default_specs
 from mpi_lowrank.certificate.inputs import D
@@ -21,7 +22,7 @@ from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.exchange import Exchange
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Setting
+from mpi_lowrank.methods.base import Constants, Setting
 from mpi_lowrank.methods.error_feedback import EF21
 from mpi_lowrank.problems.base import Block
 from mpi_lowrank.rounds.state import State
@@ -67,6 +68,7 @@ class Running:
             downlink=self._downlink,
             stepsize=0.05,
             step=lambda x: Plain(x, 0.05, self.state.within("step")),
+            constants=Constants(2.0, np.full(WORKERS, 2.0), mu=0.5),
             numbers=placement.workers,
             total=WORKERS,
             samples=np.ones(WORKERS, int),
@@ -200,8 +202,8 @@ def assert_goes_on(*case, **options):
 METHODS = [
     (name, spec)
     for name in methods.names()
-    for spec in ("topk:k=5", "powersgd:rank=2")
-    if not (methods[name].needs_server and compressors[read_spec(spec).name].shared)
+    for spec in ("topk:k=5", "powersgd:rank=2", "randk:k=5,scale=unbiased", "permk")
+    if admits(name, spec)
 ]
 
 SPECS = [*default_specs(), "powersgd:rank=2,basis=svd,refresh=2", "alternating:fresh_columns=0"]

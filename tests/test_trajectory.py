@@ -67,6 +67,16 @@ compressor = { name = "randk", k = 9, scale = "unbiased" }
 stepsize = 0.01
 
 [[cases]]
+method = ["DIANA", "MARINA", "EF-BV"]
+compressor = ["natural", "permk"]
+dtype = "float32"
+
+[[cases]]
+method = ["EF21-W", "EControl"]
+compressor = "topk:k=9"
+dtype = "float32"
+
+[[cases]]
 method = ["EF21", "EF21-PP"]
 compressor = "shared_qsgd:levels=3"
 topology = "allgather"
@@ -83,7 +93,7 @@ stepsize = "0.02/L"
 """
 CONFIG = CONFIG.replace("SPECS", json.dumps(default_specs()))
 
-pytestmark = pytest.mark.timeout(600)  # 705 cases, on more ranks than a small machine has cores
+pytestmark = pytest.mark.timeout(600)  # 720 cases, on more ranks than a small machine has cores
 
 EXACT = [
     "loss",
@@ -109,7 +119,7 @@ def records(tmp_path_factory, mpirun):
 
 def test_the_trajectory_does_not_depend_on_the_number_of_ranks(records):
     assert len(records[1].cases) == (
-        2 * 2 * (1 + 4 * 6 + 1 + 1) + 2 * (2 * 4) + 6 + len(default_specs())
+        2 * 2 * (1 + 4 * 6 + 1 + 1) + 2 * (2 * 4) + 6 + 2 * (3 * 2 + 2) + len(default_specs())
     )
     for label, case in records[1].cases.items():
         assert len(case["loss"]) == 3

@@ -78,6 +78,7 @@ class Setting:
     `losses`: f_i of the local workers, (workers,) float64, at one x (d,) or a point per worker.
     `rounds`: how many the case may take.
     `x0`: a start (d,). `step`: makes the case's step rule for an x.
+    `constants`: those of the problem; before there are data they are all 1.
     `numbers`: the local workers among the `total`; `samples` (workers,): how many each one has.
     """
 
@@ -92,6 +93,7 @@ class Setting:
     x0: np.ndarray
     stepsize: float
     step: Callable[[np.ndarray], Step]
+    constants: Constants
     numbers: range
     total: int
     samples: np.ndarray
@@ -105,15 +107,26 @@ class Setting:
 
 @dataclass(frozen=True)
 class Constants:
-    """Smoothness: L of f, and L_i (n,) of the f_i."""
+    """Smoothness: L of f, and L_i (n,) of the f_i; and mu, the strong convexity of each f_i."""
 
     L: float
     L_i: np.ndarray
+    mu: float = 0.0
 
     @property
     def L_tilde(self) -> float:
         """The root mean square of the L_i."""
         return float(np.sqrt(np.mean(self.L_i**2)))
+
+    @property
+    def L_mean(self) -> float:
+        """The mean of the L_i."""
+        return float(np.mean(self.L_i))
+
+    @property
+    def L_max(self) -> float:
+        """The largest of the L_i."""
+        return float(np.max(self.L_i))
 
 
 def xi(alpha: float) -> float:
@@ -132,6 +145,16 @@ def ef21_stepsize(constants: Constants, alpha: float, linear: bool) -> float:
     return 1 / (constants.L + (constants.L if linear else constants.L_tilde) * xi(alpha))
 
 
+def mean_variance(compressor: Operator, workers: int) -> float:
+    """omega_mean of an unbiased C: E|mean C(x_i) - mean x_i|^2 <= omega_mean mean |x_i|^2.
+
+    omega / n where each worker draws for itself. What all of them draw in common does not average
+    out: omega.
+    """
+    assert compressor.omega is not None
+    return compressor.omega if compressor.common else compressor.omega / workers
+
+
 class Method(Component, ABC):
     """One round: local gradients at x, an exchange, a step. `x` is the same on every rank.
 
@@ -145,9 +168,12 @@ class Method(Component, ABC):
     """Whether a case must name a compressor; where not, messages are dense."""
     needs_server = False
     """Whether it works only where a server talks to the workers."""
+    needs_unbiased = False
+    """Whether its theory admits unbiased compressors alone."""
 
     def __init__(self, setting: Setting, **options: Any):
         self.set_options(options)
+        self.admit(setting.compressor)
         self.gradients, self.exchange = setting.gradients, setting.exchange
         self.compressor, self.dense = setting.compressor, setting.dense
         self.x = setting.state.array("x", setting.x0.shape)
@@ -180,6 +206,16 @@ class Method(Component, ABC):
     @classmethod
     def check(cls, options: Options) -> None:
         """Raise OptionError for an impossible option."""
+
+    @classmethod
+    def admit(cls, compressor: Operator) -> None:
+        """Raise UserError for a compressor with which the method is another one, or none."""
+        if cls.needs_unbiased and compressor.omega is None:
+            raise UserError(
+                f"method {cls.name}: compressor {compressor.name} is not unbiased, or does not say "
+                "so; take natural, qsgd, natural_dithering, randk:scale=unbiased or another one of "
+                "which `mpi-lowrank certify` tells an omega, or method EF21"
+            )
 
     def estimate_error(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Methods that keep g = mean g_i: the local g_i (workers, d) and g (d,), else None."""

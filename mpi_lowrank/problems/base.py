@@ -32,10 +32,11 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Smoothness:
-    """L of f, and L_i of the local workers' f_i."""
+    """L of f, L_i of the local workers' f_i, and mu: every f_i - (mu / 2) |x|^2 is convex."""
 
     L: float
     L_i: np.ndarray
+    mu: float = 0.0
 
 
 class Problem(Component, ABC):

@@ -23,7 +23,8 @@ class LogisticRegression(Problem):
     Regulariser: `nonconvex`, lambda sum x_j^2 / (1 + x_j^2), with curvature in
     [-lambda/2, 2 lambda], or `l2`, (lambda/2) |x|^2.
     L_i = lambda_max(A_i^T A_i) / (4 m_i) + curvature, and L the same of the mean over workers of
-    A_i^T A_i / (4 m_i): with unequal shards f is the mean of the f_i, not of the rows.
+    A_i^T A_i / (4 m_i): with unequal shards f is the mean of the f_i, not of the rows. mu is the
+    l2 regulariser's lambda: what the rows add to it is not known without their margins.
     """
 
     default_data = "mushrooms"
@@ -87,9 +88,9 @@ class LogisticRegression(Problem):
         return train, np.count_nonzero((test.features @ x > 0) == (test.labels > 0))
 
     def smoothness(self, mean):
-        curvature = self._regularizer.curvature
+        curvature, mu = self._regularizer.curvature, self._regularizer.mu
         local = [self._largest_curvature(rows.features) for rows in self._shards.workers]
-        return Smoothness(self._mean_curvature(mean) + curvature, np.array(local) + curvature)
+        return Smoothness(self._mean_curvature(mean) + curvature, np.array(local) + curvature, mu)
 
     def _largest_curvature(self, features):
         matrix = features.astype(np.float64)

@@ -12,12 +12,14 @@ class Regularizer:
     """`nonconvex`: strength sum x_j^2 / (1 + x_j^2); `l2`: (strength / 2) |x|^2.
 
     x is one point (d,) or a point for each worker (workers, d). The nonconvex one's second
-    derivatives are in [-strength / 2, 2 strength]: `curvature` is the largest.
+    derivatives are in [-strength / 2, 2 strength]: `curvature` is the largest. `mu` is the
+    convex one's strong convexity.
     """
 
     def __init__(self, kind: Kind, strength: float, dtype: np.dtype):
         self.strength, self._convex = strength, kind == "l2"
         self.curvature = strength if self._convex else 2 * strength
+        self.mu = strength if self._convex else 0.0
         self._slope, self._square = (cache(lambda shape: np.empty(shape, dtype)) for _ in range(2))
 
     def add_slope(self, x: np.ndarray, out: np.ndarray) -> None:

@@ -40,7 +40,7 @@ class SoftmaxRegression(Classifier):
         L = largest_eigenvalue(lambda v: mean(np.array([C(v) for C in curvatures])), p)
         L_i = [largest_eigenvalue(C, p) for C in curvatures]
         curvature = self._regularizer.curvature
-        return Smoothness(L + curvature, np.array(L_i) + curvature)
+        return Smoothness(L + curvature, np.array(L_i) + curvature, self._regularizer.mu)
 
 
 def _hessian_bound(A: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

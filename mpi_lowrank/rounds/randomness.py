@@ -15,6 +15,7 @@ class Purpose(IntEnum):
     BROADCAST = 2
     PARTICIPATE = 3
     SAMPLE = 4
+    COIN = 5
 
 
 class Stream:

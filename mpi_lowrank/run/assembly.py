@@ -175,7 +175,7 @@ def _constants(problem, placement, door, wished) -> Constants:
     smoothness = problem.smoothness(mean)
     L_i = np.zeros(placement.total)
     door.allgather(np.ascontiguousarray(smoothness.L_i, np.float64), L_i, placement.counts, "setup")
-    return Constants(smoothness.L, L_i)
+    return Constants(smoothness.L, L_i, smoothness.mu)
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def _assembly(case, ground, state, exchange, notes) -> Assembly:
     exchange.prepare(made.dense, "whole")
     gradients = Gradients(problem, placement.local, exchange.dtype, exchange.clock)
     losses = Losses(problem, placement.local, exchange.clock)
-    functions = Functions(problem.blocks, problem.samples, gradients, losses)
+    functions = Functions(problem.blocks, problem.samples, gradients, losses, ground.constants)
     x0, size = initial(case, problem), stepsize(case, ground.constants, made.compressor)
     method = make_method(case, functions, made, exchange, state, x0, size)
     evaluate = _evaluator(case, ground, exchange.door, gradients, notes)
@@ -235,6 +235,7 @@ class Functions:
     samples: np.ndarray
     gradients: ModelGradients
     losses: Callable[[np.ndarray], np.ndarray]
+    constants: Constants
 
 
 def make_method(
@@ -260,6 +261,7 @@ def make_method(
         x0=x0,
         stepsize=stepsize,
         step=lambda x: step(x, stepsize, state.within("step"), **case.step.arguments()),
+        constants=functions.constants,
         numbers=placement.workers,
         total=placement.total,
         samples=functions.samples,

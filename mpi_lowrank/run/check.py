@@ -41,7 +41,7 @@ def check(case: Case, placement: Placement, dataset: Dataset | None, share: int)
         key = "method."
         _check_options(methods[case.method.name], case.method)
         if case.stepsize is None:
-            theory(case, Constants(1.0, np.ones(placement.total)), made.compressor)
+            theory(case, _any_constants(placement), made.compressor)
         kept = planned_state(case, placement, blocks, made).nbytes
         footprint.check(least + kept, share, f"the state of {case.method} with {case.compressor}")
     except OptionError as error:
@@ -80,6 +80,11 @@ def _check_options(kind: type[Method] | type[Step], choice: Choice) -> None:
     kind.check(kind.filled(choice.arguments()))
 
 
+def _any_constants(placement: Placement) -> Constants:
+    """In place of the problem's, which take its data."""
+    return Constants(1.0, np.ones(placement.total), mu=1.0)
+
+
 def _no_gradients(x: np.ndarray, batch: Batch | None = None) -> np.ndarray:
     raise RuntimeError("a method is made before there are gradients")
 
@@ -104,6 +109,7 @@ def planned_state(
     exchange.prepare(made.compressor, "uplink")
     exchange.prepare(made.dense, "whole")
     samples, x0 = np.ones(placement.local, int), model.array("x", d)
-    functions = Functions(blocks, samples, _no_gradients, _no_gradients)
+    constants = _any_constants(placement)
+    functions = Functions(blocks, samples, _no_gradients, _no_gradients, constants)
     make_method(case, functions, made, exchange, state, x0, 1.0)
     return state

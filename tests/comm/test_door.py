@@ -138,7 +138,7 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     from mpi_lowrank.exchange import Exchange
     from mpi_lowrank.machine.clock import Clock
     from mpi_lowrank.methods import methods
-    from mpi_lowrank.methods.base import Setting
+    from mpi_lowrank.methods.base import Constants, Setting
     from mpi_lowrank.rounds.state import State
     from mpi_lowrank.steps.plain import Plain
 
@@ -164,6 +164,7 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
         x0=x0,
         stepsize=0.1,
         step=lambda x: Plain(x, 0.1, state),
+        constants=Constants(1.0, np.ones(placement.total)),
         numbers=placement.workers,
         total=placement.total,
         samples=np.ones(placement.local, int),

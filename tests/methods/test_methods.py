@@ -1,92 +1,30 @@
 import numpy as np
 import pytest
+from admitted import admits
+from quadratics import (
+    constants_of,
+    heterogeneous,
+    make,
+    make_compressor,
+    minimiser,
+    one_process,
+    run,
+    theory_stepsize,
+)
 
-from mpi_lowrank.compressors import compressors
-from mpi_lowrank.door import Alone, Door
-from mpi_lowrank.door.placement import Placement
+from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.exchange import Exchange
-from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Constants, Setting, xi
+from mpi_lowrank.methods.base import Constants, xi
 from mpi_lowrank.registry import Choice
-from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.validity import check_bytes
 from mpi_lowrank.run.watch import Estimate, FirstRounds
-from mpi_lowrank.steps.plain import Plain
 
 # Beznosikov et al. 2020, example 1: three quadratics with one minimiser on which Top-1 diverges.
 ROWS = np.array([[-3.0, 2, 2], [2, -3, 2], [2, 2, -3]])
 EXAMPLE = np.array([2 * np.outer(a, a) + 0.5 * np.eye(3) for a in ROWS])
 CONSTANTS = Constants(103 / 6, np.full(3, 34.5))
-
-
-def one_process(workers, d, seed=0, topology="allgather"):
-    """The exchange of a run, with all workers in this process."""
-    placement = Placement(workers, 1, 0)
-    return Exchange(Door(Alone()), placement, Clock(), np.float64, topology, seed=seed)
-
-
-def make_compressor(spec, d):
-    name, options = spec
-    return compressors[name]((d,), np.dtype(float), **{"wire": "float64"} | options)
-
-
-def make(name, spec, stepsize, hessians, shifts=None, x0=None, seed=0, **options):
-    n, d, _ = hessians.shape
-    shifts = np.zeros((n, d)) if shifts is None else shifts
-    topology = "server" if methods[name].needs_server else "allgather"
-    exchange = one_process(n, d, seed, topology)
-
-    compressor = make_compressor(spec, d)
-    dense = make_compressor(("dense" if compressor.shared else "identity", {}), d)
-    exchange.prepare(compressor)
-    exchange.prepare(dense, "dense")
-
-    def make_uplink(name, choice=None, shape=(d,)):
-        own = spec if choice is None else (choice.name, choice.options)
-        again = make_compressor(own, int(np.prod(shape)))
-        exchange.prepare(again, name)
-        return again
-
-    def make_downlink(name, choice):
-        compressor = make_compressor((choice.name, choice.options), d)
-        exchange.prepare_broadcast(compressor, name)
-        return compressor
-
-    state = State(n, float)
-    setting = Setting(
-        gradients=lambda x: np.einsum("wij,wj->wi", hessians, x - shifts),
-        losses=lambda x: np.einsum("wi,wij,wj->w", x - shifts, hessians, x - shifts) / 2,
-        exchange=exchange,
-        compressor=compressor,
-        dense=dense,
-        uplink=make_uplink,
-        downlink=make_downlink,
-        state=state,
-        x0=np.ones(d) if x0 is None else x0,
-        stepsize=stepsize,
-        step=lambda x: Plain(x, stepsize, state),
-        numbers=range(n),
-        total=n,
-        samples=np.ones(n, int),
-        rounds=100,
-        seed=seed,
-    )
-    return methods[name](setting, **options)
-
-
-def theory_stepsize(name, constants, compressor, **options):
-    return methods[name].theory_stepsize(constants, compressor, methods[name].filled(options))
-
-
-def run(method, rounds):
-    """As many rounds more; a round has draws of its own."""
-    exchange = method.exchange
-    for _ in range(rounds):
-        method.round(exchange.round)
-        exchange.round += 1
-    return method.x
 
 
 def rounds_to(method, gradient, tolerance, limit):
@@ -95,18 +33,6 @@ def rounds_to(method, gradient, tolerance, limit):
             return t
         run(method, 1)
     return limit
-
-
-def heterogeneous(n=5, d=12, seed=4):
-    rng = np.random.default_rng(seed)
-    factors = rng.standard_normal((n, d, d))
-    return factors @ factors.transpose(0, 2, 1) / d + 0.1 * np.eye(d), rng.standard_normal((n, d))
-
-
-def minimiser(hessians, shifts):
-    return np.linalg.solve(
-        hessians.mean(axis=0), np.einsum("wij,wj->i", hessians, shifts) / len(shifts)
-    )
 
 
 def test_dcgd_with_top_1_diverges_at_the_closed_form_s_rate():
@@ -153,8 +79,7 @@ def test_ef21_reaches_the_minimum_of_different_workers_where_ef14_and_dcgd_stop(
     hessians, shifts = heterogeneous()
     best = minimiser(hessians, shifts)
     spec = ("topk", {"k": 2})
-    L_i = np.linalg.eigvalsh(hessians)[:, -1]
-    constants = Constants(float(np.linalg.eigvalsh(hessians.mean(axis=0))[-1]), L_i)
+    constants = constants_of(hessians)
     gamma = 4 * theory_stepsize("EF21", constants, make_compressor(spec, 12))
     error = {
         name: np.linalg.norm(run(make(name, spec, gamma, hessians, shifts), 6000) - best)
@@ -258,8 +183,7 @@ def test_dcgd_s_stepsize_with_an_unbiased_compressor_rests_on_omega():
 def test_dcgd_reaches_the_minimum_with_a_shared_unbiased_sketch_and_stalls_with_own_draws():
     hessians, shifts = heterogeneous()
     best = minimiser(hessians, shifts)
-    L_i = np.linalg.eigvalsh(hessians)[:, -1]
-    constants = Constants(float(np.linalg.eigvalsh(hessians.mean(axis=0))[-1]), L_i)
+    constants = constants_of(hessians)
     error = {}
     for name, options in (("sketch", {"rank": 2}), ("randk", {"k": 6})):
         spec = (name, options | {"scale": "unbiased"})
@@ -379,12 +303,19 @@ def reasons_after(method, rounds=8):
     return check_bytes(exchange.door, exchange) + first.check() + estimate.check()
 
 
-@pytest.mark.parametrize("name", methods.names())
-@pytest.mark.parametrize("spec", [("topk", {"k": 3}), ("sketch", {"rank": 1})])
+WALKED = [
+    (name, spec)
+    for name in methods.names()
+    for spec in ("topk:k=3", "sketch:rank=1", "natural", "permk", "identity:wire=float64")
+    if admits(name, spec, 12, 5) and (methods[name].needs_compressor or spec.startswith("identity"))
+]
+
+
+@pytest.mark.parametrize(("name", "spec"), WALKED)
 def test_every_method_passes_a_run_s_own_checks(name, spec):
-    spec = spec if methods[name].needs_compressor else ("identity", {})
-    spec = ("topk", {"k": 3}) if methods[name].needs_server else spec
-    method = make(name, spec, 0.02, *heterogeneous(), **OPTIONS.get(name, {}))
+    choice = read_spec(spec)
+    given = choice.name, dict(choice.options)
+    method = make(name, given, 0.02, *heterogeneous(), **OPTIONS.get(name, {}))
     assert reasons_after(method) == []
 
 

@@ -107,6 +107,7 @@ def test_smoothness_equals_dense_eigenvalues(mushrooms, regularizer, curvature):
     np.testing.assert_allclose(constants.L_i, expected, rtol=1e-12)
     top = np.linalg.eigvalsh(np.mean(grams, axis=0))[-1] + curvature
     assert constants.L == pytest.approx(top, rel=1e-12)
+    assert constants.mu == (0.1 if regularizer == "l2" else 0)
 
 
 def test_accuracy_counts_rows_and_not_padding(mushrooms):

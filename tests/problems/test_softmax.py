@@ -61,7 +61,7 @@ def test_smoothness_equals_dense_eigenvalues(digits, mean):
     grams = [rows.features.T @ rows.features / (2 * len(rows.labels)) for rows in digits.workers]
     np.testing.assert_allclose(constants.L_i, np.linalg.eigvalsh(grams)[:, -1] + 0.5, rtol=1e-12)
     top = np.linalg.eigvalsh(np.mean(grams, axis=0))[-1] + 0.5
-    assert constants.L == pytest.approx(top, rel=1e-12)
+    assert constants.L == pytest.approx(top, rel=1e-12) and constants.mu == 0.5
 
 
 def test_curvature_stays_below_the_constant_and_meets_it_where_two_classes_share_all(digits, mean):

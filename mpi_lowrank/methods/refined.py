@@ -1,0 +1,86 @@
+"""EF21 with a weight for each worker, and with what was not sent kept as well."""
+
+import numpy as np
+
+from mpi_lowrank.component import option
+from mpi_lowrank.errors import OptionError, UserError
+from mpi_lowrank.methods import methods
+from mpi_lowrank.methods.base import xi
+from mpi_lowrank.methods.error_feedback import EF21
+
+
+@methods.register("EF21-W")
+class Weighted(EF21):
+    """EF21 of grad f_i(x) / (n w_i) with weights w_i = L_i / sum L_j; x -= gamma sum w_i g_i.
+
+    Richtarik, Gasanov, Burlachenko 2024 (Error Feedback Reloaded): gamma <= 1/(L + L_mean
+    xi(alpha)), with the mean of the L_i in place of their root mean square. Equal L_i make it EF21.
+    """
+
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
+        L_i = setting.constants.L_i
+        if not np.isfinite(L_i).all():
+            raise UserError(
+                f"method {self.name}: its weights are the L_i, which this problem does not know; "
+                "take method EF21"
+            )
+        self._weights = (L_i / L_i.sum()).astype(self.x.dtype)
+        local = self._weights[setting.numbers, np.newaxis]
+        self._in_mean = setting.total * local
+        """What an own g_i counts in the mean that g is."""
+        self._scaled = np.zeros_like(self._difference)
+
+    def target(self, t):
+        return np.divide(super().target(t), self._in_mean, out=self._scaled)
+
+    def _news(self, t, **ways):
+        return super()._news(t, weights=self._weights, **ways)
+
+    def estimate_error(self):
+        """The g_i times n w_i, whose mean is g."""
+        return (self._in_mean * self._estimates, self._estimate) if self._stores else None
+
+    def estimate_change(self):
+        change = super().estimate_change()
+        return None if change is None else self._in_mean * change
+
+    @classmethod
+    def theory_stepsize(cls, constants, compressor, options):
+        plain = super().theory_stepsize(constants, compressor, options)  # refuses without an alpha
+        if compressor.linear:
+            return plain
+        return 1 / (constants.L + constants.L_mean * xi(compressor.alpha))
+
+
+@methods.register("EControl")
+class EControl(EF21):
+    """c_i = C(eta e_i + grad f_i(x) - g_i); e_i += grad f_i(x) - g_i - c_i; g_i += c_i.
+
+    Gao, Islamov, Stich 2023: what EF21 did not send is kept, and sent little by little. eta = 0 is
+    EF21, whose stepsize it is run with; the paper's own, for eta of the order of alpha, has
+    constants that nobody meets in practice, and is not proved here.
+    """
+
+    eta: float = option(0.01)
+
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
+        self._kept = setting.state.rows("e_i", self.x.size)
+        self._sent = np.zeros_like(self._difference)
+
+    def _news(self, t, **ways):
+        np.subtract(self.target(t), self._estimates, out=self._difference)
+        np.multiply(self._kept, self.eta, out=self._sent)
+        self._sent += self._difference
+        compressor = self.first if t == 0 else self.compressor
+        own, mean = self.exchange(self._sent, compressor, **ways | {"own": True})
+        self._kept += self._difference
+        self._kept -= own
+        return own, mean
+
+    @classmethod
+    def check(cls, options):
+        super().check(options)
+        if not 0 <= options.eta <= 1:
+            raise OptionError("eta", options.eta, "a number from 0 to 1")

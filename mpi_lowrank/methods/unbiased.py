@@ -1,0 +1,178 @@
+"""Methods whose theory rests on the variance of what workers send: EF-BV, DIANA, MARINA."""
+
+from math import sqrt
+
+import numpy as np
+
+from mpi_lowrank.component import option
+from mpi_lowrank.errors import OptionError, UserError
+from mpi_lowrank.methods import methods
+from mpi_lowrank.methods.base import Method, mean_variance
+from mpi_lowrank.methods.error_feedback import EF21
+from mpi_lowrank.rounds.randomness import Purpose
+
+
+def bias_and_deviation(compressor, workers):
+    """eta, omega and omega_mean: |E C(x) - x| <= eta |x|, E|C(x) - E C(x)|^2 <= omega |x|^2.
+
+    Of a compressor that says alpha alone, sqrt(1 - alpha), 0 and 0 do the same: in the mean square,
+    a convex combination of x and x - C(x) is no longer than that of their lengths. Raises UserError
+    for one that says neither.
+    """
+    if compressor.omega is not None:
+        return 0.0, compressor.omega, mean_variance(compressor, workers)
+    if compressor.alpha is None:
+        raise UserError(
+            f"compressor {compressor.name}: has neither alpha nor omega, on one of which EF-BV's "
+            "lambda and nu rest; set both, and a stepsize"
+        )
+    return sqrt(1 - compressor.alpha), 0.0, 0.0
+
+
+def _best_share(eta, omega):
+    """The lambda up to 1 at which (1 - lambda + lambda eta)^2 + lambda^2 omega is least."""
+    return 1.0 if eta == 1 else min((1 - eta) / ((1 - eta) ** 2 + omega), 1.0)
+
+
+@methods.register("EF-BV")
+class EFBV(EF21):
+    """m_i = C(grad f_i(x) - h_i); g = h + nu mean m_i; h_i += lambda m_i; h += lambda mean m_i.
+
+    Condat, Li, Richtarik 2022: biased and unbiased C in one. lambda = nu = 1 is EF21; lambda =
+    1/(1 + omega), nu = 1 is DIANA. Unless given, both are what the compressor's bias and variance
+    make best: 1 of a biased one, 1/(1 + omega) and 1/(1 + omega_mean) of an unbiased one.
+
+    gamma <= 1/(L + L_tilde sqrt(r_mean) / (1 - sqrt(r))), with r = (1 - lambda + lambda eta)^2 +
+    lambda^2 omega, and r_mean the same of nu and omega_mean: the proof of EF21's theorem 1, with
+    E|grad f_i - h_i|^2 falling by r and E|g - grad f|^2 at most r_mean of it. At lambda = nu = 1 it
+    is EF21's; the paper's own, for its Polyak-Lojasiewicz theorem, is smaller.
+    """
+
+    lambda_: float | None = option(None)
+    nu: float | None = option(None)
+
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
+        shares = self._shares(setting.compressor, setting.total, self.lambda_, self.nu)
+        self._lambda, self._nu = map(self.x.dtype.type, shares)
+        self._direction, self._moved = np.zeros_like(self.x), np.ones((), self.x.dtype)
+
+    def round(self, t):
+        if t == 0 and self.g0 == "dense":
+            super().round(t)
+            self._moved[()] = 1
+            return
+        own, mean = self._news(t, own=self._stores)
+        np.multiply(mean, self._nu, out=self._direction)
+        self._direction += self._estimate
+        if self._stores:
+            own *= self._lambda
+            self._estimates += own
+        mean *= self._lambda
+        self._estimate += mean
+        self._moved[()] = self._lambda
+        self.move(self._direction)
+
+    def estimate_change(self):
+        change = super().estimate_change()
+        return None if change is None else change * self._moved
+
+    @staticmethod
+    def _shares(compressor, workers, lambda_, nu):
+        if lambda_ is not None and nu is not None:
+            return lambda_, nu
+        eta, omega, omega_mean = bias_and_deviation(compressor, workers)
+        best = _best_share(eta, omega), _best_share(eta, omega_mean)
+        return best[0] if lambda_ is None else lambda_, best[1] if nu is None else nu
+
+    @classmethod
+    def check(cls, options):
+        super().check(options)
+        for name, share in (("lambda", options.lambda_), ("nu", options.nu)):
+            if share is not None and not 0 < share <= 1:
+                raise OptionError(name, share, "a number above 0, at most 1")
+
+    @classmethod
+    def theory_stepsize(cls, constants, compressor, options):
+        workers = len(constants.L_i)
+        eta, omega, omega_mean = bias_and_deviation(compressor, workers)
+        share, nu = cls._shares(compressor, workers, options.lambda_, options.nu)
+        r = (1 - share + share * eta) ** 2 + share**2 * omega
+        if r >= 1:
+            raise OptionError("lambda", share, f"one at which h_i comes nearer: r = {r:.3g} >= 1")
+        r_mean = (1 - nu + nu * eta) ** 2 + nu**2 * omega_mean
+        spread = constants.L if compressor.linear else constants.L_tilde
+        return 1 / (constants.L + spread * sqrt(r_mean) / (1 - sqrt(r)))
+
+
+@methods.register("DIANA")
+class DIANA(EFBV):
+    """m_i = Q(grad f_i(x) - h_i); x -= gamma (h + mean m_i); h_i += m_i / (1 + omega), h likewise.
+
+    Mishchenko, Gorbunov, Takac, Richtarik 2019; constants of Horvath et al. 2019. Q is unbiased;
+    with omega = 0 it is GD. gamma <= 1/((1 + 6 omega_mean) max L_i), omega_mean = omega / n where
+    workers draw for themselves; a linear Q sees f alone, and L takes max L_i's place.
+    """
+
+    lambda_ = None
+    nu = 1.0
+    needs_unbiased = True
+
+    @classmethod
+    def check(cls, options):
+        """Its shares follow from omega."""
+
+    @classmethod
+    def theory_stepsize(cls, constants, compressor, options):
+        cls.admit(compressor)
+        L = constants.L if compressor.linear else constants.L_max
+        return 1 / ((1 + 6 * mean_variance(compressor, len(constants.L_i))) * L)
+
+
+@methods.register("MARINA")
+class MARINA(Method):
+    """g = mean grad f_i(x), whole, by a shared coin of probability p; else g += mean Q(change).
+
+    The change is that of grad f_i from x^{t-1} to x^t. Gorbunov, Burlachenko, Li, Richtarik 2021,
+    theorem 2.1: gamma <= 1/(L + L_tilde sqrt((1 - p) omega_mean / p)); a linear Q sees f alone, and
+    L takes L_tilde's place. Q is unbiased; p is 1/(1 + omega) unless given; p = 1 is GD. Round 0
+    sends the gradients whole.
+    """
+
+    needs_unbiased = True
+    p: float | None = option(None)
+
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
+        self._p = self._probability(setting.compressor, self.p)
+        self._coin = setting.draws(Purpose.COIN)
+        state, d = setting.state, self.x.size
+        self._estimate, self._before = state.array("g", d), state.rows("grad f_i", d)
+        self._change = np.zeros_like(self._before)
+
+    def round(self, t):
+        gradients = self.target(t)
+        if t == 0 or self._coin.at(t).random() < self._p:
+            self._estimate[:] = self.exchange(gradients, self.dense, own=False)[1]
+        else:
+            np.subtract(gradients, self._before, out=self._change)
+            self._estimate += self.exchange(self._change, self.compressor, own=False)[1]
+        self._before[:] = gradients
+        self.move(self._estimate)
+
+    @staticmethod
+    def _probability(compressor, p):
+        return 1 / (1 + compressor.omega) if p is None else p
+
+    @classmethod
+    def check(cls, options):
+        if options.p is not None and not 0 < options.p <= 1:
+            raise OptionError("p", options.p, "a number above 0, at most 1")
+
+    @classmethod
+    def theory_stepsize(cls, constants, compressor, options):
+        cls.admit(compressor)
+        p = cls._probability(compressor, options.p)
+        variance = mean_variance(compressor, len(constants.L_i))
+        spread = constants.L if compressor.linear else constants.L_tilde
+        return 1 / (constants.L + spread * sqrt((1 - p) * variance / p))
