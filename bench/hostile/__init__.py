@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from hostile import configurations, messages, records, texts
-from mpi_lowrank.compressors.base import MessageError
+from mpi_lowrank.compressors.wire.messages import MessageError
 from mpi_lowrank.errors import LONGEST, UserError
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from hostile.texts import damaged
 from mpi_lowrank.certificate import default_specs, drive, maker
 from mpi_lowrank.compressors import compressors
-from mpi_lowrank.compressors.base import LENGTH, Compressor
+from mpi_lowrank.compressors.base import Compressor
+from mpi_lowrank.compressors.wire.messages import LENGTH
 from mpi_lowrank.config.options import options_of, read_spec
 
 D, WORKERS, TRUE = 112, 4, 8
