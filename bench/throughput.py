@@ -29,7 +29,7 @@ from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Operator, complete
 from mpi_lowrank.compressors.factors.lowrank import matrix_shape
 from mpi_lowrank.compressors.wire.messages import LENGTH
-from mpi_lowrank.config.options import options_of, read_spec
+from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.run.components import make_operator
@@ -46,7 +46,7 @@ MEMORY = 4 << 30
 
 def scaled(choice: Choice, d: int, share: int = SHARE) -> Choice:
     """An example made for a hundred numbers, with budgets for d of them."""
-    known = options_of(compressors[choice.name])
+    known = compressors[choice.name].options
     options = {o: v for o, v in choice.options.items() if o != "shape"}
     options |= {o: RANK for o in ("rank", "columns", "budget") if o in known}
     if "k" in options:

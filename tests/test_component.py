@@ -6,7 +6,6 @@ import pytest
 
 from mpi_lowrank.component import Component, option
 from mpi_lowrank.config.listing import listed
-from mpi_lowrank.config.options import options_of
 from mpi_lowrank.errors import UserError
 
 
@@ -62,7 +61,6 @@ def test_an_option_without_a_type_is_refused_by_name():
 
 
 def test_configurations_and_lists_read_them():
-    assert options_of(Scaled) is Scaled.options
     (topk,) = (entry for entry in listed("compressors") if entry["name"] == "topk")
     assert topk["options"]["k"] == {"allowed": "an integer", "required": True}
     assert topk["options"]["wire"]["default"] == "float32"

@@ -2,7 +2,7 @@ import pytest
 
 from mpi_lowrank import config
 from mpi_lowrank.component import option
-from mpi_lowrank.config.options import options_of, read_spec
+from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.steps import steps
 from mpi_lowrank.steps.base import Step
@@ -218,15 +218,6 @@ def test_labels_name_only_the_option_that_differs(load):
         method = "GD"
     """)
     assert labels(experiment)[0] == "GD 1x lambda=0.1 order=shuffled"
-
-
-def test_an_option_without_annotation_is_refused_by_name():
-    class Bare:
-        def __init__(self, *, speed=1):
-            pass
-
-    with pytest.raises(UserError, match="Bare: speed has no annotation"):
-        options_of(Bare)
 
 
 def test_a_text_is_parsed_without_its_file(tmp_path):

@@ -14,7 +14,6 @@ import numpy as np
 from mpi_lowrank import config
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.config import Case, Experiment
-from mpi_lowrank.config.options import options_of
 from mpi_lowrank.datasets import Dataset, load
 from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.errors import UserError
@@ -34,7 +33,7 @@ KEYS = [
     *(spec.name for spec in fields(Case)),
     *("name", "baseline", "cases", "order", "test_fraction", "compose", "", "é"),
     *METRICS,
-    *(o for kind in COMPONENTS.values() for name in kind.names() for o in options_of(kind[name])),
+    *(o for kind in COMPONENTS.values() for name in kind.names() for o in kind[name].options),
 ]
 NUMBERS = [0, 1, 2, 3, 7, 16, 113, -1, 2**31, 2**63 - 1, 10**20, 10**400, True]
 NUMBERS += [0.0, 0.1, 0.5, 1.5, -1.5, 5e-324, 1e-300, 1e30, 1e300, float("nan"), float("inf")]
@@ -180,8 +179,8 @@ def _full(cases: object) -> bool:
 
 def _component(random: Random, kind) -> dict:
     name = random.choice(kind.names())
-    needed = {o: p for o, p in options_of(kind[name]).items() if p.required}
-    more = [o for o in options_of(kind[name]) if random.random() < 0.3]
+    needed = {o: p for o, p in kind[name].options.items() if p.required}
+    more = [o for o in kind[name].options if random.random() < 0.3]
     return {"name": name, **{option: _value(random) for option in [*needed, *more]}}
 
 

@@ -11,7 +11,7 @@ from mpi_lowrank.certificate import default_specs, drive, maker
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Compressor
 from mpi_lowrank.compressors.wire.messages import LENGTH
-from mpi_lowrank.config.options import options_of, read_spec
+from mpi_lowrank.config.options import read_spec
 
 D, WORKERS, TRUE = 112, 4, 8
 
@@ -57,7 +57,7 @@ def in_float64(spec: str) -> str:
     stages = (stage.partition(":") for stage in spec.split("+"))
     return "+".join(
         f"{name}:{options}{',' * bool(options)}wire=float64"
-        if "wire" in options_of(compressors[name]) and "wire" not in options
+        if "wire" in compressors[name].options and "wire" not in options
         else f"{name}:{options}".rstrip(":")
         for name, _, options in stages
     )

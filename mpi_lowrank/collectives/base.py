@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mpi_lowrank.component import Component
 from mpi_lowrank.door import Door
 from mpi_lowrank.door.calls import Cost
 from mpi_lowrank.door.placement import Placement
 
 
-class Topology(ABC):
+class Topology(Component, ABC):
     """How the workers' messages get to the ranks that decode them: a case's `topology`.
 
     Who decodes is either every rank, or rank 0 alone, which then tells the others the mean.
     """
 
-    name: str
     server = False
     """Whether rank 0 alone decodes."""
 
@@ -59,13 +59,11 @@ class Topology(ABC):
         """The cost of a round with messages of so many bytes, and a mean of `told` bytes."""
 
 
-class Reduction(ABC):
+class Reduction(Component, ABC):
     """How the mean of shared compressors' coefficients is taken: a case's `reduction`.
 
     `dtype` is the mean's: the state's.
     """
-
-    name: str
 
     def __init__(self, door: Door, placement: Placement, dtype: np.dtype):
         self.door, self.placement, self.dtype = door, placement, dtype

@@ -4,7 +4,7 @@ import inspect
 import textwrap
 
 from mpi_lowrank.component import Option
-from mpi_lowrank.config.options import describe, options_of
+from mpi_lowrank.config.options import describe
 from mpi_lowrank.datasets import listing
 
 
@@ -19,7 +19,7 @@ def listed(kind: str) -> list[dict]:
             "summary": (inspect.getdoc(registry[component]) or "").splitlines()[0],
             "options": {
                 name: {"allowed": describe(option.annotation), **_default(option)}
-                for name, option in options_of(registry[component]).items()
+                for name, option in registry[component].options.items()
             },
         }
         for component in registry.names()

@@ -1,12 +1,10 @@
 """Components with their options, read from TOML or from one line, and what options may be."""
 
-import inspect
 from collections.abc import Mapping
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from mpi_lowrank.component import Component, Option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.config import toml
 from mpi_lowrank.errors import OptionError, UserError, hint, one_of
@@ -29,7 +27,7 @@ def choose(registry: Registry[Any], given: Any, key: str) -> Choice:
     name = table["name"]
     if name not in registry.names():
         raise OptionError(key, name, registry.allowed(name))
-    allowed = options_of(registry[name])
+    allowed = registry[name].options
     given = {option: value for option, value in table.items() if option != "name"}
     known(given, list(allowed), key + ".")
     options = {o: convert(v, allowed[o].annotation, f"{key}.{o}") for o, v in given.items()}
@@ -84,24 +82,6 @@ def _read_value(text: str, key: str) -> object:
     return value
 
 
-def options_of(component: type) -> Mapping[str, Option]:
-    """The options that a component declares, or the keyword-only arguments of its constructor."""
-    if issubclass(component, Component):
-        return component.options
-    init = component.__init__  # of the class itself, never of an instance
-    parameters = inspect.signature(init, eval_str=True).parameters
-    options = {
-        n.rstrip("_"): Option(p.annotation, p.default, n)
-        for n, p in parameters.items()
-        if p.kind is p.KEYWORD_ONLY
-    }
-    for option, parameter in options.items():
-        if parameter.annotation is inspect.Parameter.empty:
-            expected = "int, float, bool, str, Literal[...] or another type that config knows"
-            raise UserError(f"{component.__qualname__}: {option} has no annotation; {expected}")
-    return options
-
-
 def is_one_value(registry: Registry[Any], table: Mapping, option: str, value: list) -> bool:
     """Whether a list in a component's table is one value: a shape, or the stages of a composition.
 
@@ -111,7 +91,7 @@ def is_one_value(registry: Registry[Any], table: Mapping, option: str, value: li
         return all(isinstance(stage, str) for stage in value)
     names = table.get("name")
     named = set(names if isinstance(names, list) else [names]) & set(registry.names())
-    known = [options_of(registry[name]) for name in named]
+    known = [registry[name].options for name in named]
     return any(_holds(options[option].annotation, value) for options in known if option in options)
 
 
