@@ -22,8 +22,8 @@ class Polyak(Step):
 
     beta: float = option(0.9)
 
-    def __init__(self, x, stepsize, state, **options):
-        super().__init__(x, stepsize, state, **options)
+    def __init__(self, x, stepsize, state, shapes, **options):
+        super().__init__(x, stepsize, state, shapes, **options)
         self._velocity = state.array("velocity", x.shape)
 
     @classmethod
@@ -31,7 +31,7 @@ class Polyak(Step):
         if not 0 <= options.beta < 1:
             raise OptionError("beta", options.beta, "a number from 0 to below 1")
 
-    def __call__(self, displacement):
+    def move(self, displacement, gamma):
         self._velocity *= self.beta
         self._velocity += displacement
         self.x -= self._velocity

@@ -25,17 +25,23 @@ from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Setting
 from mpi_lowrank.methods.error_feedback import EF21
 from mpi_lowrank.problems.base import Block
+from mpi_lowrank.problems.batch import Batches
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.components import dense_beside, make_compressor
 from mpi_lowrank.steps.plain import Plain
 
 WORKERS, ROUNDS = 3, 6
 
+SAMPLES = np.full(WORKERS, 4)
+
 VECTOR = (Block("x", (D,)),)
 
 LAYERS = (Block("W", (7, 12)), Block("b", (7,)), Block("V", (3, 7)))
 
-OPTIONS = {"EF21-BC": {"downlink": read_spec("rsvd:rank=1")}}
+OPTIONS = {
+    "EF21-BC": {"downlink": read_spec("rsvd:rank=1")},
+    **{name: {"batch": 2} for name in ("SGD", "EF21-SGD", "EF21-SGDM", "EF21-PAGE")},
+}
 
 OURS = ("mpi_lowrank.methods", "mpi_lowrank.compressors", __name__)
 
@@ -56,8 +62,15 @@ class Running:
         self.exchange = Exchange(
             Door(Alone()), placement, Clock(), dtype, topology, seed=5, state=self.state
         )
+
+        def gradients(x, batch=None):
+            slopes = curvatures * (x - centres)
+            if batch is not None:
+                slopes += np.einsum("ws,ws->w", batch.rows, batch.weights)[:, np.newaxis]
+            return slopes.astype(dtype)
+
         setting = Setting(
-            gradients=lambda x: (curvatures * (x - centres)).astype(dtype),
+            gradients=gradients,
             losses=lambda x: (curvatures * (x - centres) ** 2).sum(axis=1) / 2,
             exchange=self.exchange,
             compressor=self._uplink(self.choice, "uplink"),
@@ -67,11 +80,12 @@ class Running:
             uplink=self._another,
             downlink=self._downlink,
             stepsize=0.05,
-            step=lambda x: Plain(x, 0.05, self.state.within("step")),
+            step=lambda x: Plain(x, 0.05, self.state.within("step"), [x.shape]),
+            batches=lambda size: Batches(5, placement.workers, SAMPLES, size),
             constants=Constants(2.0, np.full(WORKERS, 2.0), mu=0.5),
             numbers=placement.workers,
             total=WORKERS,
-            samples=np.ones(WORKERS, int),
+            samples=SAMPLES,
             rounds=ROUNDS,
             seed=5,
         )

@@ -51,6 +51,26 @@ method = { name = "EF21-PP", probability = 0.4 }
 compressor = { name = "topk", k = 2 }
 
 [[cases]]
+method = { name = "SGD", batch = 8 }
+stepsize = "0.5/L"
+
+[[cases]]
+method = [
+    { name = "EF21-SGDM", batch = 8 },
+    { name = "EF21-PAGE", batch = 8, probability = 0.5 },
+]
+compressor = { name = "topk", k = 2 }
+stepsize = "0.05/L"
+
+[[cases]]
+method = { name = "EF21-SGDM", batch = 4 }
+compressor = { name = "sdd", rank = 2 }
+step = { name = "muon", decay = 10 }
+data = { name = "digits", order = "by_label", test_fraction = 0.15 }
+problem = { name = "mlp", hidden = 8 }
+stepsize = 0.05
+
+[[cases]]
 method = { name = "EF21-BC", downlink = { name = "rsvd", rank = 1 } }
 compressor = { name = "topk", k = 2 }
 topology = "server"
@@ -119,7 +139,11 @@ def records(tmp_path_factory, mpirun):
 
 def test_the_trajectory_does_not_depend_on_the_number_of_ranks(records):
     assert len(records[1].cases) == (
-        2 * 2 * (1 + 4 * 6 + 1 + 1) + 2 * (2 * 4) + 6 + 2 * (3 * 2 + 2) + len(default_specs())
+        2 * 2 * (1 + 4 * 6 + 1 + 2 + 1 + 1 + 1)
+        + 2 * (2 * 4)
+        + 6
+        + 2 * (3 * 2 + 2)
+        + len(default_specs())
     )
     for label, case in records[1].cases.items():
         assert len(case["loss"]) == 3

@@ -17,7 +17,7 @@ from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
 
 if TYPE_CHECKING:
-    from mpi_lowrank.problems.batch import Batch
+    from mpi_lowrank.problems.batch import Batch, Batches
     from mpi_lowrank.registry import Choice
     from mpi_lowrank.steps.base import Step
 
@@ -79,6 +79,7 @@ class Setting:
     `rounds`: how many the case may take.
     `x0`: a start (d,). `step`: makes the case's step rule for an x.
     `constants`: those of the problem; before there are data they are all 1.
+    `batches`: makes draws of so many samples a worker and round.
     `numbers`: the local workers among the `total`; `samples` (workers,): how many each one has.
     """
 
@@ -94,6 +95,7 @@ class Setting:
     stepsize: float
     step: Callable[[np.ndarray], Step]
     constants: Constants
+    batches: Callable[[int], Batches]
     numbers: range
     total: int
     samples: np.ndarray

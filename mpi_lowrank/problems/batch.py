@@ -59,13 +59,13 @@ class Batches:
         self._samples, sizes = samples.tolist(), np.minimum(samples, size)
         self._batch = Batch(np.zeros((len(samples), size), np.intp), sizes)
 
-    def at(self, round: int) -> Batch:
-        """The batch of that round; overwritten by the next call."""
+    def at(self, round: int, call: int = 0) -> Batch:
+        """The batch of that round, or of a call within it; overwritten by the next one."""
         rows, sizes = self._batch.rows, self._batch.sizes
         for row, stream, samples, size in zip(
             rows, self._streams, self._samples, sizes, strict=True
         ):
-            drawn = stream.at(round).choice(samples, size, replace=False, shuffle=False)
+            drawn = stream.at(round, call).choice(samples, size, replace=False, shuffle=False)
             row[:size] = drawn
         return self._batch
 

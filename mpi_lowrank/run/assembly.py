@@ -29,6 +29,7 @@ from mpi_lowrank.methods.base import Constants, Method, Setting, Uplink
 from mpi_lowrank.methods.base import Gradients as ModelGradients
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Problem
+from mpi_lowrank.problems.batch import Batches
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.components import dense_beside, initial, make_compressor
@@ -38,6 +39,7 @@ from mpi_lowrank.run.interruption import StopAgreed
 from mpi_lowrank.run.stepsize import stepsize
 from mpi_lowrank.run.validity import check_gradient
 from mpi_lowrank.steps import steps
+from mpi_lowrank.steps.base import Step
 
 Made = TypeVar("Made")
 
@@ -249,6 +251,11 @@ def make_method(
 ) -> Method:
     """The case's method."""
     placement, step = exchange.placement, steps[case.step.name]
+    workers, shapes = placement.workers, [block.shape for block in functions.blocks]
+
+    def make_step(x: np.ndarray) -> Step:
+        return step(x, stepsize, state.within("step"), shapes, **case.step.arguments())
+
     setting = Setting(
         gradients=functions.gradients,
         losses=functions.losses,
@@ -260,9 +267,10 @@ def make_method(
         state=state,
         x0=x0,
         stepsize=stepsize,
-        step=lambda x: step(x, stepsize, state.within("step"), **case.step.arguments()),
+        step=make_step,
+        batches=lambda size: Batches(case.seed, workers, functions.samples, size),
+        numbers=workers,
         constants=functions.constants,
-        numbers=placement.workers,
         total=placement.total,
         samples=functions.samples,
         rounds=case.rounds,

@@ -18,6 +18,7 @@ class Momentum(Step):
 
     @classmethod
     def check(cls, options):
+        super().check(options)
         if not 0 <= options.beta < 1:
             raise OptionError("beta", options.beta, "a number from 0 to below 1")
 
@@ -26,11 +27,11 @@ class Momentum(Step):
 class HeavyBall(Momentum):
     """v = beta v + gamma direction; x -= v (Polyak 1964)."""
 
-    def __init__(self, x: np.ndarray, stepsize: float, state: State, **options: Any):
-        super().__init__(x, stepsize, state, **options)
+    def __init__(self, x: np.ndarray, stepsize: float, state: State, shapes, **options: Any):
+        super().__init__(x, stepsize, state, shapes, **options)
         self._velocity = state.array("velocity", x.shape)
 
-    def __call__(self, displacement):
+    def move(self, displacement, gamma):
         self._velocity *= self.beta
         self._velocity += displacement
         self.x -= self._velocity
@@ -43,12 +44,12 @@ class Nesterov(Momentum):
     Gradients are taken at x, which has gone beyond z; evaluated is z.
     """
 
-    def __init__(self, x: np.ndarray, stepsize: float, state: State, **options: Any):
-        super().__init__(x, stepsize, state, **options)
+    def __init__(self, x: np.ndarray, stepsize: float, state: State, shapes, **options: Any):
+        super().__init__(x, stepsize, state, shapes, **options)
         self.model = state.array("z", x.shape)
         self.model[:] = x
 
-    def __call__(self, displacement):
+    def move(self, displacement, gamma):
         x, z = self.x, self.model
         x -= displacement
         np.subtract(x, z, out=displacement)

@@ -8,5 +8,5 @@ from mpi_lowrank.steps.base import Step
 class Plain(Step):
     """x -= gamma direction."""
 
-    def __call__(self, displacement):
+    def move(self, displacement, gamma):
         self.x -= displacement

@@ -155,7 +155,7 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     gradient = np.random.default_rng(comm.rank).standard_normal((1, d))
     x0, state = np.zeros(d), State(placement.local, dtype)
     setting = Setting(
-        gradients=lambda x: gradient,
+        gradients=lambda x, batch=None: gradient,
         losses=None,
         exchange=exchange,
         compressor=compressor,
@@ -163,7 +163,8 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
         state=state,
         x0=x0,
         stepsize=0.1,
-        step=lambda x: Plain(x, 0.1, state),
+        step=lambda x: Plain(x, 0.1, state, [x.shape]),
+        batches=None,
         constants=Constants(1.0, np.ones(placement.total)),
         numbers=placement.workers,
         total=placement.total,

@@ -9,6 +9,7 @@ from mpi_lowrank.exchange import Exchange
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Setting
+from mpi_lowrank.problems.batch import Batches
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.steps.plain import Plain
 
@@ -26,8 +27,22 @@ def make_compressor(spec, d, workers=1):
     return compressors[name]((d,), np.dtype(float), workers=workers, **options)
 
 
-def make(name, spec, stepsize, hessians, shifts=None, x0=None, seed=0, constants=None, **options):
+def make(
+    name,
+    spec,
+    stepsize,
+    hessians,
+    shifts=None,
+    x0=None,
+    seed=0,
+    constants=None,
+    noise=None,
+    **options,
+):
+    """With `noise` (workers, samples, d) a worker's gradient has the mean of its samples' too."""
     n, d, _ = hessians.shape
+    noise = np.zeros((n, 1, d)) if noise is None else noise
+    samples = np.full(n, noise.shape[1])
     shifts = np.zeros((n, d)) if shifts is None else shifts
     topology = "server" if methods[name].needs_server else "allgather"
     exchange = one_process(n, d, seed, topology)
@@ -48,9 +63,16 @@ def make(name, spec, stepsize, hessians, shifts=None, x0=None, seed=0, constants
         exchange.prepare_broadcast(compressor, name)
         return compressor
 
+    def gradients(x, batch=None):
+        of_samples = noise.mean(axis=1)
+        if batch is not None:
+            chosen = np.take_along_axis(noise, batch.rows[..., np.newaxis], axis=1)
+            of_samples = np.einsum("wsd,ws->wd", chosen, batch.weights)
+        return np.einsum("wij,wj->wi", hessians, x - shifts) + of_samples
+
     state = State(n, float)
     setting = Setting(
-        gradients=lambda x: np.einsum("wij,wj->wi", hessians, x - shifts),
+        gradients=gradients,
         losses=lambda x: np.einsum("wi,wij,wj->w", x - shifts, hessians, x - shifts) / 2,
         exchange=exchange,
         compressor=compressor,
@@ -60,11 +82,12 @@ def make(name, spec, stepsize, hessians, shifts=None, x0=None, seed=0, constants
         state=state,
         x0=np.ones(d) if x0 is None else x0,
         stepsize=stepsize,
-        step=lambda x: Plain(x, stepsize, state),
+        step=lambda x: Plain(x, stepsize, state, [x.shape]),
         constants=constants or constants_of(hessians),
+        batches=lambda size: Batches(seed, range(n), samples, size),
         numbers=range(n),
         total=n,
-        samples=np.ones(n, int),
+        samples=samples,
         rounds=100,
         seed=seed,
     )

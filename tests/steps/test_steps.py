@@ -20,7 +20,7 @@ CURVATURES = np.array([1.0, 0.2, 0.05])
 def positions(kind, rounds=30, **options):
     """(x, model) after each round on a quadratic whose gradient is CURVATURES * x."""
     x, state = np.ones(3), State(1, float)
-    step = kind(x, GAMMA, state, **options)
+    step = kind(x, GAMMA, state, [x.shape], **options)
     for _ in range(rounds):
         step(GAMMA * CURVATURES * x)
         yield x.copy(), step.model.copy()
