@@ -93,6 +93,11 @@ def test_a_tuple_of_a_compressor_within_a_method_may_be_a_list(load):
 COMPOSED = "EF21 topk(k=8)+natural 1x"
 
 
+def test_a_name_that_is_a_table_beside_a_list_is_one_line(load):
+    with pytest.raises(UserError, match="name"):
+        load('[[cases]]\nmethod = "GD"\ncompressor = { name = { a = 1 }, shape = [1, 2] }')
+
+
 def test_a_composition_is_one_value_and_a_list_of_them_a_sweep(load):
     case = '[[cases]]\nmethod = "EF21"\ncompressor = %s'
     one = load(case % '{compose = ["topk:k=8", "natural"]}')

@@ -34,8 +34,22 @@ class Topology(Component, ABC):
         """Fill the flat `whole`, where this rank receives, with everybody's `mine` in rank order.
 
         `counts`: the elements of each rank's `mine`, of one type. Where a rank receives nothing,
-        `whole` is None, and of messages of varying length only this rank's own count is right.
+        `whole` is None.
         """
+
+    def move_varying(
+        self,
+        mine: np.ndarray,
+        whole: np.ndarray | None,
+        counts: Sequence[int],
+        most: int,
+        purpose: str,
+    ) -> None:
+        """As `move`, where a rank that receives nothing is told of its own count alone.
+
+        `most`: the elements of all ranks at the most, the same on every rank.
+        """
+        self.move(mine, whole, counts, purpose)
 
     def handed(self, counts: Sequence[int]) -> int:
         """The elements that all ranks together hand over in a `move`."""

@@ -41,6 +41,16 @@ class Server(Topology):
     ) -> None:
         self.door.gather(mine, whole, counts, purpose)
 
+    def move_varying(
+        self,
+        mine: np.ndarray,
+        whole: np.ndarray | None,
+        counts: Sequence[int],
+        most: int,
+        purpose: str,
+    ) -> None:
+        self.door.gather(mine, whole, counts, purpose, most)
+
     @classmethod
     def downlink(cls, sent: int, told: int, workers: int) -> int:
         """The mean."""

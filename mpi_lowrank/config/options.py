@@ -90,7 +90,8 @@ def is_one_value(registry: Registry[Any], table: Mapping, option: str, value: li
     if registry is compressors and option == "compose":
         return all(isinstance(stage, str) for stage in value)
     names = table.get("name")
-    named = set(names if isinstance(names, list) else [names]) & set(registry.names())
+    given = names if isinstance(names, list) else [names]
+    named = {name for name in given if isinstance(name, str)} & set(registry.names())
     known = [registry[name].options for name in named]
     return any(_holds(options[option].annotation, value) for options in known if option in options)
 

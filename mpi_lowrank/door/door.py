@@ -47,10 +47,19 @@ class Door:
         self._counted(calls.ALLGATHER, mine, purpose, move, mine, whole, counts)
 
     def gather(
-        self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int], purpose: str
+        self,
+        mine: np.ndarray,
+        whole: np.ndarray | None,
+        counts: Sequence[int],
+        purpose: str,
+        most: int | None = None,
     ) -> None:
-        """Fill the flat `whole` on rank 0 with everybody's `mine` in rank order."""
-        if sum(counts) > self.limit:
+        """Fill the flat `whole` on rank 0 with everybody's `mine` in rank order.
+
+        `most`: what `whole` may hold at the most, the same on every rank, where rank 0 alone knows
+        the `counts`: all have to take the same way.
+        """
+        if (sum(counts) if most is None else most) > self.limit:
             self._gather_by_pairs(mine, whole, counts, purpose)
             return
         move = self.transport.gather

@@ -108,9 +108,10 @@ class Bodies:
     """Messages of varying length: all lengths first, then what is behind them, without gaps."""
 
     def __init__(self, topology: Topology, placement: Placement, nbytes: int):
-        self.placement, self.move, self.receives = placement, topology.move, topology.receives
+        self.topology, self.receives = topology, topology.receives
         total = placement.total if self.receives else 0
         body = nbytes - LENGTH.itemsize
+        self.most = placement.total * body
         self.mine = np.zeros(placement.local * body, np.uint8)
         self.all = np.zeros(total * body, np.uint8)
         self.lengths = np.zeros(total, LENGTH)
@@ -122,13 +123,13 @@ class Bodies:
         """
         mine, header = message_lengths(sent).copy(), LENGTH.itemsize
         lengths = self.lengths[: sum(counts)] if self.receives else None
-        self.move(mine, lengths, counts, purpose)
+        self.topology.move(mine, lengths, counts, purpose)
         flat, at = self.mine, 0
         for row, length in zip(sent, mine.tolist(), strict=True):
             flat[at : at + length - header] = row[header:length]
             at += length - header
         if not self.receives:
-            self.move(flat[:at], None, counts, purpose)
+            self.topology.move_varying(flat[:at], None, counts, self.most, purpose)
             return [header * len(mine) + at]
         speakers[:, :header].view(LENGTH)[:, 0] = lengths
         bodies = (message_lengths(speakers) - header).astype(np.int64)
@@ -136,7 +137,7 @@ class Bodies:
         ranks = np.repeat(np.arange(len(counts)), counts)
         sizes = np.bincount(ranks, bodies, len(counts)).astype(int).tolist()
         whole = self.all[: int(ends[-1]) if len(ends) else 0]
-        self.move(flat[:at], whole, sizes, purpose)
+        self.topology.move_varying(flat[:at], whole, sizes, self.most, purpose)
         for row, end, size in zip(speakers, ends, bodies, strict=True):
             row[header : header + size] = whole[end - size : end]
         return [size + header * count for size, count in zip(sizes, counts, strict=True)]
