@@ -55,6 +55,9 @@ CONTRACTIVE = {
     "adaptive_random": (1 / D, 4 + 1, 32),
     "alternating": (1 / 14, 4 * 22, 32 * 22),
     "bernoulli:p=0.25,scale=contractive": (0.25, 4 + 4 * D, 8 * D),
+    "eigen": (1 / 15, 4 * 15 + 1, 32 * 15),  # of 15 x 15, 120 numbers of which 112 count
+    "eigen:rank=3": (3 / 15, 3 * 4 * 15 + 1, 3 * 32 * 15),
+    "eigen:rank=2,wire=float64": (2 / 15, 2 * 8 * 15 + 1, 2 * 64 * 15),
     "exponential_dithering:base=4.0,levels=6,norm=linf,rounding=nearest": (
         nearest_dithering(D, 4, 6),
         4 + D // 2,
@@ -124,6 +127,8 @@ CONTRACTIVE = {
         4 + 2 + 4 + 4,
         64 + 2 * 23,
     ),
+    "symmetric_sdd": (8 / 9 / 15**2, 3 + 1 + 1, 15 * TRITS + 9),
+    "symmetric_sdd:rank=3": (1 - (1 - 8 / 9 / 15**2) ** 3, 9 + 3 + 1, 3 * (15 * TRITS + 9)),
     "tensor_train:shape=7x2x2x2x2": (1 / 7 / 2 / 2 / 2, 4 * 15, 32 * 15),
     "tensor_train:shape=7x2x2x2x2,rank=2": (2 / 7 * 2 / 4 * 2 / 4, 4 * 42, 32 * 42),
     "tensor_train:shape=5x5x5,rank=3": ((3 / 5) ** 2, 4 * 75, 32 * 75),

@@ -14,6 +14,9 @@ WORKERS = 20
 SHAPES = {1: (1, 1), 7: (2, 4), 112: (8, 14), 10**6 + 3: (1000, 1001)}
 """The matrix that a vector of so many numbers is seen as."""
 
+SIDES = {1: 1, 7: 4, 112: 15, 10**6 + 3: 1414}
+"""The side of the smallest triangle that so many numbers fit in."""
+
 
 def bits(values):
     return ceil(log2(values)) if values > 1 else 0
@@ -67,6 +70,8 @@ def formulas(F):
         "interpolative:rank=1,{wire}": lambda d: (
             F * (max(SHAPES[d]) + min(SHAPES[d]) - 1) + packed(1, bits(min(SHAPES[d])))
         ),
+        "eigen:rank=1,{wire}": lambda d: F * SIDES[d] + 1,
+        "symmetric_sdd:rank=1": lambda d: ceil(SIDES[d] / 5) + 2,
         "sdd:rank=1": lambda d: 1 + ceil(sum(SHAPES[d]) / 5),
     }
 

@@ -18,7 +18,7 @@ from mpi_lowrank.errors import OptionError
 _BIAS = 127
 """Code p + 127 stands for 2^p, p = -126 ... 127 (float32's normal range), code 0 for 0."""
 
-_KEPT = 8 / 9
+KEPT = 8 / 9
 """Of what c / |u|^2 u keeps of a vector, c = <u, x>, the part that b u keeps, b the power of two
 nearest to c / |u|^2: b is off by at most a third, and (1 + rho) of it keeps 1 - rho^2."""
 
@@ -36,11 +36,19 @@ def power_codes(values: np.ndarray, exponents: np.ndarray) -> np.ndarray:
     return codes
 
 
-def _power_table(dtype: np.dtype) -> np.ndarray:
+def power_table(dtype: np.dtype) -> np.ndarray:
     """What each code of eight bits stands for, NaN if nothing."""
     table = np.ldexp(np.ones(1, dtype), np.arange(256) - _BIAS).astype(dtype)
     table[0], table[-1] = 0, np.nan
     return table
+
+
+def powers_of(codes: np.ndarray, table: np.ndarray, name: str) -> np.ndarray:
+    """What the codes stand for in a `power_table`; MessageError if one of them for nothing."""
+    powers = table[codes]
+    if np.isnan(powers).any():
+        raise MessageError(f"{name}: the exponent's code 255 stands for nothing")
+    return powers
 
 
 class DiscreteFactors(Compressor):
@@ -67,7 +75,7 @@ class DiscreteFactors(Compressor):
         self._left = np.empty((total, terms, m), self.dtype)
         self._right = np.empty((total, terms, c), self.dtype)
         with np.errstate(over="ignore", under="ignore"):
-            self._powers = _power_table(self.dtype)
+            self._powers = power_table(self.dtype)
 
     def _scaled(self, x):
         """The rows as matrices 2^-e x with largest entry in [1/2, 1), and the e (workers,)."""
@@ -84,10 +92,7 @@ class DiscreteFactors(Compressor):
         """The factors (workers, terms, m), scaled, and (workers, terms, c), in scratch."""
 
     def _betas(self, codes):
-        betas = self._powers[codes]
-        if np.isnan(betas).any():
-            raise MessageError(f"{self.name}: the exponent's code 255 stands for nothing")
-        return betas
+        return powers_of(codes, self._powers, self.name)
 
     def decode(self, messages, out):
         left, right = self._read(messages)
@@ -157,7 +162,7 @@ class Kronecker(DiscreteFactors):
         self.see(m, c, terms=1)
         self.a = c.bit_length() - 1
         self._bits = BitFields(m + 2 * self.a + 8, 1)
-        alpha = _KEPT / (m * c)
+        alpha = KEPT / (m * c)
         return Promise(self._bits.nbytes, self._bits.count, alpha=alpha, homogeneous=False)
 
     def prepare(self, local, total):
@@ -258,7 +263,7 @@ class SemidiscreteSVD(DiscreteFactors):
         self.see(m, c, terms=self.rank)
         self._trits = Trits(self.rank * (m + c))
         h = prefix_constant(max(m, c))
-        alpha = 1 - (1 - _KEPT / (min(m, c) * h)) ** self.rank
+        alpha = 1 - (1 - KEPT / (min(m, c) * h)) ** self.rank
         nbytes, bits = self._trits.nbytes + self.rank, self.rank * ((m + c) * log2(3) + 8)
         return Promise(nbytes, bits, alpha=alpha, homogeneous=False)
 
