@@ -21,6 +21,7 @@ class Gathered:
         self.topology = seam.topology
         self.receives = self.topology.receives
         n, nbytes = placement.total, compressor.nbytes
+        self.nbytes, self.variable, self.common = nbytes, compressor.variable, compressor.common
         self.sent = np.zeros((placement.local, nbytes), np.uint8)
         self.received = np.zeros((n, nbytes) if self.receives else (0, nbytes), np.uint8)
         self.own = np.zeros((placement.local, compressor.d), seam.dtype)
@@ -38,7 +39,7 @@ class Gathered:
 
     def exchange(self, x, weights, active, own, share):
         weights = self.uniform if weights is None else weights
-        if self.compressor.common:
+        if self.common:
             self.compressor.begin(self.draws.common(), self.placement.workers)
         self._pack(x)
         sent, counts = self.sent, self.placement.counts
@@ -90,10 +91,9 @@ class Gathered:
     def _transfer(self, sent, counts, purpose):
         """Move the messages; the received ones, and the bytes of each rank's."""
         speakers = self.received[: sum(counts)]
-        if self.compressor.variable:
+        if self.variable:
             return speakers, self.bodies.transfer(sent, speakers, counts, purpose)
-        nbytes = self.compressor.nbytes
-        sizes = [count * nbytes for count in counts]
+        sizes = [count * self.nbytes for count in counts]
         self.topology.move(sent, speakers.reshape(-1) if self.receives else None, sizes, purpose)
         return speakers, sizes
 

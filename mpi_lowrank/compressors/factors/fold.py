@@ -52,6 +52,8 @@ class Fold:
 
     def write(self, out: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
         """Write the matrix `left` `right`, less the padding, into the single row `out`, (d,)."""
-        row = out[np.newaxis]
-        np.matmul(left, right, out=self.room(row)[0])
-        self.cut(row)
+        if self.padded:
+            np.matmul(left, right, out=self._room[0])
+            out[:] = self._room[0].reshape(-1)[: self.d]
+        else:
+            np.matmul(left, right, out=out.reshape(self.shape))
