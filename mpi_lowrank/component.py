@@ -90,7 +90,8 @@ class Component:
 
     def set_options(self, given: Mapping[str, Any]) -> None:
         """Make every option an attribute; see `filled`."""
-        vars(self).update(vars(self.filled(given)))
+        for name, value in vars(self.filled(given)).items():
+            setattr(self, name, value)  # through vars() all attributes would become slower
 
 
 def _annotation(cls: type, attribute: str) -> Any:

@@ -1,7 +1,7 @@
 """The type that numbers have inside a message."""
 
-from functools import cached_property
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import ml_dtypes  # noqa: F401  (NumPy knows bfloat16 by it)
 import numpy as np
@@ -20,10 +20,12 @@ class AnyWired(Component):
 
     wire: AnyWire = option("float32")
 
-    @cached_property
-    def number(self) -> np.dtype:
-        """The dtype of that name."""
-        return np.dtype(self.wire)
+    number: np.dtype
+    """The dtype of that name."""
+
+    def set_options(self, given: Mapping[str, Any]) -> None:
+        super().set_options(given)
+        self.number = np.dtype(self.wire)
 
 
 class Wired(AnyWired):
