@@ -45,10 +45,10 @@ class Target:
 TARGETS = {
     target.name: target
     for target in (
-        Target("decoder", 0.728, messages.make, messages.use),
+        Target("decoder", 0.739, messages.make, messages.use),
         Target("LIBSVM", 0.14, texts.make, texts.use),
         Target("configuration", 0.11, configurations.make, configurations.use),
-        Target("record", 0.02, records.make, records.use),
-        Target("run", 0.002, configurations.make_small, configurations.run),
+        Target("record", 0.01, records.make, records.use),
+        Target("run", 0.001, configurations.make_small, configurations.run),
     )
 }
