@@ -24,7 +24,7 @@ from mpi_lowrank.run.assembly import assemble, data_name, ground, place
 from mpi_lowrank.run.check import check
 from mpi_lowrank.run.loop import run_rounds
 from mpi_lowrank.run.stopping import Divergence, Schedule, Targets
-from mpi_lowrank.run.watch import Consistency, Estimate, FirstRounds, Replicas
+from mpi_lowrank.run.watch import Consistency, Estimate, FirstRounds, Replicas, Whole
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 ORIGINAL = tomllib.loads(re.search(r"`mine\.toml`:\n\n```toml\n(.*?)```", README, re.DOTALL)[1])
@@ -114,7 +114,7 @@ def _run(case: Case) -> None:
     made = assemble(case, ground(case, door, data=_data), door)
     method, total = made.method, made.ground.placement.total
     replicas = Replicas(method, door)
-    observers = [Consistency(made), FirstRounds(method, made.exchange)]
+    observers = [Consistency(made), Whole(made), FirstRounds(method, made.exchange)]
     observers += [Estimate(method, door, total), replicas, Divergence(replicas)]
     verdict = run_rounds(made, [*observers, Targets(case), Schedule(case)])
     if verdict.reasons and verdict.status != "diverged":

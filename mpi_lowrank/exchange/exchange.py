@@ -1,5 +1,8 @@
 """The seam between methods and collectives: every worker's vector in, (own, mean) out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from mpi_lowrank.collectives import collectives
@@ -43,6 +46,7 @@ class Exchange:
         self._uplink, self._downlink = (traffic.array(way, (), float) for way in ("up", "down"))
         self._handed, self._spoken = traffic.counter("handed"), traffic.counter("spoken")
         self._unsendable = traffic.of_rank("unsendable", (), bool)
+        self._traffic = self._uplink, self._downlink, self._handed, self._spoken, self._unsendable
         self.round = 0
         self.call = 0, 0
         self._last: Channel | None = None
@@ -102,6 +106,21 @@ class Exchange:
         self._spoken[()] += self.placement.total if active is None else np.count_nonzero(active)
         self._last = self._channels[compressor]
         return self._last.exchange(x, weights, active, own, share)
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Calls in the block are nobody's traffic: neither billed nor timed, "control" in ledgers.
+
+        For what remembers nothing, and before the first round.
+        """
+        kept, ledger = [array.copy() for array in self._traffic], self.door.ledger
+        begun = len(ledger.rows())
+        with self.clock.stopped():
+            yield
+        for array, before in zip(self._traffic, kept, strict=True):
+            array[...] = before
+        ledger.rows()["purpose"][begun:] = b"control"
+        self.round, self._last = self.round, None
 
     def bill(self, uplink: float, handed: int, downlink: float) -> None:
         """Add bytes: what a worker sent, what all ranks handed over for it, what a worker heard."""

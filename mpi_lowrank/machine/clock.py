@@ -61,6 +61,13 @@ class Clock:
         self._rounds += 1
 
     @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Charge nothing for the block."""
+        kept = self._totals.tolist()
+        yield
+        self._totals[:] = array("d", kept)
+
+    @contextmanager
     def evaluation(self) -> Iterator[None]:
         """Time the block as evaluation, outside the method's clock."""
         began = perf_counter()

@@ -77,8 +77,7 @@ class Evaluator:
             self._due[()] = done - done % self._loss_every + self._loss_every
         self._measure(x, whole)
         self.door.ordered_sum(self._rows, self._sum, "evaluation")
-        gradient, extra, own = self._parts(self._sum)
-        gradient = gradient / self.total
+        gradient, (_, extra, own) = self.gradient, self._parts(self._sum)
         loss, squares, right, right_held_out = extra
         return Measures(
             loss=float(loss / self.total),
@@ -89,6 +88,11 @@ class Evaluator:
             whole=whole,
             own=dict(zip(self.problem.metrics, (own / self.total).tolist(), strict=True)),
         )
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """grad f (d,) float64 where it was evaluated last, of gradients added in worker order."""
+        return self._parts(self._sum)[0] / self.total
 
     def _parts(self, rows):
         """The columns of gradients, of what all problems measure, and of the problem's own."""

@@ -37,7 +37,7 @@ from mpi_lowrank.run.progress import Progress
 from mpi_lowrank.run.recorder import Recorder, described
 from mpi_lowrank.run.stopping import Divergence, Schedule, Signals, Targets
 from mpi_lowrank.run.timing import Timing
-from mpi_lowrank.run.watch import Consistency, Estimate, FirstRounds, Replicas
+from mpi_lowrank.run.watch import Consistency, Estimate, FirstRounds, Replicas, Whole
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -229,6 +229,7 @@ class _Run:
         return [
             timing,
             Consistency(made),
+            Whole(made),
             FirstRounds(method, exchange, notes),
             Estimate(method, door, made.ground.placement.total, notes),
             replicas,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ml_dtypes import finfo
 
 from mpi_lowrank.methods.base import Method
 from mpi_lowrank.rounds.state import State
+from mpi_lowrank.run.components import dense_beside
 from mpi_lowrank.run.loop import Observer, Verdict
 from mpi_lowrank.run.rows import Row
 from mpi_lowrank.run.validity import astray, check_bytes, check_replicas
@@ -28,6 +30,57 @@ class Consistency(Observer):
         made = self._made
         verdict.reasons += made.ground.reasons + check_bytes(made.door, made.exchange)
         verdict.reasons += check_replicas(made.door, made.method.x)
+
+
+class Whole(Observer):
+    """At the start the mean of whole gradients, taken by the exchange, must be the gradient.
+
+    So a method whose compressor loses nothing takes the step of gradient descent. Evaluation adds
+    the same rows another way, from rank to rank, in worker order. A worker that is left out, comes
+    twice or has another weight shows, and so does a mean that differs from rank to rank. What both
+    ways have in common does not: the gradients, the rows that workers hold, the number of workers;
+    nor do what the case's own compressor does and what the method makes of its mean. A wire of few
+    bits shows less: see `allowed`.
+    """
+
+    def __init__(self, made: Assembly):
+        self._made, self._worst = made, np.zeros(2)
+        self._excess = made.notes.within("whole").array("excess")
+
+    def row_measured(self, row: Row) -> None:
+        if row.done == 0:
+            self._excess[()] = self._compare(row.measures.worker_norm)
+
+    def _compare(self, scale: float) -> float:
+        """The error at x^0 as a multiple of what is allowed; 0 where a rank cannot send."""
+        made = self._made
+        exchange, expected = made.exchange, made.evaluate.gradient
+        rows = made.evaluate.gradients.evaluated(made.method.x)
+        with exchange.rehearsal():
+            _, mean = exchange(rows, made.channels.dense, own=False)
+            lost = exchange.unsendable
+        error = float(np.linalg.norm(mean - expected))
+        self._made.door.maximum(np.array([lost, error]), self._worst, "control")
+        lost = self._worst[0] or not np.isfinite(scale)
+        return 0.0 if lost else float(self._worst[1] / self.allowed(scale))
+
+    def allowed(self, scale: float) -> float:
+        """The round-off of a mean of vectors of that root mean square, as they are sent.
+
+        One that is sent errs by the wire's eps, a sum by the number of workers times the eps of
+        what it is taken in. A number too small for the wire is lost whole.
+        """
+        made, total = self._made, self._made.ground.placement.total
+        wire = finfo(dense_beside(made.case.compressor).options.get("wire", "float32"))
+        summed = wire.eps if made.channels.dense.shared else 0
+        each = 2 * wire.eps + total * max(summed, np.finfo(made.case.dtype).eps)
+        lost = float(wire.smallest_subnormal) * np.sqrt(made.method.x.size)
+        return float(each * scale + lost)
+
+    def case_ended(self, verdict: Verdict) -> None:
+        if self._excess > 1:
+            told = f"off by {self._excess:.1e} times what round-off allows"
+            verdict.reasons.append(f"the mean of whole gradients is not the gradient: {told}")
 
 
 class Replicas(Observer):
