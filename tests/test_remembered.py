@@ -40,7 +40,11 @@ LAYERS = (Block("W", (7, 12)), Block("b", (7,)), Block("V", (3, 7)))
 
 OPTIONS = {
     "EF21-BC": {"downlink": read_spec("rsvd:rank=1")},
-    **{name: {"batch": 2} for name in ("SGD", "EF21-SGD", "EF21-SGDM", "EF21-PAGE")},
+    **{name: {"batch": 2} for name in ("SGD", "EF21-SGD", "EF21-SGDM", "EF21-PAGE", "Dion")},
+    **{
+        name: {"batch": 2, "local_steps": 3, "probability": 0.6}
+        for name in ("FedAvg", "FedPAQ", "SCAFCOM", "SCALLION")
+    },
 }
 
 OURS = ("mpi_lowrank.methods", "mpi_lowrank.compressors", __name__)

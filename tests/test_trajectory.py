@@ -67,8 +67,23 @@ method = { name = "EF21-SGDM", batch = 4 }
 compressor = { name = "sdd", rank = 2 }
 step = { name = "muon", decay = 10 }
 data = { name = "digits", order = "by_label", test_fraction = 0.15 }
-problem = { name = "mlp", hidden = 8 }
+problem = { name = "mlp", hidden = 8, biases = false }
 stepsize = 0.05
+
+[[cases]]
+method = [
+    { name = "SCAFCOM", local_steps = 2, batch = 4, probability = 0.5 },
+    { name = "FedPAQ", local_steps = 2, batch = 4, probability = 0.5 },
+]
+compressor = { name = "sdd", rank = 2 }
+data = { name = "digits", order = "dirichlet", alpha = 0.1, test_fraction = 0.15 }
+problem = "softmax"
+stepsize = "0.5/L"
+
+[[cases]]
+method = { name = "Dion", batch = 8 }
+compressor = { name = "svd", rank = 2, shape = [10, 12] }
+stepsize = "0.05/L"
 
 [[cases]]
 method = { name = "EF21-BC", downlink = { name = "rsvd", rank = 1 } }
@@ -139,7 +154,7 @@ def records(tmp_path_factory, mpirun):
 
 def test_the_trajectory_does_not_depend_on_the_number_of_ranks(records):
     assert len(records[1].cases) == (
-        2 * 2 * (1 + 4 * 6 + 1 + 2 + 1 + 1 + 1)
+        2 * 2 * (1 + 4 * 6 + 1 + 2 + 1 + 3 + 1 + 1)
         + 2 * (2 * 4)
         + 6
         + 2 * (3 * 2 + 2)

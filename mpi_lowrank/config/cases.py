@@ -213,6 +213,8 @@ def _check(case: Case, where: str) -> None:
     if shared and server:
         allowed = f"allgather: {case.compressor.name} is Allreduced, without a server"
         raise OptionError(where + "topology", case.topology, allowed)
+    if case.data.alpha is not None:
+        _check_alpha(case.data, where + "data.alpha")
     if not 0 <= case.data.test_fraction < 1:
         allowed = "a number from 0 to below 1"
         raise OptionError(where + "data.test_fraction", case.data.test_fraction, allowed)
@@ -223,6 +225,14 @@ def _check(case: Case, where: str) -> None:
         metric = held_out[0]
         allowed = f"a metric that is recorded: {metric} needs data.test_fraction above 0"
         raise OptionError(f"{where}stop.{metric}", case.stop[metric], allowed)
+
+
+def _check_alpha(data: Data, key: str) -> None:
+    if data.order != "dirichlet":
+        raise OptionError(key, data.alpha, 'none, or data.order = "dirichlet"')
+    assert data.alpha is not None
+    if not 1e-3 <= data.alpha < 1e6:
+        raise OptionError(key, data.alpha, "a number from 0.001 to below 1000000")
 
 
 def _data(given: object, key: str) -> Data:
@@ -261,7 +271,7 @@ def _flat(case: Case) -> dict[str, str]:
     for spec in fields(Case):
         value = getattr(case, spec.name)
         if isinstance(value, Data):
-            value = Choice(value.name or "", {"order": value.order, "test": value.test_fraction})
+            value = Choice(value.name or "", {"order": value.dealt, "test": value.test_fraction})
         if isinstance(value, Choice) and spec.name in ("problem", "data"):
             flat[spec.name] = value.name
             flat |= {option: spell(given) for option, given in value.options.items()}

@@ -5,11 +5,10 @@ from typing import Literal
 import numpy as np
 
 from mpi_lowrank.component import option
-from mpi_lowrank.errors import OptionError
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Method, ef21_stepsize
+from mpi_lowrank.methods.participation import Participating
 from mpi_lowrank.registry import Choice
-from mpi_lowrank.rounds.randomness import Purpose
 
 
 @methods.register("EF14")
@@ -76,29 +75,15 @@ class EF21(Method):
 
 
 @methods.register("EF21-PP")
-class PartialParticipation(EF21):
+class PartialParticipation(Participating, EF21):
     """EF21 in which each worker takes part in a round with `probability`, else is silent.
 
     Fatkhullin et al. 2021. A silent worker keeps its g_i; every worker sends g_i^0. EF21's theory
     with alpha replaced by probability * alpha. probability = 1 is EF21.
     """
 
-    probability: float = option(0.5)
-
-    def __init__(self, setting, **options):
-        super().__init__(setting, **options)
-        self._draws, self._total = setting.draws(Purpose.PARTICIPATE), setting.total
-
     def active(self, t):
-        if t == 0:
-            return None
-        return self._draws.at(t).random(self._total) < self.probability
-
-    @classmethod
-    def check(cls, options):
-        super().check(options)
-        if not 0 < options.probability <= 1:
-            raise OptionError("probability", options.probability, "a number above 0, at most 1")
+        return None if t == 0 else self.taking_part(t)
 
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):

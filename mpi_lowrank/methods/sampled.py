@@ -1,5 +1,7 @@
 """Gradients of batches: SGD, and EF21 on what it draws, on its running mean, and on PAGE."""
 
+import numpy as np
+
 from mpi_lowrank.component import option
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.methods import methods
@@ -68,6 +70,7 @@ class EF21SGDM(Sampled, EF21):
     def __init__(self, setting, **options):
         super().__init__(setting, **options)
         self._followed = setting.state.rows("v_i", self.x.size)
+        self._numbers = setting.numbers
 
     @classmethod
     def check(cls, options):
@@ -80,10 +83,16 @@ class EF21SGDM(Sampled, EF21):
         if t == 0:
             self._followed[:] = gradients
         else:
-            gradients *= self.eta
-            self._followed *= 1 - self.eta
-            self._followed += gradients
+            self._average(gradients, self.active(t))
         return self._followed
+
+    def _average(self, gradients, active):
+        """Of the workers that speak; the others keep their v_i."""
+        rows = True if active is None else active[self._numbers, np.newaxis]
+        followed = self._followed
+        gradients *= self.eta
+        np.multiply(followed, 1 - self.eta, out=followed, where=rows)
+        np.add(followed, gradients, out=followed, where=rows)
 
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):
@@ -131,6 +140,6 @@ class EF21PAGE(Sampled, EF21):
         if options.probability == 1:
             return super().theory_stepsize(constants, compressor, options)
         raise UserError(
-            "EF21-PAGE: the theory's stepsize rests on the smoothness of single samples, which is "
-            "not known; set stepsize, a number or one such as '2/L', instead"
+            "method EF21-PAGE: the theory's stepsize rests on the smoothness of single samples, "
+            "which is not known; set stepsize, a number or one such as '2/L', instead"
         )

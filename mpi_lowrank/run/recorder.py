@@ -30,7 +30,7 @@ def described(case: Case, workers: int) -> dict:
         "family": compressors[case.compressor.name].family,
         "problem": str(case.problem),
         "data": data_name(case),
-        "order": case.data.order,
+        "order": case.data.dealt,
         "test_fraction": case.data.test_fraction,
         "workers": workers,
         "topology": case.topology,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpi_lowrank.datasets import load, shard_rows, split_test
+from mpi_lowrank.datasets import Data, assign, load, shard_rows, split_test
 from mpi_lowrank.errors import UserError
 
 
@@ -61,3 +61,37 @@ def test_held_out_rows_are_the_asked_share_and_nobody_s_else(rows, fraction, see
     assert len(test) == round(rows * fraction)
     assert sorted([*train, *test]) == list(range(rows))
     assert (np.diff(train) > 0).all() and (np.diff(test) > 0).all()
+
+
+@given(
+    st.integers(1, 60), st.integers(1, 60), st.sampled_from([0.01, 0.3, 100.0]), st.integers(0, 3)
+)
+def test_dirichlet_shards_share_all_rows_and_nobody_has_none(rows, workers, alpha, seed):
+    labels = np.random.default_rng(0).choice([0, 1, 2], rows)
+    if workers > rows:
+        return
+    shards = shard_rows(labels, workers, "dirichlet", seed, alpha)
+    assert sorted(np.concatenate(shards)) == list(range(rows))
+    assert len(shards) == workers and min(map(len, shards)) >= 1
+
+
+def labels_per_worker(alpha, seed=0, workers=20):
+    labels = load("digits").labels
+    data = Data("digits", "dirichlet", alpha, test_fraction=0.2)
+    shards = [train for train, _ in zip(*assign(labels, data, workers, seed), strict=True)]
+    assert sum(map(len, shards)) == 1797 - 359
+    return np.mean([len(np.unique(labels[rows])) for rows in shards]), shards
+
+
+def test_the_smaller_alpha_the_fewer_labels_a_worker_has():
+    found = [labels_per_worker(alpha)[0] for alpha in (0.01, 0.1, 1.0, 1000.0)]
+    assert found == sorted(found) and found[0] < 2.5 and found[-1] == 10
+
+
+def test_with_a_large_alpha_shards_are_alike_and_a_draw_belongs_to_its_seed():
+    _, even = labels_per_worker(1e5)
+    sizes = [len(shard) for shard in even]
+    assert max(sizes) - min(sizes) <= 10
+    first, again, other = (labels_per_worker(0.3, seed)[1] for seed in (1, 1, 2))
+    assert all(np.array_equal(*pair) for pair in zip(first, again, strict=True))
+    assert not all(np.array_equal(*pair) for pair in zip(first, other, strict=True))

@@ -7,7 +7,7 @@ from mpi_lowrank.problems import problems
 DEFAULTS = {
     "logistic": {"regularizer": "nonconvex", "lambda_": 0.1},
     "softmax": {"lambda_": 1e-3},
-    "mlp": {"hidden": 32, "lambda_": 1e-3},
+    "mlp": {"hidden": 32, "biases": True, "lambda_": 1e-3},
     "matrix": {
         "shape": (256, 256),
         "spectrum": "geometric",

@@ -34,6 +34,25 @@ def test_the_blocks_have_their_own_shapes(digits):
     assert shapes == {"W1": (64, 7), "b1": (7,), "W2": (7, 10), "b2": (10,)}
 
 
+def test_without_biases_it_is_the_network_whose_biases_are_zero(digits):
+    whole, without = make(digits, hidden=5), make(digits, hidden=5, biases=False)
+    assert [block.name for block in without.blocks] == ["W1", "W2"]
+    x, weights = np.random.default_rng(0).standard_normal(385), np.ones(385, bool)
+    weights[320:325] = weights[375:] = False
+    x[~weights] = 0
+    gradients, losses, out, loss = np.zeros((4, 385)), np.zeros(4), np.zeros((4, 370)), np.zeros(4)
+    whole.gradients(x, gradients)
+    without.gradients(x[weights], out)
+    np.testing.assert_array_equal(out, gradients[:, weights])
+    whole.losses(x, losses)
+    without.losses(x[weights], loss)
+    np.testing.assert_array_equal(loss, losses)
+    start, scaled = np.ones(385), np.ones(370)
+    whole.scale_start(start)
+    without.scale_start(scaled)
+    np.testing.assert_array_equal(scaled, start[weights])
+
+
 def test_there_is_no_smoothness_constant(digits, mean):
     constants = make(digits).smoothness(mean)
     assert np.isnan(constants.L) and np.isnan(constants.L_i).all() and len(constants.L_i) == 4

@@ -1,0 +1,174 @@
+"""Several steps of each worker between two exchanges: FedAvg, FedPAQ, SCAFCOM, SCALLION."""
+
+import numpy as np
+
+from mpi_lowrank.component import option
+from mpi_lowrank.errors import OptionError, UserError
+from mpi_lowrank.methods import methods
+from mpi_lowrank.methods.error_feedback import PartialParticipation
+from mpi_lowrank.methods.gradient_descent import DCGD
+from mpi_lowrank.methods.participation import Participating
+from mpi_lowrank.methods.sampled import EF21SGDM, Sampled
+
+
+class Local(Sampled):
+    """Workers tell of the mean of the gradients at `local_steps` points of their own way from x.
+
+    Each step is reach * gamma / local_steps long, times the gradient: with `reach` 1 all of them go
+    as far as the server's step gamma goes. Every one has a batch of its own.
+    """
+
+    local_steps: int = option(1)
+    reach: float = option(1.0)
+
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
+        self._local = self.x.dtype.type(self.reach * setting.stepsize / self.local_steps)
+        self._points, self._sum = np.zeros((2, len(setting.numbers), self.x.size), self.x.dtype)
+
+    @classmethod
+    def check(cls, options):
+        super().check(options)
+        if options.local_steps < 1:
+            raise OptionError("local_steps", options.local_steps, "an integer from 1")
+        if not options.reach >= 0:
+            raise OptionError("reach", options.reach, "a number from 0")
+
+    def target(self, t):
+        gradients = super().target(t)
+        if self.local_steps == 1:
+            return gradients
+        self._points[:], self._sum[:] = self.x, gradients
+        for step in range(1, self.local_steps):
+            gradients *= self._local
+            self._points -= gradients
+            self.correct(self._points, self._local)
+            gradients = self.gradients(self._points, self.drawn(t, step))
+            self._sum += gradients
+        self._sum /= self.local_steps
+        return self._sum
+
+    def correct(self, points, stepsize):
+        """Take the drift of the workers' own minima out of a step of their `points`, in place."""
+
+    @classmethod
+    def theory_stepsize(cls, constants, compressor, options):
+        if options.local_steps == 1:
+            return super().theory_stepsize(constants, compressor, options)
+        raise UserError(
+            f"method {cls.name}: no stepsize is proved here for local_steps above 1; set stepsize, "
+            "a number or one such as '0.5/L'"
+        )
+
+
+@methods.register("FedPAQ")
+class FedPAQ(Local, Participating, DCGD):
+    """x -= gamma mean C(mean of a worker's local gradients), over those that take part.
+
+    Reisizadeh et al. 2020. C compresses (x - y_i) / gamma where y_i is where worker i's local steps
+    have led. probability = 1, local_steps = 1 and no batch are DCGD. Different workers drift to
+    different minima: it stops at a distance that falls with the length of the local steps.
+    """
+
+    probability: float = option(1.0)
+
+    def round(self, t):
+        active = self.taking_part(t)
+        if not active.any():
+            return
+        weights = active / np.count_nonzero(active)
+        _, mean = self.exchange(self.target(t), self.compressor, weights, active, own=False)
+        self.move(mean)
+
+    @classmethod
+    def theory_stepsize(cls, constants, compressor, options):
+        if options.probability == 1:
+            return super().theory_stepsize(constants, compressor, options)
+        raise UserError(
+            f"method {cls.name}: no stepsize is proved here for silent workers; set stepsize"
+        )
+
+
+@methods.register("FedAvg")
+class FedAvg(FedPAQ):
+    """FedPAQ without compression: x becomes the mean of the workers' y_i (McMahan et al. 2017).
+
+    probability = 1 and local_steps = 1 are SGD.
+    """
+
+    needs_compressor = False
+
+
+class Corrected(Local, PartialParticipation):
+    """EF21 on local steps y_i -= eta_l (grad f_i(y_i; batch) - c_i + c): c_i, c are its g_i and g.
+
+    The correction takes FedAvg's drift away: a fixed point is a minimum.
+    """
+
+    probability: float = option(1.0)
+
+    @classmethod
+    def admit(cls, compressor):
+        super().admit(compressor)
+        if compressor.linear:
+            raise UserError(
+                f"method {cls.name}: compressor {compressor.name} tells of the workers' mean "
+                "alone, but local steps are corrected by each one's c_i; take one with messages"
+            )
+
+    def correct(self, points, stepsize):
+        np.subtract(self._estimates, self._estimate, out=self._difference)
+        self._difference *= stepsize
+        points += self._difference
+
+    @classmethod
+    def theory_stepsize(cls, constants, compressor, options):
+        if options.probability == 1:
+            return super().theory_stepsize(constants, compressor, options)
+        raise UserError(
+            f"method {cls.name}: no stepsize is proved here for silent workers; set stepsize"
+        )
+
+
+@methods.register("SCAFCOM")
+class SCAFCOM(EF21SGDM, Corrected):
+    """EF21-SGDM with corrected local steps and silent workers.
+
+    Huang, Li, Li 2023: v_i = (1 - eta) v_i + eta (mean of the local gradients),
+    c_i += C(v_i - c_i), c = mean c_i, x -= gamma c. A silent worker keeps its v_i and c_i. Round 0
+    has no momentum, and all workers send c_i^0. local_steps = 1 and probability = 1 are EF21-SGDM,
+    whose stepsize is the only one proved here.
+    """
+
+
+@methods.register("SCALLION")
+class SCALLION(Corrected):
+    """SCAFCOM's way for unbiased compressors: c_i += C(alpha (mean of local gradients - c_i)).
+
+    Huang, Li, Li 2023. Without an `alpha` it is 1 / (1 + omega), for which alpha C contracts in the
+    mean. alpha = 1, local_steps = 1 and probability = 1 are EF21-SGD. No stepsize is proved here.
+    """
+
+    needs_unbiased = True
+    alpha: float | None = option(None)
+
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
+        self._share = 1 / (1 + (self.compressor.omega or 0)) if self.alpha is None else self.alpha
+
+    @classmethod
+    def check(cls, options):
+        super().check(options)
+        if options.alpha is not None and not 0 < options.alpha <= 1:
+            raise OptionError("alpha", options.alpha, "a number above 0, at most 1")
+
+    def _news(self, t, **ways):
+        compressor = self.first if t == 0 else self.compressor
+        np.subtract(self.target(t), self._estimates, out=self._difference)
+        if compressor is self.compressor:
+            self._difference *= self._share
+        return self.exchange(self._difference, compressor, **ways)
+
+    @classmethod
+    def theory_stepsize(cls, constants, compressor, options):
+        raise UserError("method SCALLION: no stepsize is proved here; set one, such as '0.5/L'")
