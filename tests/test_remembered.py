@@ -220,7 +220,7 @@ def assert_goes_on(*case, **options):
 METHODS = [
     (name, spec)
     for name in methods.names()
-    for spec in ("topk:k=5", "powersgd:rank=2", "randk:k=5,scale=unbiased", "permk")
+    for spec in ("topk:k=5", "powersgd:rank=2", "randk:k=5,scale=unbiased", "permk:copies=2")
     if admits(name, spec)
 ]
 

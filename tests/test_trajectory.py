@@ -107,9 +107,25 @@ compressor = ["natural", "permk"]
 dtype = "float32"
 
 [[cases]]
-method = ["EF21-W", "EControl"]
+method = ["EF21-W", "EControl", "EF21+", "CLAG", "ADEF"]
 compressor = "topk:k=9"
 dtype = "float32"
+stepsize = "0.02/L"
+
+[[cases]]
+method = ["EF21+", "CLAG"]
+compressor = "qsgd:levels=4,coding=elias"
+dtype = "float32"
+stepsize = "0.02/L"
+
+[[cases]]
+method = ["LAG", { name = "Scaffnew", p = 0.3 }]
+stepsize = "0.5/L"
+
+[[cases]]
+method = ["ADIANA", "LoCoDL", "CompressedScaffnew"]
+compressor = { name = "permk", copies = 3 }
+problem = { name = "logistic", regularizer = "l2" }
 
 [[cases]]
 method = ["EF21", "EF21-PP"]
@@ -128,7 +144,7 @@ stepsize = "0.02/L"
 """
 CONFIG = CONFIG.replace("SPECS", json.dumps(default_specs()))
 
-pytestmark = pytest.mark.timeout(600)  # 720 cases, on more ranks than a small machine has cores
+pytestmark = pytest.mark.timeout(600)  # 750 cases, on more ranks than a small machine has cores
 
 EXACT = [
     "loss",
@@ -153,13 +169,9 @@ def records(tmp_path_factory, mpirun):
 
 
 def test_the_trajectory_does_not_depend_on_the_number_of_ranks(records):
-    assert len(records[1].cases) == (
-        2 * 2 * (1 + 4 * 6 + 1 + 2 + 1 + 3 + 1 + 1)
-        + 2 * (2 * 4)
-        + 6
-        + 2 * (3 * 2 + 2)
-        + len(default_specs())
-    )
+    swept = 2 * 2 * (1 + 4 * 6 + 1 + 2 + 1 + 3 + 1 + 1) + 2 * (2 * 4) + 6
+    family = 2 * (3 * 2 + 5 + 2) + 2 * 2 * (2 + 3)
+    assert len(records[1].cases) == swept + family + len(default_specs())
     for label, case in records[1].cases.items():
         assert len(case["loss"]) == 3
         for ranks in (2, 4):

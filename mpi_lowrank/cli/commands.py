@@ -100,12 +100,13 @@ def _certify_on(comm, options: argparse.Namespace) -> int:
 def _certified(specs: list[str]) -> list:
     """The specifications to certify (all if none are given), and what makes each one."""
     from mpi_lowrank.certificate import default_specs, maker
+    from mpi_lowrank.certificate.checks import WORKERS
     from mpi_lowrank.certificate.inputs import D
     from mpi_lowrank.config.options import read_spec
 
     chosen = [(spec, maker(read_spec(spec), spec)) for spec in specs or default_specs()]
     for _, make in chosen:
-        make((D,), 1)
+        make((D,), WORKERS)
     return chosen
 
 

@@ -50,6 +50,7 @@ class Exchange:
         self.round = 0
         self.call = 0, 0
         self._last: Channel | None = None
+        self._flags = np.zeros(placement.total, np.uint8)
         self._channels: dict[Operator, Channel] = {}
         self._broadcasts: dict[Compressor, Broadcast] = {}
 
@@ -157,12 +158,55 @@ class Exchange:
         """How many vectors have been sent, per worker; a silent one sends none."""
         return self._spoken.item() / self.placement.total
 
-    def heard(self) -> np.ndarray | None:
+    def heard(self, compressor: Operator | None = None) -> np.ndarray | None:
         """What the others have made of the local workers' last messages, (local workers, d).
 
-        None if the last exchange was a reduction, which has no messages.
+        Those through `compressor`, or through that of the last call. None where it is a shared one,
+        which has no messages, or nothing was sent.
         """
-        return self._last.heard() if self._last else None
+        channel = self._last if compressor is None else self._channels[compressor]
+        return channel.heard() if channel else None
+
+    def preview(self, x: np.ndarray, compressor: Compressor) -> np.ndarray:
+        """What `own` of the next call with x would be, (local workers, d); nothing is sent.
+
+        Overwritten by the compressor's next call.
+        """
+        self.call = self._round, self._calls
+        return self._gathered(compressor).preview(x)
+
+    def everyone(self, compressor: Compressor, out: np.ndarray) -> None:
+        """Write what the last message of every worker stands for into `out`, (workers, d).
+
+        On ranks that receive the messages: on rank 0 of a server. Everybody must have spoken.
+        """
+        self._gathered(compressor).everyone(out)
+
+    def _gathered(self, compressor: Compressor) -> Gathered:
+        channel = self._channels[compressor]
+        assert isinstance(channel, Gathered)  # what is Allreduced has no messages
+        return channel
+
+    def flags(self, mine: np.ndarray) -> np.ndarray:
+        """Every worker's flag, (workers,) bool, of those of the local workers.
+
+        In any topology an Allgather of a byte per worker, counted as uplink; the next call
+        overwrites them.
+        """
+        self.clock.lap("update")
+        total = self.placement.total
+        self.door.allgather(mine.view(np.uint8), self._flags, self.placement.counts, "uplink")
+        self.bill(1, total, total - 1)
+        self.clock.lap("exchange")
+        return self._flags.view(bool)
+
+    def tell(self, x: np.ndarray) -> None:
+        """Make a server's x (d,) everybody's; without a server all have it already."""
+        if self.topology.server:
+            self.clock.lap("update")
+            self.topology.tell(x)
+            self.bill(0, 0, x.nbytes)
+            self.clock.lap("exchange")
 
     def broadcast(self, x: np.ndarray, compressor: Compressor) -> np.ndarray:
         """What rank 0's x (d,) is decoded to by everybody, rank 0 included, (d,)."""

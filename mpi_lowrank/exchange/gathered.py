@@ -37,10 +37,20 @@ class Gathered:
     def warm_up(self):
         self._transfer(self.sent, self.placement.counts, "control")
 
-    def exchange(self, x, weights, active, own, share):
-        weights = self.uniform if weights is None else weights
+    def preview(self, x):
+        """What x's rows would be decoded to if they were sent in the next call, (workers, d)."""
+        self._begin()
+        self._pack(x)
+        self.compressor.decode(self.sent, self.own)
+        return self.own
+
+    def _begin(self):
         if self.common:
             self.compressor.begin(self.draws.common(), self.placement.workers)
+
+    def exchange(self, x, weights, active, own, share):
+        weights = self.uniform if weights is None else weights
+        self._begin()
         self._pack(x)
         sent, counts = self.sent, self.placement.counts
         self.spoke[:] = True if active is None else active[self.placement.workers]
@@ -73,6 +83,12 @@ class Gathered:
         self.compressor.decode(self.sent, out)
         out[~self.spoke] = 0
         return out
+
+    def everyone(self, out):
+        """Decode what all workers' last messages stand for, as many rows at once as are its own."""
+        step = len(self.own)
+        for at in range(0, len(self.received), step):
+            self.compressor.decode(self.received[at : at + step], out[at : at + step])
 
     def _pack(self, x):
         """Encode x, or zeros if it cannot be sent: the others wait, and learn of it later."""

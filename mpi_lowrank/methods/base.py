@@ -50,8 +50,23 @@ class Exchange(Protocol):
     def broadcast(self, x: np.ndarray, compressor: Compressor) -> np.ndarray:
         """Rank 0's x (d,) to what everybody decodes."""
 
-    def heard(self) -> np.ndarray | None:
+    def heard(self, compressor: Operator | None = None) -> np.ndarray | None:
         """What the last messages stand for, (workers, d); None after a reduction."""
+
+    def preview(self, x: np.ndarray, compressor: Compressor) -> np.ndarray:
+        """What `own` of the next call with x would be, (workers, d); nothing is sent."""
+
+    def everyone(self, compressor: Compressor, out: np.ndarray) -> None:
+        """Write what all workers' last messages stand for into `out` (all workers, d).
+
+        Only where messages are received; see `tell`.
+        """
+
+    def flags(self, mine: np.ndarray) -> np.ndarray:
+        """Local workers' flags (workers,) bool to everybody's, at a byte per worker."""
+
+    def tell(self, x: np.ndarray) -> None:
+        """Make a server's x (d,) everybody's; without a server all have it already."""
 
 
 class Uplink(Protocol):
@@ -155,6 +170,16 @@ def mean_variance(compressor: Operator, workers: int) -> float:
     """
     assert compressor.omega is not None
     return compressor.omega if compressor.common else compressor.omega / workers
+
+
+def strong_convexity(constants: Constants, method: str, instead: str) -> float:
+    """mu. Raises UserError where the problem does not tell it, with what to do `instead`."""
+    if constants.mu > 0:
+        return constants.mu
+    raise UserError(
+        f"method {method}: rests on the strong convexity mu of f, which this problem does not tell "
+        f"(with problem.regularizer = 'l2' it is lambda); {instead}"
+    )
 
 
 class Method(Component, ABC):

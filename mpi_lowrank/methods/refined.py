@@ -84,3 +84,61 @@ class EControl(EF21):
         super().check(options)
         if not 0 <= options.eta <= 1:
             raise OptionError("eta", options.eta, "a number from 0 to 1")
+
+
+@methods.register("EF21+")
+class Plus(EF21):
+    """g_i = C(grad f_i(x)) where that is strictly nearer to grad f_i(x), else as EF21's.
+
+    Richtarik, Sokolov, Fatkhullin 2021, algorithm 3: never farther off than EF21's step, so EF21's
+    theorem holds. Which of the two a message stands for is told by a byte per worker, which is
+    counted. Receivers keep the g_i of all workers: from C(grad f_i) alone they could not tell how
+    mean g_i moves.
+    """
+
+    def __init__(self, setting, **options):
+        super().__init__(setting, **options)
+        self._known = setting.state.array("all g_i", (setting.total, self.x.size))
+        self._heard = np.zeros_like(self._known)
+        self._plain = np.zeros(len(setting.numbers), bool)
+        self._moved = np.zeros_like(self._difference)
+
+    def _learn(self, t):
+        compressor = self.first if t == 0 else self.compressor
+        gradients = self.target(t)
+        np.subtract(gradients, self._estimates, out=self._difference)
+        whole, apart = (self._error(rows, compressor) for rows in (gradients, self._difference))
+        plain = np.less(whole, apart, out=self._plain)[:, np.newaxis]
+        np.copyto(self._difference, gradients, where=plain)
+        flags = self.exchange.flags(self._plain)
+        own, _ = self.exchange(self._difference, compressor, share=False)
+        assert own is not None
+        np.copyto(self._moved, own)
+        np.subtract(own, self._estimates, out=self._moved, where=plain)
+        np.copyto(self._estimates, 0, where=plain)
+        self._estimates += own
+        self._add_up(compressor, flags[:, np.newaxis])
+
+    def _add_up(self, compressor, plain):
+        """g, of the g_i of all workers."""
+        self.exchange.everyone(compressor, self._heard)
+        np.copyto(self._known, 0, where=plain)
+        self._known += self._heard
+        np.mean(self._known, axis=0, out=self._estimate)
+        self.exchange.tell(self._estimate)
+
+    def _error(self, rows, compressor):
+        gap = np.subtract(self.exchange.preview(rows, compressor), rows, out=self._moved)
+        return np.einsum("wd,wd->w", gap, gap)
+
+    def estimate_change(self):
+        return self._moved
+
+    @classmethod
+    def admit(cls, compressor):
+        super().admit(compressor)
+        if compressor.shared:
+            raise UserError(
+                f"method {cls.name}: with {compressor.name}, which is Allreduced, no worker knows "
+                "what its own message stands for; take one that has messages, such as topk, or EF21"
+            )

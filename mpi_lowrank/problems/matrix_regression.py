@@ -33,7 +33,7 @@ class MatrixRegression(Problem):
     plus a random matrix of rank `heterogeneity_rank`, flat, whose norm is this share of W*'s.
 
     Everything a worker has of its own comes from (seed, worker): the same on any number of ranks.
-    L_i = 1; L is the largest eigenvalue of the mean of the H_i.
+    L_i = 1, mu is the least of the s_j; L is the largest eigenvalue of the mean of the H_i.
 
     A batch needs rows after all: those of the A_i with m_i = m and U_i = V_i, that is of
     sqrt(m) H_i^(1/2), made when the first batch comes. At W_i* the gradient of every batch is 0.
@@ -163,11 +163,12 @@ class MatrixRegression(Problem):
         return 0, 0
 
     def smoothness(self, mean):
-        ones = np.ones(len(self._designs))
+        ones, mu = np.ones(len(self._designs)), float(self._eigenvalues[-1])
         if self.bases == "common":
-            return Smoothness(1.0, ones)
+            return Smoothness(1.0, ones, mu)
         designs = self._designs.astype(np.float64, copy=False)  # once, not at every product
-        return Smoothness(largest_eigenvalue(lambda v: mean(designs @ v), len(designs[0])), ones)
+        L = largest_eigenvalue(lambda v: mean(designs @ v), len(designs[0]))
+        return Smoothness(L, ones, mu)
 
 
 def _with_spectrum(eigenvalues: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -4,6 +4,7 @@ from harness import assert_mean, make
 
 from mpi_lowrank.certificate import drive
 from mpi_lowrank.compressors.wire.messages import MessageError
+from mpi_lowrank.errors import OptionError
 
 D, N = 30, 4
 X = np.random.default_rng(3).standard_normal((N, D))
@@ -26,15 +27,40 @@ def test_every_coordinate_is_sent_by_one_worker_and_none_by_two():
         np.testing.assert_array_equal(out[out != 0], X[out != 0])
 
 
-def test_the_mean_of_equal_vectors_is_exact():
+@pytest.mark.parametrize("copies", [2, 3, 4])
+def test_every_coordinate_is_sent_by_as_many_workers_as_copies(copies):
+    compressor = permk(f"copies={copies},wire=float64")
+    marked, shares = np.zeros((N, D), bool), np.zeros((N, D))
+    for round in range(300):
+        out = compress(compressor, X, round)
+        compressor.sent(marked)
+        assert (np.count_nonzero(marked, axis=0) == copies).all()
+        np.testing.assert_array_equal(out, np.where(marked, X * (N / copies), 0))
+        shares += marked / 300
+    np.testing.assert_allclose(shares, copies / N, atol=0.13)  # 4.5 standard errors
+
+
+@pytest.mark.parametrize("options", ["", "copies=3,"])
+def test_the_mean_of_equal_vectors_is_exact(options):
     x = np.repeat(X[:1], N, axis=0)
-    out = compress(permk("wire=float64"), x)
+    out = compress(permk(options + "wire=float64"), x)
     np.testing.assert_allclose(out.mean(axis=0), X[0], rtol=1e-14)
 
 
+@pytest.mark.parametrize("copies", [0, 5])
+def test_copies_for_no_worker_or_more_than_there_are_raise(copies):
+    with pytest.raises(OptionError, match="from 1 to 4, the workers"):
+        permk(f"copies={copies}")
+
+
 def test_constants_hold_with_equality_for_every_x():
-    for options, expected in (("wire=float64", N - 1), ("scale=contractive,wire=float64", 3 / 4)):
-        compressor = permk(options)
+    for options, expected in (
+        ("", N - 1),
+        ("scale=contractive,", 3 / 4),
+        ("copies=3,", 1 / 3),
+        ("copies=3,scale=contractive,", 1 / 4),
+    ):
+        compressor = permk(options + "wire=float64")
         errors = [((compress(compressor, X, t)[1] - X[1]) ** 2).sum() for t in range(2000)]
         assert_mean(np.array(errors) / (X[1] ** 2).sum(), expected)
         np.testing.assert_allclose(compressor.expected_error(X), expected * (X**2).sum(axis=1))

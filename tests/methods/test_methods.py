@@ -295,6 +295,7 @@ def reasons_after(method, rounds=8):
     """What a run's own checks find after so many rounds."""
     exchange = method.exchange
     first, estimate = FirstRounds(method, exchange), Estimate(method, exchange.door, 5)
+    estimate.scale[()] = np.sqrt(np.mean(np.sum(method.gradients(method.x) ** 2, axis=1)))
     for t in range(rounds):
         first.round_begun(t)
         run(method, 1)
@@ -306,7 +307,7 @@ def reasons_after(method, rounds=8):
 WALKED = [
     (name, spec)
     for name in methods.names()
-    for spec in ("topk:k=3", "sketch:rank=1", "natural", "permk", "identity:wire=float64")
+    for spec in ("topk:k=3", "sketch:rank=1", "natural", "permk:copies=2", "identity:wire=float64")
     if admits(name, spec, 12, 5) and (methods[name].needs_compressor or spec.startswith("identity"))
 ]
 

@@ -100,3 +100,58 @@ def test_rounds_of_error_control_on_mushrooms():
     method = '{ name = "EControl", eta = 1e-2 }'
     found = rounds_to([1e-2, 1e-4, 1e-6], MUSHROOMS, method=method, multiple=256, rounds=640)
     np.testing.assert_allclose(found, [179, 388, 632], atol=2)
+
+
+PLUS = [TOP2, ("randk", {"k": 4}), ("qsgd", {"levels": 4, "coding": "elias"}), ("permk", {})]
+
+
+@pytest.mark.parametrize("topology", ["allgather", "server"])
+@pytest.mark.parametrize("spec", PLUS)
+def test_ef21_plus_is_no_farther_off_than_either_candidate(spec, topology, monkeypatch):
+    monkeypatch.setattr(methods["EF21+"], "needs_server", topology == "server")
+    method, chosen = make("EF21+", spec, 0.4, *heterogeneous()), 0
+    exchange = method.exchange
+    for t in range(40):
+        gradients, before = method.gradients(method.x), method._estimates.copy()
+        compressor = method.first if t == 0 else method.compressor
+        whole = exchange.preview(gradients, compressor).copy()
+        markov = before + exchange.preview(gradients - before, compressor)
+        near = [np.linalg.norm(c - gradients, axis=1) for c in (whole, markov)]
+        run(method, 1)
+        strictly = (near[0] < near[1])[:, np.newaxis]
+        np.testing.assert_array_equal(method._estimates, np.where(strictly, whole, markov))
+        np.testing.assert_allclose(method._estimate, method._estimates.mean(axis=0), atol=1e-14)
+        chosen += strictly.sum()
+    assert 0 < chosen < 200
+
+
+def test_ef21_plus_of_whole_vectors_is_gradient_descent():
+    x = walks("EF21+", ("topk", {"k": 12}))
+    np.testing.assert_allclose(x, walks("GD", ("identity", {})), rtol=1e-12, atol=1e-13)
+
+
+def test_ef21_plus_reaches_the_minimum_at_ef21_s_step():
+    hessians, shifts = heterogeneous()
+    known, compressor = constants_of(hessians), make_compressor(TOP2, 12)
+    assert stepsize("EF21+", known, compressor) == stepsize("EF21", known, compressor)
+    x = run(make("EF21+", TOP2, 0.03, hessians, shifts), 1200)
+    assert np.linalg.norm(x - minimiser(hessians, shifts)) < 1e-5
+
+
+def test_ef21_plus_counts_a_byte_for_the_choice():
+    hessians, shifts = heterogeneous()
+    plus, plain = (make(name, TOP2, 0.02, hessians, shifts) for name in ("EF21+", "EF21"))
+    for method in (plus, plain):
+        run(method, 10)
+    assert plus.exchange.uplink_bytes == plain.exchange.uplink_bytes + 10
+
+
+def test_ef21_plus_refuses_what_is_allreduced():
+    with pytest.raises(UserError, match=r"EF21\+: with powersgd, which is Allreduced"):
+        walks("EF21+", ("powersgd", {"rank": 1}))
+
+
+def test_rounds_of_ef21_plus_on_mushrooms():
+    given = {"method": '"EF21+"', "multiple": 1024, "rounds": 260}
+    found = rounds_to([1e-2, 1e-4, 1e-6], MUSHROOMS, **given)
+    np.testing.assert_allclose(found, [66, 171, 238], atol=4)  # ties of the two candidates

@@ -139,6 +139,7 @@ def test_smoothness_equals_dense_eigenvalues(options, shape, mean):
     problem = make(shape=shape, **options, heterogeneity_rank=1)
     constants, H = problem.smoothness(mean), hessians(problem)
     np.testing.assert_allclose(constants.L_i, np.linalg.eigvalsh(H)[:, -1], rtol=1e-12)
+    assert constants.mu == pytest.approx(np.linalg.eigvalsh(H)[:, 0].min(), rel=1e-9)
     assert constants.L == pytest.approx(np.linalg.eigvalsh(H.mean(axis=0))[-1], rel=1e-11)
 
 

@@ -52,11 +52,12 @@ def described(state):
     return [(e.name, e.array.shape, e.array.dtype, e.per_worker) for e in state]
 
 
-SPECS = ("topk:k=3", "powersgd:rank=2", "alternating", "svd:rank=1+natural", "natural", "permk")
+SPECS = ("topk:k=3", "powersgd:rank=2", "alternating", "svd:rank=1+natural")
+UNBIASED = ("natural", "permk:copies=2")
 
 
 def pairs():
-    for method, spec in product(methods.names(), SPECS):
+    for method, spec in product(methods.names(), SPECS + UNBIASED):
         if not methods[method].needs_compressor:
             yield method, "identity"
         elif admits(method, spec):
