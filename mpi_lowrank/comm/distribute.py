@@ -1,5 +1,8 @@
 """Rank 0 reads the data; every rank gets the rows of its own workers and no others."""
 
+import hashlib
+from collections.abc import Callable
+
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
@@ -7,21 +10,36 @@ from mpi_lowrank.datasets import Dataset
 from mpi_lowrank.datasets.local import LocalShards, Rows
 from mpi_lowrank.door import Door
 from mpi_lowrank.door.placement import Placement
+from mpi_lowrank.errors import UserError
 
 PURPOSE = "setup"
 
 
 def distribute(
-    door: Door, placement: Placement, dataset: Dataset | None, assigned: list | None, seed: int
+    door: Door,
+    placement: Placement,
+    dataset: Dataset | None,
+    assigned: list | None,
+    seed: int,
+    together: Callable = lambda step: step(),
 ) -> LocalShards:
-    """Hand out the rows; `dataset` and `assigned` (from `assign`) are read on rank 0 only."""
-    if door.rank > 0:
-        return _unpack(_receive(door, placement.local), placement, seed)
+    """Hand out the rows; `dataset` and `assigned` (from `assign`) are read on rank 0 only.
+
+    Raises UserError, in what `together` carries out on all ranks, where one has received other rows
+    than rank 0 has sent.
+    """
+    parcel = (
+        _receive(door, placement.local) if door.rank else _send(door, placement, dataset, assigned)
+    )
+    return together(lambda: _unpack(parcel, placement, seed))
+
+
+def _send(door, placement, dataset, assigned):
     parcels = [_pack(dataset, assigned, workers) for workers in _workers(placement)]
     for rank, parcel in enumerate(parcels[1:], start=1):
         for part in parcel:
             door.send(part, rank, PURPOSE)
-    return _unpack(parcels[0], placement, seed)
+    return parcels[0]
 
 
 def _workers(placement: Placement) -> list[range]:
@@ -46,17 +64,27 @@ def _pack(dataset, assigned, workers):
     boolean = stored.dtype == bool
     numbers = [features.shape[1], max(map(len, train)), sum(map(len, train)), sum(map(len, test))]
     real = dataset.labels.dtype == REAL
-    numbers += [len(np.unique(dataset.labels)), sparse, boolean, stored.size, real]
-    header = np.array([*numbers, *map(len, mine)], dtype=np.int64)
+    numbers += [len(np.unique(dataset.labels)), sparse + 2 * boolean, stored.size, real]
     values = stored.view(np.uint8) if boolean else stored.astype(np.float64)
     parts = [features.indptr.astype(np.int64), features.indices.astype(np.int32)] if sparse else []
-    return header, dataset.labels[rows], values, *parts
+    parts = [dataset.labels[rows], values, *parts]
+    header = np.array([*numbers, _digest(parts), *map(len, mine)], dtype=np.int64)
+    return header, *parts
+
+
+def _digest(parts) -> int:
+    """Of all bytes of the arrays, 63 bits."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+    return int.from_bytes(digest.digest(), "little") >> 1
 
 
 def _receive(door, local):
     header = np.empty(HEADER + local + 1, np.int64)
     door.receive(header, 0, PURPOSE)
-    sparse, boolean, stored, real = header[5:HEADER]
+    form, stored, real, _ = header[5:HEADER]
+    boolean, sparse = divmod(form, 2)
     rows = header[HEADER:].sum()
     labels = np.empty(rows, REAL if real else CLASS)
     parts = [labels, np.empty(stored, np.uint8 if boolean else np.float64)]
@@ -69,7 +97,13 @@ def _receive(door, local):
 
 def _unpack(parcel, placement, seed):
     header, labels, values, *parts = parcel
-    d, longest, trained, tested, classes, sparse, boolean, *_ = map(int, header[:HEADER])
+    if _digest([labels, values, *parts]) != header[HEADER - 1]:
+        raise UserError(
+            f"the rows of workers {placement.workers[0]} to {placement.workers[-1]} are not those "
+            "that rank 0 has read: they were damaged on their way; check the network and MPI"
+        )
+    d, longest, trained, tested, classes, form, *_ = map(int, header[:HEADER])
+    boolean, sparse = divmod(form, 2)
     values = values.view(bool) if boolean else values
     if sparse:
         features = csr_array((values, parts[1], parts[0]), shape=(len(labels), d))

@@ -160,7 +160,7 @@ def _shards(case, placement, door, together, data) -> LocalShards:
         return dataset, assign(dataset.labels, case.data, placement.total, case.seed)
 
     dataset, rows = together(assigned)
-    return distribute(door, placement, dataset, rows, case.seed)
+    return distribute(door, placement, dataset, rows, case.seed, together)
 
 
 def _constants(problem, placement, door, wished) -> Constants:

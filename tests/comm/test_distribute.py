@@ -63,3 +63,36 @@ def test_labels_of_every_type_reach_every_rank_as_they_are(comm, labels, kept, i
     np.testing.assert_array_equal(held.labels, labels[rows[0][comm.rank]])
     got = held.features.toarray() if index else held.features
     np.testing.assert_array_equal(got, np.eye(4 * comm.size)[rows[0][comm.rank]])
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])  # labels, values, where rows start, columns
+def test_rows_that_are_damaged_on_their_way_are_one_line(comm, number):
+    from mpi_lowrank.comm.distribute import distribute
+    from mpi_lowrank.comm.mpi import MpiTransport
+    from mpi_lowrank.datasets import Data, Dataset, assign
+    from mpi_lowrank.door import Door
+    from mpi_lowrank.door.placement import Placement
+    from mpi_lowrank.errors import UserError
+
+    class Damaging(MpiTransport):
+        """The array that is received as that number has another last bit."""
+
+        received = 0
+
+        def receive(self, array, source):
+            super().receive(array, source)
+            if self.received == number:
+                array.view(np.uint8)[-1] ^= 1
+            self.received += 1
+
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random(12) < 0.5, -1, 1)
+    data = Dataset("given", csr_array(rng.random((12, 3)) * 0.5), labels, "")
+    placement = Placement(comm.size, comm.size, comm.rank)
+    rows = assign(data.labels, Data(), comm.size, 0)
+    door = Door(Damaging(comm))
+    if comm.rank == 0:
+        distribute(door, placement, data, rows, 0)
+        return
+    with pytest.raises(UserError, match=rf"rows of workers {comm.rank} to {comm.rank} are not"):
+        distribute(door, placement, None, None, 0)
