@@ -38,7 +38,11 @@ VECTOR = (Block("x", (D,)),)
 
 LAYERS = (Block("W", (7, 12)), Block("b", (7,)), Block("V", (3, 7)))
 
+EIGEN = {"hessian": read_spec("eigen:rank=2")}
+
 OPTIONS = {
+    **{name: EIGEN for name in ("FedNL", "FedNL-LS", "FedNL-PP")},
+    "FedNL-BC": EIGEN | {"downlink": read_spec("topk:k=20"), "probability": 0.5},
     "EF21-BC": {"downlink": read_spec("rsvd:rank=1")},
     **{name: {"batch": 2} for name in ("SGD", "EF21-SGD", "EF21-SGDM", "EF21-PAGE", "Dion")},
     **{
@@ -76,6 +80,7 @@ class Running:
         setting = Setting(
             gradients=gradients,
             losses=lambda x: (curvatures * (x - centres) ** 2).sum(axis=1) / 2,
+            hessians=lambda x: (curvatures[:, np.newaxis] * np.eye(d)).astype(dtype),
             exchange=self.exchange,
             compressor=self._uplink(self.choice, "uplink"),
             dense=self._uplink(dense_beside(self.choice), "whole"),

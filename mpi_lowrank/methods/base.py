@@ -91,6 +91,8 @@ class Setting:
     the server tells.
     `state`: where what survives a round is asked for, by name.
     `losses`: f_i of the local workers, (workers,) float64, at one x (d,) or a point per worker.
+    `hessians`: their second derivatives there, (workers, d, d), overwritten by the next call, where
+    the problem gives them: see `Method.needs_hessians`.
     `rounds`: how many the case may take.
     `x0`: a start (d,). `step`: makes the case's step rule for an x.
     `constants`: those of the problem; before there are data they are all 1.
@@ -100,6 +102,7 @@ class Setting:
 
     gradients: Gradients
     losses: Callable[[np.ndarray], np.ndarray]
+    hessians: Callable[[np.ndarray], np.ndarray]
     exchange: Exchange
     compressor: Operator
     dense: Operator
@@ -195,6 +198,8 @@ class Method(Component, ABC):
     """Whether a case must name a compressor; where not, messages are dense."""
     needs_server = False
     """Whether it works only where a server talks to the workers."""
+    needs_hessians = False
+    """Whether it asks for second derivatives, which not every problem gives."""
     needs_unbiased = False
     """Whether its theory admits unbiased compressors alone."""
 

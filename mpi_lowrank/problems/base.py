@@ -54,6 +54,8 @@ class Problem(Component, ABC):
     """(workers,) int: over how many samples each local f_i is a mean; batches are drawn of them."""
     smooth = True
     """Whether `smoothness` knows the constants; where not, a case needs a stepsize of its own."""
+    has_hessians = False
+    """Whether it gives second derivatives, which FedNL needs."""
 
     metrics: tuple[Metric, ...] = ()
     """What `measure` measures of a model beside METRICS; recorded as columns of these names."""
@@ -103,6 +105,21 @@ class Problem(Component, ABC):
     @abstractmethod
     def losses(self, x: np.ndarray, out: np.ndarray, batch: Batch | None = None) -> None:
         """Write f_i(x), of the same points and samples, into `out`, (workers,) float64."""
+
+    def hessians(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Write the second derivatives of f_i at x into `out`, (workers, d, d), symmetric.
+
+        Of all samples, at the same points as `gradients`; where the class `has_hessians`.
+        """
+        raise NotImplementedError(f"problem {self.name} gives no second derivatives")
+
+    @classmethod
+    def hessian_footprint(
+        cls, blocks: tuple[Block, ...], workers: int, longest: int, itemsize: int
+    ) -> int:
+        """Bytes that `hessians` takes beside `footprint`, with its `out`; see there."""
+        d = sum(int(np.prod(block.shape)) for block in blocks)
+        return workers * d * d * itemsize
 
     @abstractmethod
     def correct(self, x: np.ndarray) -> tuple[int, int]:

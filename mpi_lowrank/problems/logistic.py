@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 from scipy.special import expit
 
 from mpi_lowrank.component import option
@@ -28,6 +28,7 @@ class LogisticRegression(Problem):
     """
 
     default_data = "mushrooms"
+    has_hessians = True
     regularizer: Kind = option("nonconvex")
     lambda_: float = option(0.1)
 
@@ -77,6 +78,20 @@ class LogisticRegression(Problem):
         np.sum(losses, axis=1, dtype=np.float64, out=out)
         out /= samples.sizes
         self._regularizer.add_value(x, out)
+
+    def hessians(self, x, out):
+        exponents = self._chosen.whole.exponents(x)
+        curvatures = np.sqrt(expit(exponents) * expit(-exponents) / self.samples[:, np.newaxis])
+        for rows, row, hessian in zip(self._shards.workers, curvatures, out, strict=True):
+            scaled = csr_array(rows.features).toarray().astype(out.dtype)
+            scaled *= row[: len(scaled), np.newaxis]
+            np.matmul(scaled.T, scaled, out=hessian)
+        self._regularizer.add_curvature(x, out)
+
+    @classmethod
+    def hessian_footprint(cls, blocks, workers, longest, itemsize):
+        dense = longest * blocks[0].shape[0] * itemsize
+        return dense + super().hessian_footprint(blocks, workers, longest, itemsize)
 
     def correct(self, x):
         margins = self._chosen.whole.margins

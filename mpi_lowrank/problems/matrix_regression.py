@@ -40,6 +40,7 @@ class MatrixRegression(Problem):
     """
 
     default_data = None
+    has_hessians = True
 
     shape: tuple[int, int] = option((256, 256))
     spectrum: Literal["geometric", "power"] = option("geometric")
@@ -145,6 +146,13 @@ class MatrixRegression(Problem):
             slopes = errors * weights
         for worker, (error, slope) in enumerate(zip(errors, slopes, strict=True)):
             out[worker] = np.sum(error * slope, dtype=np.float64) / 2
+
+    def hessians(self, x, out):
+        workers, (m, columns) = len(out), self.blocks[0].shape
+        blocks = out.reshape(workers, m, columns, m, columns)
+        out[...] = 0
+        for column in range(columns):
+            blocks[:, :, column, :, column] = self._designs
 
     def _errors_at(self, x):
         points = x.reshape(*x.shape[:-1], *self.blocks[0].shape)

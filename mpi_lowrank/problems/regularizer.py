@@ -33,6 +33,15 @@ class Regularizer:
             slope /= square
         out += slope
 
+    def add_curvature(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Add its second derivatives at x to the diagonals of `out`, (workers, d, d)."""
+        if self._convex:
+            curvature = np.full_like(x, self.strength)
+        else:
+            square = np.square(x)
+            curvature = 2 * self.strength * (1 - 3 * square) / (1 + square) ** 3
+        np.einsum("wii->wi", out)[...] += curvature
+
     def add_value(self, x: np.ndarray, out: np.ndarray) -> None:
         """Add its value at x to `out`, (workers,) float64."""
         square = np.square(x, dtype=np.float64)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import softmax
 
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Smoothness, largest_eigenvalue
@@ -20,6 +21,8 @@ class SoftmaxRegression(Classifier):
     A_i^T A_i / (2 m_i). Source: D. Boehning, Ann. Inst. Statist. Math. 44 (1992).
     """
 
+    has_hessians = True
+
     @classmethod
     def layers(cls, features, classes, options):
         return (Block("W", (features, classes)),)
@@ -31,6 +34,27 @@ class SoftmaxRegression(Classifier):
     def _backward(self, x, columns, layers, out):
         (gradient,) = self._parts(out)
         np.matmul(columns, layers[0].swapaxes(1, 2), out=gradient)
+
+    def hessians(self, x, out):
+        samples = self._chosen.whole
+        self._forward(x, samples.columns, samples.layers)
+        chances = softmax(samples.layers[0], axis=1)
+        workers, classes, _ = chances.shape
+        blocks = out.reshape(workers, -1, classes, len(out[0]) // classes, classes)
+        for k in range(classes):
+            for other in range(k + 1):
+                weights = (float(k == other) - chances[:, k]) * chances[:, other]
+                weighted = samples.columns * (weights[:, np.newaxis] * samples.weights)
+                block = weighted @ samples.columns.swapaxes(1, 2)
+                blocks[:, :, k, :, other] = block
+                blocks[:, :, other, :, k] = block.swapaxes(1, 2)
+        self._regularizer.add_curvature(x, out)
+
+    @classmethod
+    def hessian_footprint(cls, blocks, workers, longest, itemsize):
+        ((features, classes),) = (block.shape for block in blocks)
+        passes = workers * (features + classes) * longest * itemsize
+        return passes + super().hessian_footprint(blocks, workers, longest, itemsize)
 
     def smoothness(self, mean):
         features = [rows.features.astype(np.float64) for rows in self._shards.workers]

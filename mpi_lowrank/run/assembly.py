@@ -34,7 +34,7 @@ from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.components import dense_beside, initial, make_compressor
 from mpi_lowrank.run.evaluation import Evaluator
-from mpi_lowrank.run.gradients import Gradients, Losses
+from mpi_lowrank.run.gradients import Gradients, Hessians, Losses
 from mpi_lowrank.run.interruption import StopAgreed
 from mpi_lowrank.run.stepsize import stepsize
 from mpi_lowrank.run.validity import check_gradient
@@ -222,7 +222,9 @@ def _assembly(case, ground, state, exchange, notes) -> Assembly:
     exchange.prepare(made.dense, "whole")
     gradients = Gradients(problem, placement.local, exchange.dtype, exchange.clock)
     losses = Losses(problem, placement.local, exchange.clock)
-    functions = Functions(problem.blocks, problem.samples, gradients, losses, ground.constants)
+    hessians = Hessians(problem, placement.local, exchange.dtype, exchange.clock)
+    given = gradients, losses, hessians, ground.constants
+    functions = Functions(problem.blocks, problem.samples, *given)
     x0, size = initial(case, problem), stepsize(case, ground.constants, made.compressor)
     method = make_method(case, functions, made, exchange, state, x0, size)
     evaluate = _evaluator(case, ground, exchange.door, gradients, notes)
@@ -237,6 +239,7 @@ class Functions:
     samples: np.ndarray
     gradients: ModelGradients
     losses: Callable[[np.ndarray], np.ndarray]
+    hessians: Callable[[np.ndarray], np.ndarray]
     constants: Constants
 
 
@@ -259,6 +262,7 @@ def make_method(
     setting = Setting(
         gradients=functions.gradients,
         losses=functions.losses,
+        hessians=functions.hessians,
         exchange=exchange,
         compressor=made.compressor,
         dense=made.dense,

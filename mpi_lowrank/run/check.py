@@ -7,7 +7,7 @@ from mpi_lowrank.config import Case
 from mpi_lowrank.datasets import Dataset, assign
 from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.door.placement import Placement
-from mpi_lowrank.errors import OptionError
+from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.exchange import Exchange
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
@@ -63,10 +63,22 @@ def _check_memory(
     options = kind.filled(case.problem.arguments())
     needed = footprint.rows([shape for _, shape in blocks], local, total, itemsize)
     needed += kind.footprint(blocks, local, longest, itemsize, options)
+    if methods[case.method.name].needs_hessians:
+        _check_hessians(case)
+        needed += kind.hessian_footprint(blocks, local, longest, itemsize)
     what = f"{total} workers on {placement.ranks} ranks and a model of "
     what += " + ".join(f"{block.name} {spell(block.shape)}" for block in blocks)
     footprint.check(needed, share, what)
     return needed
+
+
+def _check_hessians(case: Case) -> None:
+    if not problems[case.problem.name].has_hessians:
+        given = [name for name in problems.names() if problems[name].has_hessians]
+        raise UserError(
+            f"method {case.method.name} needs second derivatives, which problem "
+            f"{case.problem.name} does not give; take one of {', '.join(given)}"
+        )
 
 
 def _check_messages(made: Channels, placement: Placement, share: int) -> None:
@@ -110,6 +122,7 @@ def planned_state(
     exchange.prepare(made.dense, "whole")
     samples, x0 = np.ones(placement.local, int), model.array("x", d)
     constants = _any_constants(placement)
-    functions = Functions(blocks, samples, _no_gradients, _no_gradients, constants)
+    none = _no_gradients
+    functions = Functions(blocks, samples, none, none, none, constants)
     make_method(case, functions, made, exchange, state, x0, 1.0)
     return state

@@ -1,5 +1,6 @@
 """What a method asks of the problem, on its clock; what an evaluation has computed is not again."""
 
+from functools import cached_property
 from time import perf_counter
 
 import numpy as np
@@ -50,6 +51,28 @@ class Gradients:
     def _holds(self, x):
         same = self._held and x.ndim == 1 and np.equal(x, self._x, out=self._same).all()
         return bool(same)
+
+
+class Hessians:
+    """Second derivatives of the local f_i for the method, (workers, d, d); overwritten each time.
+
+    The room for them is made by the first call: most methods ask for none.
+    """
+
+    def __init__(self, problem: Problem, workers: int, dtype: np.dtype, clock: Clock):
+        self._problem, self._clock = problem, clock
+        self._shape, self._dtype = (workers, problem.d, problem.d), dtype
+
+    @cached_property
+    def _values(self) -> np.ndarray:
+        return np.zeros(self._shape, self._dtype)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """At x, one point (d,) or a point for each worker (workers, d)."""
+        self._clock.lap("update")
+        self._problem.hessians(x, self._values)
+        self._clock.lap("gradient")
+        return self._values
 
 
 class Losses:

@@ -74,6 +74,7 @@ def make(
     setting = Setting(
         gradients=gradients,
         losses=lambda x: np.einsum("wi,wij,wj->w", x - shifts, hessians, x - shifts) / 2,
+        hessians=lambda x: hessians,
         exchange=exchange,
         compressor=compressor,
         dense=dense,

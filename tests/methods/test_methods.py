@@ -288,7 +288,14 @@ def test_what_a_configuration_may_leave_out():
         assert methods[name].options["g0"].default == "dense"
 
 
-OPTIONS = {"EF21-BC": {"downlink": Choice("topk", {"k": 4})}, "EF21-PP": {"probability": 0.5}}
+EIGEN = {"hessian": Choice("eigen", {})}
+
+OPTIONS = {
+    "EF21-BC": {"downlink": Choice("topk", {"k": 4})},
+    "EF21-PP": {"probability": 0.5},
+    **{name: EIGEN for name in ("FedNL", "FedNL-LS", "FedNL-PP")},
+    "FedNL-BC": EIGEN | {"downlink": Choice("topk", {"k": 4})},
+}
 
 
 def reasons_after(method, rounds=8):

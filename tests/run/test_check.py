@@ -7,6 +7,7 @@ import pytest
 from admitted import admits
 
 from mpi_lowrank import config
+from mpi_lowrank.datasets import load
 from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.errors import UserError
@@ -27,7 +28,13 @@ method = {method}
 compressor = "{spec}"
 """
 
-OPTIONS = {"EF21-BC": ', downlink = "rsvd:rank=1"'}
+EIGEN = ', hessian = "eigen:rank=2", mu = 0.1'
+
+OPTIONS = {
+    "EF21-BC": ', downlink = "rsvd:rank=1"',
+    **{name: EIGEN + ', h0 = "exact"' for name in ("FedNL", "FedNL-LS", "FedNL-PP")},
+    "FedNL-BC": EIGEN + ', downlink = "topk:k=5"',
+}
 
 
 def only_case(method, spec, dtype="float64", shape="6, 4"):
@@ -80,6 +87,25 @@ def test_a_rank_keeps_a_g_i_per_worker_of_its_own():
     assert planned(case, Placement(3, 1, 0)).nbytes == 4 * (2 + 3) * 24 + traffic  # x, g, g_i
     assert planned(case, Placement(3, 2, 0)).nbytes == 4 * (2 + 2) * 24 + traffic
     assert planned(case, Placement(3, 2, 1)).nbytes == 4 * (2 + 1) * 24 + traffic
+
+
+def test_a_problem_without_second_derivatives_is_refused_before_anything_runs():
+    text = """
+    problem = "mlp"
+    stepsize = 1.0
+    rounds = 1
+    [[cases]]
+    method = { name = "FedNL", hessian = "eigen" }
+    """
+    (case,) = config.parse(text, Path("some.toml")).cases
+    with pytest.raises(UserError, match="FedNL needs second derivatives, which problem mlp does n"):
+        check(case, Placement(3, 1, 0), load("digits"), 10**9)
+
+
+def test_hessians_that_do_not_fit_are_refused_before_anything_runs():
+    case, needed = only_case("FedNL-LS", "identity", shape="40, 40"), 3 * 1600**2 * 8
+    with pytest.raises(UserError, match="3 workers on 1 ranks and a model of W 40x40"):
+        check(case, Placement(3, 1, 0), None, needed)
 
 
 def test_a_state_that_does_not_fit_is_refused_before_anything_runs():
