@@ -230,3 +230,32 @@ def test_a_text_is_parsed_without_its_file(tmp_path):
     parsed = config.parse(text, path, ("rounds=4",))
     path.write_text(text)
     assert parsed == config.load(path, ("rounds=4",)) and parsed.cases[0].rounds == 4
+
+
+def test_cases_are_chosen_by_label_and_dealt_out_to_shards(load):
+    text = '[[cases]]\nmethod = ["EF21", "EF14"]\ncompressor = "topk:k=1"\nseed = [0, 1, 2]\n'
+    whole = load(text)
+    assert whole.chosen == (0, 1, 2, 3, 4, 5)
+    assert (
+        config.select(whole, "EF14*").chosen == (3, 4, 5)
+        and config.select(whole).chosen == whole.chosen
+    )
+    shards = [config.select(whole, "*", f"{i}/4").chosen for i in (1, 2, 3, 4)]
+    assert shards == [(0, 4), (1, 5), (2,), (3,)]
+    assert config.select(whole, "* seed=[12]", "2/2").chosen == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("glob", "shard", "words"),
+    [
+        ("EF23*", None, r"--cases EF23\*: no case of .*some.toml fits: EF21 topk"),
+        (None, "5/4", "--shard 5/4: allowed is I/N with I from 1 to N"),
+        (None, "0/4", "from 1 to N"),
+        (None, "some", "from 1 to N"),
+        (None, "1/9", "--shard 1/9: there are 2 cases"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_one_line(load, glob, shard, words):
+    text = '[[cases]]\nmethod = ["EF21", "EF14"]\ncompressor = "topk:k=1"\n'
+    with pytest.raises(UserError, match=words):
+        config.select(load(text), glob, shard)

@@ -90,10 +90,15 @@ def test_oversubscribed_ranks_make_seconds_invalid_and_the_mathematics_valid(run
     assert "cores" in given["timing_reasons"][0]
 
 
-def test_an_existing_record_is_refused_and_kept_without_overwrite(run):
+def test_a_record_of_other_cases_is_refused_and_kept_without_overwrite(run):
     assert run(CASES)[0] == 0
     before = run.record.read_bytes()
-    assert "some.h5: exists" in one_error(run(CASES))
+    told = one_error(run(CASES, "--set", "rounds=31", "--set", "x0='zeros'"))
+    assert "rounds is 31, was 30, x0 is zeros, was normal; give another name, or --over" in told
+    other = CASES + "label = 'another'"
+    assert "holds the case 'EF21 topk(k=3) 16x', which some.toml does not" in one_error(run(other))
+    assert run.record.read_bytes() == before
+    assert run(CASES)[:2] == (0, "record: some.h5\n")  # nothing is left to do
     assert run.record.read_bytes() == before
     assert run(CASES, "--overwrite")[0] == 0
     assert run.record.read_bytes() != before

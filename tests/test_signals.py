@@ -103,7 +103,7 @@ def test_a_run_without_evaluations_ends_in_seconds_with_its_last_model(mpirun, t
         run.launcher.send_signal(signal.SIGUSR1)
     status, out, seconds = run.end()
     assert status == 130 and seconds < 10
-    assert out == "interrupted; the record holds what there is\n"
+    assert out == "interrupted; the record holds what there is, and the same command goes on\n"
     (case,) = Record(run.record).cases.values()
     assert case.attributes["status"] == "interrupted" and case.attributes["valid"]
     assert len(case["loss"]) == 2 and case["round"][1] == case.ledger["round"].max() + 1

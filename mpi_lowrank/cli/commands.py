@@ -46,22 +46,26 @@ def _under_mpi(name: str, command: Callable) -> int:
 
 
 def _run_on(comm, options: argparse.Namespace) -> int:
-    from mpi_lowrank import config
     from mpi_lowrank.comm import parcels, world
     from mpi_lowrank.record.place import make_folder
     from mpi_lowrank.run import experiment
 
     mine = world.agree(comm, lambda: None if comm.rank else _started_with(options))
-    text, path, settings, out, overwrite, strict = parcels.from_root(comm, mine)
-    loaded = world.agree(comm, lambda: config.parse(text, Path(path), tuple(settings)))
+    text, given = parcels.from_root(comm, mine)
+    loaded = world.agree(comm, lambda: _chosen(text, given))
+    out = given["out"]
     if out is None:
         world.agree(comm, lambda: None if comm.rank else make_folder(Path("results")))
     out = Path(out or f"results/{loaded.name}.h5")
-    ended = experiment.run(loaded, comm, out, overwrite, Interruption())
-    told = "interrupted; the record holds what there is"
-    told = told if ended == "interrupted" else f"record: {out}"
+    overwrite, every = given["overwrite"], given["checkpoint_every"]
+    if given["dry_run"]:
+        ended, told = "finished", experiment.dry_run(loaded, comm, out, overwrite)
+    else:
+        ended = experiment.run(loaded, comm, out, overwrite, Interruption(), every)
+        told = "interrupted; the record holds what there is, and the same command goes on"
+        told = told if ended == "interrupted" else f"record: {out}"
     world.agree(comm, lambda: output.say(told) if comm.rank == 0 else None)
-    invalid = BROKEN if strict else 0
+    invalid = BROKEN if given["strict"] else 0
     return {"finished": 0, "invalid": invalid, "failed": BROKEN, "interrupted": INTERRUPTED}[ended]
 
 
@@ -69,9 +73,24 @@ def _started_with(options: argparse.Namespace) -> tuple:
     """What `run` was given on this rank. Rank 0's is what all ranks run."""
     from mpi_lowrank import config
 
-    out = None if options.out is None else str(options.out)
-    path = options.config
-    return config.read(path), str(path), options.set, out, options.overwrite, options.strict
+    given = {name: value for name, value in vars(options).items() if name != "command"}
+    paths = {name: value and str(value) for name, value in given.items() if name in PATHS}
+    return config.read(options.config), given | paths
+
+
+PATHS = ("config", "out")
+"""The options of `run` that JSON does not hold as they are."""
+
+
+def _chosen(text: str, given: dict):
+    """The experiment with the cases that were chosen."""
+    from mpi_lowrank import config
+
+    every = given["checkpoint_every"]
+    if not 0 <= every < float("inf"):
+        raise UserError(f"--checkpoint-every {every:g}: allowed is a number of seconds, or 0")
+    loaded = config.parse(text, Path(given["config"]), tuple(given["set"]))
+    return config.select(loaded, given["cases"], given["shard"])
 
 
 def certify(options: argparse.Namespace) -> int:

@@ -90,6 +90,18 @@ def _add_run(commands) -> None:
         "--overwrite", action="store_true", help="replace a finished record, once this one is done"
     )
     parser.add_argument(
+        "--dry-run", action="store_true", help="say what would become of each case, and run nothing"
+    )
+    parser.add_argument("--cases", metavar="GLOB", help="run those whose label fits: 'EF21 *'")
+    parser.add_argument("--shard", metavar="I/N", help="run the I-th of N shares of the cases")
+    parser.add_argument(
+        "--checkpoint-every",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="from which a killed case goes on (default: 60); 0: only when a signal comes",
+    )
+    parser.add_argument(
         "--strict", action="store_true", help="exit with status 1 if a case is not valid"
     )
     parser.add_argument(

@@ -79,6 +79,9 @@ class Reduction(Component, ABC):
     `dtype` is the mean's: the state's.
     """
 
+    ordered = False
+    """Whether the mean has the same bits on any number of ranks."""
+
     def __init__(self, door: Door, placement: Placement, dtype: np.dtype):
         self.door, self.placement, self.dtype = door, placement, dtype
         self._buffers: dict[tuple[int, np.dtype], tuple[np.ndarray, ...]] = {}

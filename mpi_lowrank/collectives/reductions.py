@@ -52,6 +52,8 @@ class Ordered(Reduction):
     So the mean has the same bits on any number of ranks.
     """
 
+    ordered = True
+
     def allocate(self, k: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
         placement = self.placement
         return np.empty((placement.local, k), dtype), np.empty((placement.total, k), dtype)

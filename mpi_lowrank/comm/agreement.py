@@ -20,13 +20,14 @@ class Agreement:
     An agreement costs an Allreduce, so there is none after every step. The steps to the next one
     follow from the pace of the slowest rank since the last one, which all are told in the same
     Allreduce: so all know it alike, whatever their clocks say. `wished`: whether this rank was
-    asked to stop.
+    asked to stop. `seconds`: those until the last agreement, of the slowest ranks; the same on all.
     """
 
     def __init__(self, door: Door, wished: Callable[[], bool]):
         self._door, self._wished = door, wished
         self._next = self._steps = 0
         self._last = time.monotonic()
+        self.seconds = 0.0
         self._mine, self._most = np.zeros((2, 2))
 
     def due(self, done: int) -> bool:
@@ -40,5 +41,6 @@ class Agreement:
         wished, seconds = self._most
         pace = self._steps / max(seconds, 1e-9)
         self._steps = max(1, min(GROWTH * self._steps, int(PERIOD * pace)))
+        self.seconds += float(seconds)
         self._next, self._last = done + self._steps, time.monotonic()
         return bool(wished)

@@ -1,5 +1,6 @@
 """A configuration file: its text, its tables, its cases and the components they name."""
 
 from mpi_lowrank.config.cases import Case, Experiment, load, over_L, parse, read
+from mpi_lowrank.config.select import select
 
-__all__ = ["Case", "Experiment", "load", "over_L", "parse", "read"]
+__all__ = ["Case", "Experiment", "load", "over_L", "parse", "read", "select"]

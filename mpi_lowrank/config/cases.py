@@ -44,6 +44,7 @@ class Case:
     evaluate_every: int = 1  # rounds; the last one is evaluated as well
     loss_every: int = 1  # rounds between rows with loss and accuracy, if `stop` names neither
     stop: Mapping[str, float] = field(default_factory=dict)  # metric = value: ends the case
+    time_limit: float | None = None  # seconds after which it is stopped
     label: str = ""
 
 
@@ -56,6 +57,8 @@ class Experiment:
     text: str
     cases: tuple[Case, ...]
     baseline: str
+    chosen: tuple[int, ...]
+    """The numbers of those cases that are to run, in their order; all, unless somebody chose."""
 
 
 MOST = 10_000
@@ -113,7 +116,7 @@ def _experiment(table: dict, path: Path, text: str) -> Experiment:
     baseline = table.get("baseline", labels[0])
     if baseline not in labels:
         raise OptionError("baseline", baseline, "the label of a case: " + one_of(labels, baseline))
-    return Experiment(name, path, text, labelled, baseline)
+    return Experiment(name, path, text, labelled, baseline, tuple(range(len(labelled))))
 
 
 def _swept(shared: dict, own: dict, number: int) -> Iterator[Case]:
@@ -188,6 +191,7 @@ def _check(case: Case, where: str) -> None:
         "evaluate_every": case.evaluate_every,
         "loss_every": case.loss_every,
         "workers": case.workers,
+        "time_limit": case.time_limit,
         "multiple": case.multiple,
         "stepsize": step,
     }

@@ -9,12 +9,13 @@ SETUP = -1
 
 
 class Ledger:
-    """Rows of LEDGER_DTYPE in an array that doubles when it is full."""
+    """Rows of LEDGER_DTYPE in an array that doubles when it is full, until they are taken."""
 
     def __init__(self, rank: int, capacity: int = 4096):
         self._rows = np.zeros(capacity, LEDGER_DTYPE)
         self._rows["rank"] = rank
         self._count = 0
+        self._taken: dict[bytes, int] = {}
 
     def add(
         self,
@@ -37,10 +38,30 @@ class Ledger:
         self._count += 1
 
     def rows(self) -> np.ndarray:
-        """The rows written so far, a view."""
+        """The rows written since the last `take`, a view."""
         return self._rows[: self._count]
+
+    def take(self) -> np.ndarray:
+        """These rows; of them the bytes are remembered from here on, and nothing else."""
+        rows = self.rows().copy()
+        self.count(rows)
+        self._count = 0
+        return rows
+
+    def count(self, rows: np.ndarray) -> None:
+        """Remember the bytes of rows that were written elsewhere."""
+        while len(rows):
+            purpose = rows["purpose"][0]
+            same = rows["purpose"] == purpose
+            nbytes = int(rows["bytes"][same].sum())
+            self._taken[purpose] = self._taken.get(purpose, 0) + nbytes
+            rows = rows[~same]
+
+    def forget(self) -> None:
+        """Drop all rows and what is remembered of them."""
+        self._count, self._taken = 0, {}
 
     def nbytes(self, purpose: str) -> int:
         """The bytes that this rank handed over for `purpose`."""
-        rows = self.rows()
-        return int(rows["bytes"][rows["purpose"] == purpose.encode()].sum())
+        rows, key = self.rows(), purpose.encode()
+        return self._taken.get(key, 0) + int(rows["bytes"][rows["purpose"] == key].sum())

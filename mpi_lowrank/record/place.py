@@ -13,33 +13,30 @@ from pathlib import Path
 
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine.output import complain
+from mpi_lowrank.record.image import Image
 from mpi_lowrank.record.reader import is_running
 
 PATIENCE = 10.0  # seconds that a step which must succeed is tried again
 UNFINISHED = "holds a run that goes on or was stopped; move the file away or delete it first"
 
 
-Image = tuple[bytes, bytes]
-"""What a file is to hold: HDF5's part, and its seal."""
-
-
 class Place:
     """The file `live`, in which one run's record grows until it stands at `path`.
 
-    That is `path` itself where nothing is yet; else, with `overwrite`, `path`.partial. Raises
-    UserError where that file cannot be.
+    That is `path` itself where nothing is yet, or where a record is `going_on`; else, with
+    `overwrite`, `path`.partial. Raises UserError where that file cannot be.
     """
 
-    def __init__(self, path: Path, overwrite: bool):
+    def __init__(self, path: Path, overwrite: bool, going_on: bool = False):
         if "\0" in str(path):
             raise UserError(f"{path}: has a NUL in its name")
         self.path = Path(os.path.realpath(path))  # moving over a link would replace the link
         self._scratch = Path(f"{self.path}.flush-{secrets.token_hex(4)}")  # this run's alone
         try:
-            self.live = self._find(overwrite)
+            self.live = self.path if going_on else self._find(overwrite)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written: {error.strerror}") from error
-        self._failing = False
+        self._failing = self._failing_beside = False
 
     def claim(self, image: Image) -> None:
         """Take the name with the first image; UserError if another run has it."""
@@ -54,14 +51,15 @@ class Place:
         """Replace the earlier image, or leave it; the reason why."""
         return _caught(lambda: self._move_in(image, os.replace))
 
-    def publish(self, image: Image) -> None:
-        """Attempt it, and say when that began to fail and when it succeeded again."""
+    def publish(self, image: Image) -> bool:
+        """Attempt it, and say when that begins to fail and when it succeeds again; whether so."""
         error = self.attempt(image)
         if error is not None and not self._failing:
             complain("warning", f"{self._failure(error)}; the run goes on and tries again")
         if error is None and self._failing:
             complain("warning", f"{self.live}: is written again; nothing is lost")
         self._failing = error is not None
+        return not self._failing
 
     def insist(self, image: Image) -> None:
         """Attempt it for PATIENCE seconds; the last OSError if in vain."""
@@ -99,12 +97,22 @@ class Place:
             raise UserError(f"{path}: {UNFINISHED}")
         return Path(f"{path}.partial")
 
-    def _move_in(self, image: Image, move: Callable[[Path, Path], None]) -> None:
+    def set_beside(self, path: Path, image: Image) -> None:
+        """Replace another file of this run, or leave it and say so once."""
+        error = _caught(lambda: self._move_in(image, os.replace, path))
+        if error is not None and not self._failing_beside:
+            told = f"{path}: cannot be written: {error.strerror}"
+            complain("warning", f"{told}; killed now, the case starts over")
+        self._failing_beside = error is not None
+
+    def _move_in(
+        self, image: Image, move: Callable[[Path, Path], None], path: Path | None = None
+    ) -> None:
         try:
             self._scratch.unlink(missing_ok=True)
             with self._scratch.open("xb") as file:  # x: no link that others laid is followed
                 file.writelines(image)
-            move(self._scratch, self.live)
+            move(self._scratch, path or self.live)
         except OSError:
             with suppress(OSError):  # of a file system that is read-only now
                 self._scratch.unlink(missing_ok=True)

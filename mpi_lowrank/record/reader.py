@@ -45,7 +45,7 @@ class Record:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        with _open(self.path) as file:
+        with opened(self.path) as file:
             self.attributes = _attributes(file)
             _check_schema(self.path, self.attributes)
             groups = _groups(file, "cases") if "cases" in file else ()
@@ -93,7 +93,7 @@ class Case:
     @property
     def ledger(self) -> np.ndarray:
         """Every MPI call (LEDGER_DTYPE); read from the file each time, for it can be large."""
-        with _open(self.path) as file:
+        with opened(self.path) as file:
             return _table(file[self._group], "ledger", LEDGER_DTYPE)
 
     def to_pandas(self) -> "pandas.DataFrame":
@@ -113,14 +113,14 @@ class Case:
 def is_running(path: Path) -> bool:
     """Whether `path` is the record of a run that goes on or was killed; False if it is none."""
     try:
-        with _open(path) as file:
+        with opened(path) as file:
             return bool(file.attrs["status"] == "running")
     except UserError:
         return False
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[h5py.File]:
+def opened(path: Path) -> Iterator[h5py.File]:
     """The file, open; whatever goes wrong in it or in what is read from it is one UserError."""
     try:
         _check_file(path)
@@ -190,7 +190,7 @@ def _member(group: h5py.Group, name: str, kind: type) -> h5py.Group | h5py.Datas
     return member
 
 
-def _array(group: h5py.Group, name: str) -> np.ndarray:
+def array_of(group: h5py.Group, name: str) -> np.ndarray:
     """The data set `name`, of one dimension; nothing else is read and no room made for nothing."""
     data = _member(group, name, h5py.Dataset)
     if data.external or data.is_virtual:
@@ -203,7 +203,7 @@ def _array(group: h5py.Group, name: str) -> np.ndarray:
 
 def _column(rounds: h5py.Group, name: str) -> np.ndarray:
     dtype = COLUMNS[name].dtype if name in COLUMNS else REAL
-    return _of_type(_array(rounds, name), dtype, name)
+    return _of_type(array_of(rounds, name), dtype, name)
 
 
 def _check_rising(name: str, column: np.ndarray) -> None:
@@ -213,11 +213,11 @@ def _check_rising(name: str, column: np.ndarray) -> None:
 
 
 def _table(group: h5py.Group, name: str, dtype: np.dtype) -> np.ndarray:
-    return _of_type(_array(group, name), dtype, name) if name in group else np.empty(0, dtype)
+    return _of_type(array_of(group, name), dtype, name) if name in group else np.empty(0, dtype)
 
 
 def _numbers(group: h5py.Group, name: str) -> np.ndarray:
-    array = _array(group, name)
+    array = array_of(group, name)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} has type {array.dtype}, not one of numbers")
     return array

@@ -6,10 +6,8 @@ writes that image beside the record and moves it over. Readers see the earlier f
 one, need no lock and block nobody, and a process killed at any instruction leaves a whole file.
 """
 
-import errno
-import itertools
-import time
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,19 +15,17 @@ import h5py
 import numpy as np
 
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.record.checkpoint import Checkpoint, as_image, beside
+from mpi_lowrank.record.flushes import Flushes
+from mpi_lowrank.record.image import CHECKED, image, in_memory, put
 from mpi_lowrank.record.metrics import Metric
-from mpi_lowrank.record.place import Image, Place
-from mpi_lowrank.record.schema import COLUMNS, REAL, SCHEMA
-from mpi_lowrank.record.seal import seal
+from mpi_lowrank.record.place import Place
+from mpi_lowrank.record.reader import opened
+from mpi_lowrank.record.schema import COLUMNS, LEDGER_DTYPE, PHASES_DTYPE, REAL, SCHEMA
 from mpi_lowrank.text.names import group_name
 
-INTERVAL = 2.0  # seconds between flushes at least
-SHARE = 0.05  # of the time that flushes may take: a large record is written less often
-HEAD_START = 1.0  # seconds that they may take beyond it: the short cases of a small record
-CHUNK = 512  # rows; 4 KB per column
-CHECKED = {"fletcher32": True}  # any HDF5 reader then refuses a chunk whose bits have changed
-_numbers = itertools.count()
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CHUNK = 512  # rows; 4 KB per column, 40 KB of the ledger
+VERDICT = {"valid", "reasons", "timing_valid", "timing_reasons", "traceback"}
 
 
 class RecordWriter:
@@ -40,17 +36,29 @@ class RecordWriter:
     be read meanwhile; no other run gets it, and a run that has not finished is never overwritten.
     Attributes are str, int, float, bool or lists of one of them; None is left out. Raises UserError
     where the record cannot be made.
+
+    With `kept`, labels of cases, the record that is at `path` goes on: it keeps those cases, and
+    whoever writes is sure that no other process does.
     """
 
-    def __init__(self, path: Path, attributes: Mapping[str, object], overwrite: bool = False):
-        self._place = Place(path, overwrite)
-        self._file = _in_memory()
+    def __init__(
+        self,
+        path: Path,
+        attributes: Mapping[str, object],
+        overwrite: bool = False,
+        kept: Container[str] | None = None,
+    ):
+        self._place = Place(path, overwrite, going_on=kept is not None)
+        self._file = in_memory()
         self._case: h5py.Group | None = None
         self._rows: list[Mapping[str, float]] = []
-        self._opened, self._due, self._spent = time.monotonic(), 0.0, 0.0
-        _put(self._file, {"schema": SCHEMA, "status": "running", **attributes})
+        self._flushes = Flushes(self._file, self._place)
+        put(self._file, {"schema": SCHEMA, "status": "running", **attributes})
         self._file.create_group("cases", track_order=True)
-        self._place.claim(_image(self._file))
+        if kept is None:
+            self._place.claim(image(self._file))
+        else:
+            self._keep(kept)
 
     @property
     def live(self) -> Path:
@@ -70,13 +78,34 @@ class RecordWriter:
             raise UserError(f"{self.live}: two cases are labelled {label!r}")
         case = cases.create_group(name, track_order=True)
         try:
-            _put(case, {"label": label, "status": "running", **attributes})
+            known = {"label": label, "status": "running", "run_id": secrets.token_hex(8)}
+            put(case, known | dict(attributes))
             _make_columns(case, metrics)
+            _make_table(case, "ledger", LEDGER_DTYPE, compression="gzip", shuffle=True)
+            _make_table(case, "phases", PHASES_DTYPE)
         except BaseException:
             del cases[name]
             raise
         self._case = case
         self._flush_soon()
+
+    def go_on(self, label: str, done: int, calls: int) -> np.ndarray:
+        """Go on with the case `label` after `done` rounds and so many `calls` of its ledger.
+
+        Rows of later rounds are dropped. Gives back the ledger, (calls,) of LEDGER_DTYPE.
+        """
+        self._end_case()
+        case = self._case = self._file["cases"][group_name(label)]
+        rows = np.count_nonzero(case["rounds/round"][:] < done)
+        for column in case["rounds"].values():
+            column.resize((rows,))
+        case["ledger"].resize((calls,))
+        for name in VERDICT & set(case.attrs):
+            del case.attrs[name]
+        put(case, {"status": "running"})
+        self._flush_soon()
+        ledger: np.ndarray = case["ledger"][:]
+        return ledger
 
     def append(self, row: Mapping[str, float]) -> None:
         """Queue one row of the current case's columns; a column left out is NaN."""
@@ -92,31 +121,52 @@ class RecordWriter:
         """
         if now:
             self._store_rows()
-            self._insist(_image(self._file))
-        elif self._due <= time.monotonic() and self._affordable():
-            self._publish()
+            self._flushes.insist()
+        elif self._flushes.due():
+            self.publish()
 
-    def _affordable(self) -> bool:
-        allowed = HEAD_START + SHARE * (time.monotonic() - self._opened)
-        return self._spent <= allowed
+    def publish(self) -> bool:
+        """Write the record; whether that succeeded."""
+        self._store_rows()
+        return self._flushes.publish()
 
     def _flush_soon(self) -> None:
         """Flush at a case's beginning or end: from here on it must not be lost."""
-        self._due = 0.0
+        self._flushes.hurry()
         self.flush()
+
+    def keep(self, done: int, calls: int, arrays: dict[str, np.ndarray], ranks: int) -> None:
+        """Write the current case's checkpoint, once the record has all that it builds on.
+
+        What cannot be written is told once; the earlier checkpoint stays, and fits as well.
+        """
+        assert self._case is not None
+        if self.publish():
+            checkpoint = Checkpoint(self._case.attrs["run_id"], done, calls, arrays, ranks)
+            self._place.set_beside(beside(self.live), as_image(checkpoint))
+
+    def add_calls(self, ledger: np.ndarray, phases: np.ndarray) -> int:
+        """Add to the current case's ledger, and replace its phases; the calls that it has now.
+
+        `ledger` is of LEDGER_DTYPE, `phases` of PHASES_DTYPE, one row per rank.
+        """
+        assert self._case is not None  # between start_case and its end
+        calls = self._case["ledger"]
+        old = len(calls)
+        calls.resize((old + len(ledger),))
+        calls[old:] = ledger
+        table = self._case["phases"]
+        table.resize(phases.shape)
+        table[...] = phases
+        return old + len(ledger)
 
     def finish_case(
         self, attributes: Mapping[str, object], ledger: np.ndarray, phases: np.ndarray
     ) -> None:
-        """End the current case: `attributes` (status, valid, ...), and its two tables.
-
-        `ledger` is of LEDGER_DTYPE, `phases` of PHASES_DTYPE, one row per rank.
-        """
-        assert self._case is not None  # between start_case and here
-        _put(self._case, attributes)
-        packed = {"compression": "gzip", "shuffle": True} if len(ledger) else {}
-        self._case.create_dataset("ledger", data=ledger, **packed, **CHECKED)
-        self._case.create_dataset("phases", data=phases, **CHECKED)
+        """End the current case: `attributes` (status, valid, ...), and the rest of its tables."""
+        assert self._case is not None
+        self.add_calls(ledger, phases)
+        put(self._case, attributes)
         self._end_case()
         self._flush_soon()
 
@@ -131,9 +181,9 @@ class RecordWriter:
         cases, name = self._file["cases"], group_name(label)
         if name not in cases or cases[name].attrs["label"] != label:
             self.start_case(label, attributes)
-        _put(cases[name], verdict)
+        put(cases[name], verdict)
         self._end_case()
-        self._publish()
+        self.publish()
 
     def close(self, attributes: Mapping[str, object] | None = None, finished: bool = True) -> None:
         """Write the rest; `finished` also moves the record over the one it overwrites.
@@ -142,7 +192,7 @@ class RecordWriter:
         enough, the file ends with the last flush that succeeded.
         """
         status = "finished" if finished else "interrupted"
-        _put(self._file, {"status": status, **(attributes or {})})
+        put(self._file, {"status": status, **(attributes or {})})
         self.flush(now=True)
         self._file.close()
         if finished:
@@ -158,68 +208,12 @@ class RecordWriter:
             _append(self._case["rounds"], self._rows)
             self._rows = []
 
-    def _publish(self) -> None:
-        began = time.monotonic()
-        self._store_rows()
-        self._place.publish(_image(self._file))
-        self._due = began + INTERVAL
-        self._spent += time.monotonic() - began
-
-    def _insist(self, image: Image) -> None:
-        try:
-            self._place.insist(image)
-        except OSError as error:
-            kept = "the file ends with its last flush"
-            if error.errno in FULL and self._place.attempt(_without_ledgers(self._file)) is None:
-                kept = "the file has all but the ledgers"
-            reason = f"cannot be written: {error.strerror}; {kept}"
-            raise UserError(f"{self.live}: {reason}") from error
-
-
-def _in_memory() -> h5py.File:
-    name = f"record {next(_numbers)}"  # HDF5 has one open file of a name
-    return h5py.File(name, "w", driver="core", backing_store=False, track_order=True)
-
-
-def _image(file: h5py.File) -> Image:
-    """The file's bytes and their seal."""
-    file.flush()
-    image = file.id.get_file_image()
-    return image, seal(image)
-
-
-def _without_ledgers(file: h5py.File) -> Image:
-    """The same of a copy without what is largest and no table or figure needs."""
-    with _in_memory() as copy:
-        _copy_attributes(file, copy)
-        cases = copy.create_group("cases", track_order=True)
-        for name, case in file["cases"].items():
-            target = cases.create_group(name, track_order=True)
-            _copy_attributes(case, target)
-            for child in case.keys() - {"ledger"}:
-                file.copy(case[child], target)
-        return _image(copy)
-
-
-def _copy_attributes(source: h5py.Group, target: h5py.Group) -> None:
-    for name, value in source.attrs.items():
-        target.attrs[name] = value
-
-
-def _put(target: h5py.Group, attributes: Mapping[str, object]) -> None:
-    for name, value in attributes.items():
-        if isinstance(value, np.ndarray):
-            target.create_dataset(name, data=value, **CHECKED)
-        elif isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-            texts = [_storable(item) for item in value]
-            target.attrs.create(name, texts, (len(texts),), h5py.string_dtype())
-        elif value is not None:
-            target.attrs[name] = _storable(value) if isinstance(value, str) else value
-
-
-def _storable(text: str) -> str:
-    """`text` as HDF5 can hold it: a command line may have bytes that are no UTF-8."""
-    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+    def _keep(self, kept: Container[str]) -> None:
+        with opened(self._place.live) as earlier:
+            for name, case in earlier["cases"].items():
+                if case.attrs["label"] in kept:
+                    earlier.copy(case, self._file["cases"], name)
+        self._flushes.insist()
 
 
 def _make_columns(case: h5py.Group, metrics: Iterable[Metric]) -> None:
@@ -235,7 +229,12 @@ def _make_column(
     rounds: h5py.Group, name: str, dtype: np.dtype, attributes: Mapping[str, object]
 ) -> None:
     shape = {"shape": (0,), "maxshape": (None,), "chunks": (CHUNK,)}
-    _put(rounds.create_dataset(name, dtype=dtype, **shape, **CHECKED), attributes)
+    put(rounds.create_dataset(name, dtype=dtype, **shape, **CHECKED), attributes)
+
+
+def _make_table(case: h5py.Group, name: str, dtype: np.dtype, **packed: object) -> None:
+    shape = {"shape": (0,), "maxshape": (None,), "chunks": (CHUNK,)}
+    case.create_dataset(name, dtype=dtype, **shape, **packed, **CHECKED)
 
 
 def _append(rounds: h5py.Group, rows: list[Mapping[str, float]]) -> None:

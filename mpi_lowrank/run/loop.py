@@ -11,7 +11,7 @@ from mpi_lowrank.run.rows import Measurement, Row
 if TYPE_CHECKING:
     from mpi_lowrank.run.assembly import Assembly
 
-Status = Literal["finished", "diverged", "interrupted"]
+Status = Literal["finished", "diverged", "stopped", "interrupted"]
 
 
 @dataclass
@@ -60,13 +60,20 @@ class Observer:
         """No round follows."""
 
 
-def run_rounds(made: Assembly, observers: Sequence[Observer]) -> Verdict:
-    """Carry out rounds until an observer says that the case ends. Collective."""
+def run_rounds(made: Assembly, observers: Sequence[Observer], start: int = 0) -> Verdict:
+    """Carry out rounds until an observer says that the case ends. Collective.
+
+    A case that goes on after `start` rounds was put away when all were told that these are over,
+    and before anybody was asked for a row.
+    """
     method, clock, exchange, door = made.method, made.clock, made.exchange, made.door
     round_begun, round_done = (told(observers, event) for event in ("round_begun", "round_done"))
     asks = told(observers, "asks")
     row = _RowMeasured(made, observers)
-    t, status = 0, row(0)
+    t, status = start, None
+    door.round = start - 1
+    if start == 0 or any(ask(start) for ask in asks):
+        status = row(start)
     while status is None:
         exchange.round = door.round = t
         for tell in round_begun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from mpi_lowrank.record.writer import RecordWriter
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.run.assembly import Assembly, data_name
 from mpi_lowrank.run.loop import Observer, Verdict
+from mpi_lowrank.run.resume import Step
 from mpi_lowrank.run.rows import Row
 from mpi_lowrank.run.stepsize import multiple
 
@@ -40,12 +42,30 @@ def described(case: Case, workers: int) -> dict:
 
 
 class Recorder(Observer):
-    """Writes a case down. `writer` is the record's on rank 0, None elsewhere."""
+    """Writes a case down. `writer` is the record's on rank 0, None elsewhere.
 
-    def __init__(self, made: Assembly, comm: MPI.Intracomm, writer: RecordWriter | None):
+    The case begins with what is `known` of it, or goes on as its `step` says.
+    """
+
+    def __init__(
+        self,
+        made: Assembly,
+        comm: MPI.Intracomm,
+        writer: RecordWriter | None,
+        known: Mapping[str, object],
+        step: Step,
+    ):
         self._made, self._comm, self._writer = made, comm, writer
-        if writer:
-            writer.start_case(made.case.label, _attributes(made), made.ground.problem.metrics)
+        self.checkpoints = made.notes.array("checkpoints", 2)
+        """How many, and their seconds on rank 0."""
+        label, going_on = made.case.label, step.do == "go on"
+        if going_on:
+            made.door.ledger.forget()  # the setup is in the ledger already
+        if writer and going_on:
+            made.door.ledger.count(writer.go_on(label, step.done, step.calls))
+        elif writer:
+            attributes = _attributes(made) | dict(known)
+            writer.start_case(label, attributes, made.ground.problem.metrics)
 
     def flush(self) -> None:
         if self._writer:
@@ -57,11 +77,26 @@ class Recorder(Observer):
         self.flush()
         self._made.door.barrier("evaluation")  # nobody's next round waits for rank 0's disk
 
-    def case_ended(self, verdict: Verdict) -> None:
-        ledger = parcels.gather_rows(self._comm, self._made.door.ledger.rows())
-        phases = parcels.gather_rows(self._comm, _phases(self._made))
+    def note_calls(self) -> int:
+        """Collective: write what the ledgers have got since; the rows of all on rank 0, else 0."""
+        tables = self._tables()
+        return self._writer.add_calls(*tables) if self._writer else 0
+
+    def keep(self, done: int, calls: int, arrays: dict[str, np.ndarray], ranks: int) -> None:
+        """On rank 0: write a checkpoint, once the record holds all that it builds on."""
         if self._writer:
-            self._writer.finish_case(_verdict(verdict), ledger, phases)
+            self._writer.keep(done, calls, arrays, ranks)
+
+    def case_ended(self, verdict: Verdict) -> None:
+        tables = self._tables()
+        taken, seconds = self.checkpoints.tolist()
+        cost = {"checkpoints": int(taken), "checkpoint_seconds": seconds}
+        if self._writer:
+            self._writer.finish_case(_verdict(verdict) | cost, *tables)
+
+    def _tables(self) -> tuple[np.ndarray, np.ndarray]:
+        ledger = parcels.gather_rows(self._comm, self._made.door.ledger.take())
+        return ledger, parcels.gather_rows(self._comm, _phases(self._made))
 
 
 def _columns(row: Row, made: Assembly) -> dict:

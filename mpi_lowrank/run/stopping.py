@@ -55,19 +55,45 @@ class Schedule(Observer):
         return "finished" if row.done == self._rounds else None
 
 
+class TimeLimit(Observer):
+    """A case ends when it has taken its seconds, pauses left out; within half a second or so."""
+
+    def __init__(self, limit: float, agreement: Agreement, notes: State):
+        self._limit, self._agreement = limit, agreement
+        self._spent, self._noted = notes.array("spent"), 0.0
+
+    def put_away(self) -> None:
+        self._spent[()], self._noted = self._seconds(), self._agreement.seconds
+
+    def asks(self, done: int) -> bool:
+        return self._seconds() >= self._limit
+
+    def ends(self, row: Row) -> Status | None:
+        return "stopped" if self._seconds() >= self._limit else None
+
+    def _seconds(self) -> float:
+        return self._spent.item() + self._agreement.seconds - self._noted
+
+
+Paced = Callable[[int, float, bool], None]
+"""Told of an agreement: rounds done, seconds that all agree on, whether the case is to stop."""
+
+
 class Signals(Observer):
     """A case ends once the ranks agree that one of them was asked to stop.
 
-    `meanwhile` is called before each agreement: a few times a second.
+    `before` is called before each agreement, a few times a second, and `after` behind it.
     """
 
-    def __init__(self, agreement: Agreement, meanwhile: Callable[[], None]):
-        self._agreement, self._meanwhile, self._asked = agreement, meanwhile, False
+    def __init__(self, agreement: Agreement, before: Callable[[], None], after: Paced):
+        self._agreement, self._before, self._after = agreement, before, after
+        self._asked = False
 
     def round_done(self, done: int) -> None:
         if self._agreement.due(done):
-            self._meanwhile()
+            self._before()
             self._asked = self._agreement.reach(done)
+            self._after(done, self._agreement.seconds, self._asked)
 
     def asks(self, done: int) -> bool:
         return self._asked

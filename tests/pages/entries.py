@@ -120,6 +120,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/compressors.py --plot results/compressors.png": By(
         "tests/bench/test_compressors_bench.py", '"--plot"'
     ),
+    "python bench/kills.py": Run("--kills 2 --rounds 300"),
+    "python bench/kills.py --kills 5 --seed 1": Run("--kills 1 --rounds 300"),
     "python bench/mutants.py": Run("rounds/randomness.py --sample 2"),
     "python bench/same.py OLD NEW": By(SAME, "import same"),
     "python bench/same.py ../before .": By(SAME, "import same"),

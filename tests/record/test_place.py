@@ -176,9 +176,9 @@ import os, subprocess, sys
 from pathlib import Path
 import numpy as np
 import mpi_lowrank.record.place as place
-import mpi_lowrank.record.writer as module
+import mpi_lowrank.record.flushes as module
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, Record
+from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, Record, RecordWriter
 
 module.INTERVAL, module.SHARE, place.PATIENCE = 0.0, 1e9, 0.1
 path = Path("r.h5")
@@ -207,7 +207,7 @@ def fill():
     room = os.statvfs(".").f_bavail * os.statvfs(".").f_frsize
     Path("ballast").write_bytes(bytes(room))
 
-writer = module.RecordWriter(path, {})
+writer = RecordWriter(path, {})
 writer.start_case("a", {})
 """
 COMES_BACK = """

@@ -19,9 +19,9 @@ ENDLESS = """
     import sys
     from pathlib import Path
     from mpi_lowrank.record import RecordWriter
-    import mpi_lowrank.record.writer as writer
+    import mpi_lowrank.record.flushes as flushes
 
-    writer.INTERVAL = float(sys.argv[2])
+    flushes.INTERVAL = float(sys.argv[2])
     record = RecordWriter(Path(sys.argv[1]), {"name": "endless"})
     record.start_case("endless", {})
     number = 0
@@ -152,7 +152,7 @@ def test_a_case_can_end_before_it_has_begun(tmp_path):
 
 
 def test_rows_that_cannot_be_written_are_kept_and_written_later(tmp_path, monkeypatch):
-    monkeypatch.setattr("mpi_lowrank.record.writer.INTERVAL", 0.0)
+    monkeypatch.setattr("mpi_lowrank.record.flushes.INTERVAL", 0.0)
     monkeypatch.setattr("mpi_lowrank.record.writer.SHARE", 1e9)
     path = tmp_path / "r.h5"
     writer = RecordWriter(path, {})

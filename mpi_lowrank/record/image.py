@@ -1,0 +1,52 @@
+"""Files that HDF5 builds in memory, and what it takes to put texts and numbers into them."""
+
+import itertools
+from collections.abc import Mapping
+
+import h5py
+import numpy as np
+
+from mpi_lowrank.record.seal import seal
+
+Image = tuple[bytes, bytes]
+"""What a file is to hold: HDF5's part, and its seal."""
+
+CHECKED = {"fletcher32": True}
+"""Any HDF5 reader then refuses a chunk whose bits have changed."""
+
+_numbers = itertools.count()
+
+
+def in_memory() -> h5py.File:
+    """A new file that is nowhere on the disk."""
+    name = f"record {next(_numbers)}"  # HDF5 has one open file of a name
+    return h5py.File(name, "w", driver="core", backing_store=False, track_order=True)
+
+
+def image(file: h5py.File) -> Image:
+    """The file's bytes and their seal."""
+    file.flush()
+    whole = file.id.get_file_image()
+    return whole, seal(whole)
+
+
+def put(target: h5py.Group, attributes: Mapping[str, object]) -> None:
+    """Arrays become data sets, all else attributes; None is left out."""
+    for name, value in attributes.items():
+        if isinstance(value, np.ndarray):
+            target.create_dataset(name, data=value, **CHECKED)
+        elif isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+            texts = [_storable(item) for item in value]
+            target.attrs.create(name, texts, (len(texts),), h5py.string_dtype())
+        elif value is not None:
+            target.attrs[name] = _storable(value) if isinstance(value, str) else value
+
+
+def _storable(text: str) -> str:
+    """`text` as HDF5 can hold it: a command line may have bytes that are no UTF-8."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def copy_attributes(source: h5py.Group, target: h5py.Group) -> None:
+    for name, value in source.attrs.items():
+        target.attrs[name] = value

@@ -1,0 +1,160 @@
+"""Checkpoints of a running case: all that its rounds and its watchers go on from, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mpi_lowrank.door import Door
+from mpi_lowrank.record.checkpoint import Checkpoint
+from mpi_lowrank.rounds.state import Entry
+from mpi_lowrank.run.loop import Observer, told
+
+if TYPE_CHECKING:
+    from mpi_lowrank.run.assembly import Assembly
+    from mpi_lowrank.run.recorder import Recorder
+
+PIECES = 2.0
+"""Seconds between two pieces of the ledger: what a kill may cost, as of the rows."""
+
+PURPOSE = "control"
+
+
+class Checkpoints:
+    """Takes the checkpoints of a case, and writes its ledger in pieces. Collective.
+
+    `door` is one whose calls no ledger of a case counts. `every` is in seconds, 0 for none but
+    those at a signal. What it costs is outside the method's clock.
+    """
+
+    def __init__(
+        self,
+        made: Assembly,
+        door: Door,
+        recorder: Recorder,
+        observers: Sequence[Observer],
+        every: float,
+    ):
+        self._made, self._door, self._recorder, self._every = made, door, recorder, every
+        self._put_away = told(observers, "put_away")
+        self._last = self._piece = 0.0
+
+    def at(self, done: int, seconds: float, asked: bool) -> None:
+        """All ranks agree that so many seconds have passed, and whether the case is to stop."""
+        due = 0 < self._every <= seconds - self._last
+        if done > 0 and (due or asked):
+            self._last = self._piece = seconds
+            self.take(done)
+        elif seconds - self._piece >= PIECES:
+            self._piece = seconds
+            self._recorder.note_calls()
+            self._door.barrier(PURPOSE)  # nobody's next round waits for rank 0
+
+    def take(self, done: int) -> None:
+        """Write down the case after `done` rounds."""
+        began = perf_counter()
+        self._recorder.checkpoints[0] += 1
+        for put_away in self._put_away:
+            put_away()
+        arrays = pack(self._made, self._door)
+        calls = self._recorder.note_calls()
+        if arrays is not None:
+            self._recorder.keep(done, calls, arrays, self._door.size)
+        self._door.barrier(PURPOSE)
+        self._recorder.checkpoints[1] += perf_counter() - began
+
+
+def entries(made: Assembly) -> Iterator[tuple[str, Entry]]:
+    """All named arrays of a case, method's and run's, by names that no two have."""
+    for store, state in (("state", made.state), ("notes", made.notes)):
+        for entry in state:
+            yield f"{store}/{entry.name}", entry
+
+
+def pack(made: Assembly, door: Door) -> dict[str, np.ndarray] | None:
+    """Collective: all named arrays by name, (bytes,) uint8, on rank 0; None elsewhere.
+
+    Workers' rows are in worker order, what is each rank's own in rank order.
+    """
+    packed = {name: _whole(made, entry, door) for name, entry in entries(made)}
+    return packed if door.rank == 0 else None
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1).view(np.uint8)
+
+
+def _counts(made: Assembly, entry: Entry) -> list[int]:
+    """The bytes that each rank has of what is not the same on all."""
+    placement, mine = made.ground.placement, entry.array.nbytes
+    if entry.per_rank:
+        return [mine] * placement.ranks
+    return [count * (mine // placement.local) for count in placement.counts]
+
+
+def _whole(made: Assembly, entry: Entry, door: Door) -> np.ndarray:
+    mine = _bytes(entry.array)
+    if not (entry.per_worker or entry.per_rank):
+        return mine.copy()
+    counts = _counts(made, entry)
+    whole = np.empty(sum(counts) if door.rank == 0 else 0, np.uint8)
+    door.gather(mine, whole, counts, PURPOSE)
+    return whole
+
+
+def unpack(made: Assembly, door: Door, checkpoint: Checkpoint | None) -> None:
+    """Collective: put rank 0's checkpoint into a case that was just made, on any number of ranks.
+
+    Raises ValueError on rank 0 where it is another case's.
+    """
+    ranks = np.array([checkpoint.ranks if checkpoint else 0])
+    door.broadcast(ranks, PURPOSE)
+    for name, entry in entries(made):
+        whole = None if checkpoint is None else checkpoint.arrays.get(name)
+        _restore(made, entry, door, whole, int(ranks[0]))
+
+
+def check_fits(made: Assembly, checkpoint: Checkpoint | None) -> None:
+    """Raise ValueError where there is a checkpoint and it does not hold this case's arrays."""
+    if checkpoint is None:
+        return
+    placement = made.ground.placement
+    for name, entry in entries(made):
+        each = entry.array.nbytes
+        if entry.per_worker:
+            each = each // placement.local * placement.total
+        each *= checkpoint.ranks if entry.per_rank else 1
+        found = checkpoint.arrays.get(name)
+        if found is None or found.size != each:
+            raise ValueError(f"the checkpoint has no {name} of {each} bytes")
+
+
+def _restore(
+    made: Assembly, entry: Entry, door: Door, whole: np.ndarray | None, ranks: int
+) -> None:
+    mine = _bytes(entry.array)
+    if entry.per_worker:
+        _deal_out(door, _counts(made, entry), whole, mine)
+        return
+    told = np.empty(mine.size * (ranks if entry.per_rank else 1), np.uint8)
+    if whole is not None:
+        told[:] = whole
+    door.broadcast(told, PURPOSE)
+    rows = told.view(entry.array.dtype).reshape(-1, *entry.array.shape)
+    one = rows[door.rank % len(rows)] if len(rows) in (1, door.size) else rows.max(axis=0)
+    entry.array[...] = one
+
+
+def _deal_out(door: Door, counts: list[int], whole: np.ndarray | None, mine: np.ndarray) -> None:
+    """Each rank's part of what rank 0 has."""
+    if whole is None:
+        door.receive(mine, 0, PURPOSE)
+        return
+    for rank, part in enumerate(np.split(whole, np.cumsum(counts)[:-1])):
+        if rank == 0:
+            mine[:] = part
+        else:
+            door.send(part, rank, PURPOSE)

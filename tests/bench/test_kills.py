@@ -1,0 +1,39 @@
+"""A few kills at random moments, and the comparison that is to notice what they did."""
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpi_lowrank.record import Record
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+
+import kills
+
+
+def test_sweeps_that_are_killed_end_as_if_they_were_not(tmp_path):
+    tally = kills.kill(3, random.Random(2), 800, tmp_path)
+    assert tally.differences == [] and tally.sweeps >= 1
+    assert sum(tally.kills.values()) == sum(tally.found.values()) == 3
+
+
+@pytest.fixture
+def twice(tmp_path):
+    """Two records of the same cases, the second one with another seed."""
+    for seed in (1, 2):
+        config = tmp_path / f"{seed}.toml"
+        config.write_text(kills.CONFIG.format(rounds=20) + f"seed = {seed}\n")
+        assert kills.run(config, tmp_path / f"{seed}.h5").wait(timeout=60) == 0
+    return [Record(tmp_path / f"{seed}.h5") for seed in (1, 2)]
+
+
+def test_what_differs_is_noticed(twice):
+    one, other = twice
+    assert kills.differences(one, one) == []
+    told = kills.differences(one, other)
+    assert "EF21 randk(k=5) 0.05/L: loss" in told and not [t for t in told if "round" in t]
+    label = next(iter(other.cases))
+    del other.cases[label]
+    assert kills.differences(one, other)[0].startswith("the cases are ")
