@@ -208,7 +208,7 @@ def curve(cases: list[Case], cost: Cost, target: float) -> tuple[np.ndarray, np.
     further on nobody knows that one's least.
     """
     spent = [cost.values(case) for case in cases]
-    least = [np.fmin.accumulate(case[METRIC]) for case in cases]
+    least = [np.maximum(np.fmin.accumulate(case[METRIC]), 0) for case in cases]
     short_of_it = [x[-1] for x, y in zip(spent, least, strict=True) if y[-1] > target]
     end = min(short_of_it, default=max(x[-1] for x in spent))
     grid = np.geomspace(min(x[x > LEAST][0] for x in spent), end, GRID)

@@ -24,6 +24,8 @@ from mpi_lowrank.steps import steps
 from mpi_lowrank.steps.base import Step
 from mpi_lowrank.text.spelling import spell
 
+ROW_NUMBER = np.dtype(np.intp).itemsize
+
 
 def check(case: Case, placement: Placement, dataset: Dataset | None, share: int) -> None:
     """Raise UserError for what cannot run, or takes more than a rank's `share` of memory, bytes."""
@@ -42,6 +44,8 @@ def check(case: Case, placement: Placement, dataset: Dataset | None, share: int)
         _check_options(methods[case.method.name], case.method)
         if case.stepsize is None:
             theory(case, _any_constants(placement), made.compressor)
+        drawn = placement.local * (case.method.arguments().get("batch") or 0) * ROW_NUMBER
+        footprint.check(least + drawn, share, f"the rows of batches of {case.method}")
         kept = planned_state(case, placement, blocks, made).nbytes
         footprint.check(least + kept, share, f"the state of {case.method} with {case.compressor}")
     except OptionError as error:

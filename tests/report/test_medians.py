@@ -200,6 +200,7 @@ def one_case(folder, change):
         lambda row: row | {"uplink_bytes": 0, "downlink_bytes": 0},
         lambda row: row | {"uplink_bytes": 1e-320, "downlink_bytes": np.nan},
         lambda row: row | {"grad_norm_sq": np.nan},
+        lambda row: row | {"grad_norm_sq": -np.inf if row["round"] else 1.0},
         lambda row: row | {"grad_norm_sq": np.inf if row["round"] else 1.0},
     ],
 )

@@ -118,3 +118,15 @@ def test_a_state_that_does_not_fit_is_refused_before_anything_runs():
         except UserError as error:
             told, needed = str(error), needed + 8 * 60 * 40
     assert "for the state of EF21 with topk(k=3)" in told
+
+
+def test_batches_that_take_more_memory_than_there_is_are_refused():
+    text = 'workers = 20\nstepsize = 0.1\n[[cases]]\nmethod = { name = "EF21-SGDM", batch = %d }\n'
+    for batch, refused in (2**31, True), (32, False):
+        (case,) = config.parse(text % batch + 'compressor = "topk:k=1"', Path("some.toml")).cases
+        dataset = load("mushrooms")
+        if refused:
+            with pytest.raises(UserError, match=r"takes 320 GiB of memory .* batches of EF21-SGDM"):
+                check(case, Placement(20, 1, 0), dataset, 2**30)
+        else:
+            check(case, Placement(20, 1, 0), dataset, 2**30)
