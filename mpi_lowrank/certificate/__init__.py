@@ -5,7 +5,8 @@ exchange does (`drive`), and compares what it sees with what the operator declar
 `ranks` imports MPI: it repeats what needs more than one rank.
 """
 
-from mpi_lowrank.certificate.checks import Finding, certify, maker
+from mpi_lowrank.certificate.checks import certify, maker
+from mpi_lowrank.certificate.findings import Finding
 from mpi_lowrank.certificate.report import format_findings
 from mpi_lowrank.certificate.specs import default_specs
 

@@ -1,14 +1,15 @@
 """A compressor's promises, each one measured."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import sqrt
 
 import numpy as np
-from ml_dtypes import finfo
 
 from mpi_lowrank.certificate import drive
+from mpi_lowrank.certificate.findings import SIGMAS, Finding, Subject
+from mpi_lowrank.certificate.information import information
 from mpi_lowrank.certificate.inputs import D, inputs
 from mpi_lowrank.compressors.base import Operator, SharedCompressor
 from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError
@@ -19,41 +20,7 @@ from mpi_lowrank.run.components import make_operator
 SAMPLES = 1024
 """Draws an input; of a shared compressor, whose draws are made one by one, a quarter."""
 
-SIGMAS = 4.5
-"""Standard errors by which a measured mean may miss what is promised: one in 150 000 does."""
-
 WORKERS = 4
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One promise: what was promised, what was measured, on which input it was worst."""
-
-    spec: str
-    promise: str
-    promised: float | str
-    measured: float | str
-    passed: bool
-    bound: float | None = None
-    """Half the width of the confidence interval of `measured`."""
-    where: str = ""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A compressor under test, made anew whenever it must have no past."""
-
-    spec: str
-    make: drive.Make
-
-    @property
-    def operator(self) -> Operator:
-        return self.make()
-
-    @property
-    def slack(self) -> float:
-        """The relative error that round-off on the wire explains."""
-        return 8 * float(finfo(self.operator.precision).eps)
 
 
 MakeBlock = Callable[[tuple[int, ...], int], Operator]
@@ -396,6 +363,6 @@ def _after_learning(operator, past, present, rounds, seed):
     return float(((mean - x[0]) ** 2).sum() / (x**2).sum())
 
 
-_EVERY: tuple[Check, ...] = (constants, homogeneity, zero)
+_EVERY: tuple[Check, ...] = (constants, homogeneity, zero, information)
 _GATHERED: tuple[Check, ...] = (message, draws)
 _SHARED: tuple[Check, ...] = (shared_sums, shared_draws, memory)

@@ -9,7 +9,8 @@ import numpy as np
 from ml_dtypes import finfo
 
 from mpi_lowrank.certificate import drive
-from mpi_lowrank.certificate.checks import Finding, MakeBlock
+from mpi_lowrank.certificate.checks import MakeBlock
+from mpi_lowrank.certificate.findings import Finding
 from mpi_lowrank.certificate.inputs import D
 from mpi_lowrank.collectives import of_kind
 from mpi_lowrank.collectives.base import Reduction, Topology

@@ -2,7 +2,7 @@
 
 from math import isfinite
 
-from mpi_lowrank.certificate.checks import Finding
+from mpi_lowrank.certificate.findings import Finding
 from mpi_lowrank.report.numbers import short
 
 _WIDTHS = (38, 24, 10, 17)

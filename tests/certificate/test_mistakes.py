@@ -206,7 +206,11 @@ class FirstRoundForFree(GD):
         (NotOrthonormal, {}, {"1 - alpha"}),
         (OneNormForTheBatch, {}, {"a row alone"}),
         (DrawnAgain, {}, {"mean error in sigmas"}),
-        (IdentityBilledAsDithered, {}, {"a fresh receiver decodes", "closed form"}),
+        (
+            IdentityBilledAsDithered,
+            {},
+            {"a fresh receiver decodes", "closed form", "error of Gaussian vectors"},
+        ),
         (SenderKnowsBetter, {"norm": "linf"}, {"a fresh receiver decodes"}),
         (FreeIndices, {"k": 8}, {"a fresh receiver decodes"}),
         (HalfTheBytes, {}, {"bytes"}),
