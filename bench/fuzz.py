@@ -2,7 +2,6 @@
 
     python bench/fuzz.py --cases 1000000 --seed 0           half an hour of one core
     python bench/fuzz.py --only decoder LIBSVM              some targets alone
-    python bench/fuzz.py --replay build/fuzz/record-17      one input again, with its traceback
 
 A traceback, a hang, a crash of the process and too much memory are findings; so are numbers that
 are not finite where they must be, and an error that is no line. Each finding's input is kept in
