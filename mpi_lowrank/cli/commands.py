@@ -157,6 +157,13 @@ def _records(paths: list[Path]) -> list:
     return [Record(path) for path in paths]
 
 
+def merge(options: argparse.Namespace) -> None:
+    from mpi_lowrank.record.merge import merge
+
+    merge(options.records, options.output)
+    output.say(f"record: {options.output}")
+
+
 def table(options: argparse.Namespace) -> None:
     from mpi_lowrank.report.medians import format_medians, median_rows
     from mpi_lowrank.report.table import format_table, read_target, table_rows

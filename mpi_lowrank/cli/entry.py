@@ -32,7 +32,10 @@ exit status:
   0    every case ran to its end
   1    a case failed, or the job had to be ended; with --strict also: a case is not valid
   2    a mistake in the configuration, the data, the options or the launch: nothing ran
-  130  interrupted (Ctrl-C, SIGTERM, SIGUSR1); the record holds what there is
+  130  interrupted (Ctrl-C, SIGTERM, SIGUSR1); the same command goes on
+
+Where --out names a record of the same cases, those that ended stay, an interrupted or killed one
+goes on from its checkpoint, and what failed or is missing runs. --overwrite starts anew.
 
 A signal is heeded within about a second, a second one at once. Open MPI's mpirun ends its ranks
 half a second after Ctrl-C or SIGTERM, with status 1: SIGUSR1 leaves them the time they need.
@@ -109,6 +112,13 @@ def _add_run(commands) -> None:
     )
 
 
+MERGE_EXAMPLE = """\
+example:
+  mpi-lowrank merge results/mine-1.h5 results/mine-2.h5 -o results/mine.h5
+
+Of a case in several records the one that ended is taken. The merged record goes on like any other.
+"""
+
 TABLE_EXAMPLE = """\
 example:
   mpi-lowrank table results/mine.h5 --target grad_norm_sq=1e-6
@@ -123,6 +133,15 @@ example:
 
 
 def _add_reports(commands) -> None:
+    merge = _command(
+        commands,
+        "merge",
+        do.merge,
+        "Join records of one configuration, of which each has some of the cases.",
+        epilog=MERGE_EXAMPLE,
+    )
+    merge.add_argument("records", nargs="+", type=Path, metavar="RECORD")
+    merge.add_argument("-o", "--output", type=Path, required=True, metavar="RECORD")
     table = _command(
         commands,
         "table",

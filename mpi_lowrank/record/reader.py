@@ -62,7 +62,7 @@ class Case:
     """
 
     def __init__(self, path: Path, group: h5py.Group):
-        self.path, self._group = path, group.name
+        self.path, self.group = path, group.name
         self.attributes = _attributes(group)
         self.label = str(self.attributes["label"])
         rounds = _member(group, "rounds", h5py.Group)
@@ -94,7 +94,7 @@ class Case:
     def ledger(self) -> np.ndarray:
         """Every MPI call (LEDGER_DTYPE); read from the file each time, for it can be large."""
         with opened(self.path) as file:
-            return _table(file[self._group], "ledger", LEDGER_DTYPE)
+            return _table(file[self.group], "ledger", LEDGER_DTYPE)
 
     def to_pandas(self) -> "pandas.DataFrame":
         """The columns as a data frame indexed by round; its `attrs` are the case's attributes."""

@@ -37,6 +37,7 @@ class Part:
 
 MUSHROOMS = "mpirun -n 2 mpi-lowrank run bench/mushrooms.toml --out results/mushrooms.h5"
 MINE = "mpirun -n 2 mpi-lowrank run mine.toml --out results/mine.h5"
+SHARD = "mpirun -n 2 mpi-lowrank run mine.toml --out results/mine-1.h5 --shard"
 FRONTIER = "OMP_NUM_THREADS=1 mpi-lowrank run bench/frontier.toml"
 WORKERS, MATRIX, MATRIX512, DIGITS = (
     f"mpi-lowrank run bench/{name}.toml" for name in ("workers", "matrix", "matrix512", "digits")
@@ -55,6 +56,12 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     # One's own experiment.
     ". .venv/bin/activate": Run(),
     MINE: Run(FEW),
+    f"{MINE} --dry-run": Run(FEW, after=MINE),
+    f"{MINE} --cases 'EF21 *'": Run(FEW, after=MINE),
+    f"{SHARD} 1/2": Run(FEW),
+    "mpi-lowrank merge results/mine-1.h5 results/mine-2.h5 -o results/mine.h5": By(
+        "tests/record/test_merge.py", 'main(["merge", one, two, "-o"'
+    ),
     "mpirun -n 20 .venv/bin/python -m mpi_lowrank run mine.toml --out results/mine.h5": Run(
         f"{FEW} --overwrite", after=MINE
     ),
