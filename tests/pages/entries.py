@@ -42,6 +42,10 @@ FRONTIER = "OMP_NUM_THREADS=1 mpi-lowrank run bench/frontier.toml"
 WORKERS, MATRIX, MATRIX512, DIGITS = (
     f"mpi-lowrank run bench/{name}.toml" for name in ("workers", "matrix", "matrix512", "digits")
 )
+MINIBATCH, MUON, FEDERATED, BIDIRECTIONAL = (
+    f"mpi-lowrank run bench/{name}.toml"
+    for name in ("minibatch", "muon", "federated", "bidirectional")
+)
 FEW = "--set rounds=3"
 FEWER = "--set rounds=3 --set 'seed=[0,1]'"
 SMALL = """--set rounds=5 --set 'problem={name="matrix",shape=[64,64]}'"""
@@ -117,6 +121,23 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/best.py results/matrix512.h5 --target grad_norm_sq=1e-3": Run(after=MATRIX512),
     DIGITS: Run("--set rounds=2 --set cases.stepsize=0.25"),
     "python bench/best.py results/digits.h5 --target grad_norm_sq=1e-4": Run(after=DIGITS),
+    # Stochastic, federated, both directions.
+    MINIBATCH: Run("--set rounds=100 --set seed=0"),
+    "python bench/floors.py results/minibatch.h5": Run(after=MINIBATCH),
+    MUON: Run("--set rounds=10 --set seed=0 --set cases.stepsize=0.05"),
+    "python bench/muon.py results/muon.h5": Run("--target 2.2", after=MUON),
+    "python bench/muon.py results/muon.h5 --plot results/muon.png": Run("--target 2.2", after=MUON),
+    FEDERATED: Run("--set rounds=5 --set workers=20 --set seed=0 --set evaluate_every=1"),
+    "python bench/best.py results/federated.h5 --target test_accuracy=0.95 --by uplink_bytes": Run(
+        "--target test_accuracy=0.2", after=FEDERATED
+    ),
+    "python bench/floors.py results/federated.h5": Run(after=FEDERATED),
+    "mpirun -n 2 mpi-lowrank run bench/federated.toml --out results/thousand.h5"
+    " --set workers=1000 --set rounds=20 --set seed=0": Run("--set workers=20 --set rounds=2"),
+    BIDIRECTIONAL: Run("--set rounds=3 --set seed=0"),
+    "python bench/best.py results/bidirectional.h5 --by total_bytes": Run(
+        SOON, after=BIDIRECTIONAL
+    ),
     # Its other programs.
     "mpirun -n 2 python bench/round.py": Run(),
     "mpirun -n 2 python bench/round.py --problem matrix": Run(),
