@@ -227,7 +227,7 @@ def _assembly(case, ground, state, exchange, notes) -> Assembly:
     functions = Functions(problem.blocks, problem.samples, *given)
     x0, size = initial(case, problem), stepsize(case, ground.constants, made.compressor)
     method = make_method(case, functions, made, exchange, state, x0, size)
-    evaluate = _evaluator(case, ground, exchange.door, gradients, notes)
+    evaluate = _evaluator(case, ground, exchange.door, gradients, notes, method.step)
     return Assembly(case, ground, state, exchange, made, method, evaluate, notes)
 
 
@@ -283,7 +283,7 @@ def make_method(
     return methods[case.method.name](setting, **case.method.arguments())
 
 
-def _evaluator(case, ground, door, gradients, notes) -> Evaluator:
+def _evaluator(case, ground, door, gradients, notes, step) -> Evaluator:
     shards, placement = ground.shards, ground.placement
     measured = ground.problem.measured()
     return Evaluator(
@@ -295,4 +295,5 @@ def _evaluator(case, ground, door, gradients, notes) -> Evaluator:
         rows=(shards.train_rows, shards.test_rows),
         loss_every=case.loss_every if all(measured[m].every_row for m in case.stop) else 1,
         notes=notes,
+        step=step,
     )

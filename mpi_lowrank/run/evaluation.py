@@ -9,6 +9,7 @@ from mpi_lowrank.problems.base import Problem
 from mpi_lowrank.record.metrics import METRICS, Metric
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.gradients import Gradients
+from mpi_lowrank.steps.base import Step
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ class Evaluator:
         rows: tuple[int, int],
         loss_every: int = 1,
         notes: State | None = None,
+        step: Step | None = None,
     ):
+        """`step`: that of the method, which may minimise more than f."""
+        self._step = step
         self.problem, self.gradients, self.door, self.total = problem, gradients, door, total
         self.train_rows, self.test_rows = rows
         self._loss_every = loss_every
@@ -79,8 +83,10 @@ class Evaluator:
         self.door.ordered_sum(self._rows, self._sum, "evaluation")
         gradient, (_, extra, own) = self.gradient, self._parts(self._sum)
         loss, squares, right, right_held_out = extra
+        if self._step:
+            gradient = self._step.least_slope(x, gradient)
         return Measures(
-            loss=float(loss / self.total),
+            loss=float(loss / self.total) + (self._step.penalty(x) if self._step else 0.0),
             grad_norm_sq=float(gradient @ gradient),
             train_accuracy=float(right / self.train_rows) if self.train_rows else np.nan,
             test_accuracy=float(right_held_out / self.test_rows) if self.test_rows else np.nan,

@@ -64,3 +64,14 @@ class Step(Component, ABC):
 
         The plain rule subtracts it.
         """
+
+    def penalty(self, x: np.ndarray) -> float:
+        """What is minimised beside f, at x (d,): recorded losses have it."""
+        return 0.0
+
+    def least_slope(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """The shortest subgradient of f + penalty at x, (d,), where grad f(x) is `gradient`.
+
+        Its square is what is recorded as that of the gradient.
+        """
+        return gradient
