@@ -172,7 +172,7 @@ def test_a_name_that_cannot_be_read_is_one_line(tmp_path, name):
 
 # What the scripts below share; they run in a file system of their own and print what they find.
 HEAD = """
-import os, subprocess, sys
+import itertools, os, subprocess, sys
 from pathlib import Path
 import numpy as np
 import mpi_lowrank.record.place as place
@@ -183,8 +183,10 @@ from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, Record, RecordWriter
 module.INTERVAL, module.SHARE, place.PATIENCE = 0.0, 1e9, 0.1
 path = Path("r.h5")
 
+rounds = itertools.count()
+
 def add(rows):
-    for number in range(rows):
+    for number in itertools.islice(rounds, rows):
         writer.append({"round": number})
 
 def finish(ledger):

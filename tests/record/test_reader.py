@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import COLUMNS, LEDGER_DTYPE, PHASES_DTYPE, Record, RecordWriter
+from mpi_lowrank.record.reader import RISING
 
 VALUES = st.one_of(
     st.booleans(),
@@ -42,9 +43,17 @@ def make(path, label="a", root=(), case=(), rows=(), ledger=None, phases=None):
     return Record(path)
 
 
+def _counted(value):
+    """A number that may be counted from the start: finite and not negative."""
+    return abs(value) if np.isfinite(value) else 0
+
+
 @settings(max_examples=40, deadline=None)
 @given(rows=ROWS)
 def test_every_column_comes_back_to_the_bit(tmp_path_factory, rows):
+    for name in RISING:
+        for row, value in zip(rows, sorted(_counted(row[name]) for row in rows), strict=True):
+            row[name] = value
     case = make(tmp_path_factory.mktemp("r") / "r.h5", rows=rows).cases["a"]
     for name, column in COLUMNS.items():
         assert case[name].dtype == column.dtype
