@@ -8,12 +8,15 @@ from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 
 @pytest.mark.parametrize("purpose", Purpose)
 @pytest.mark.parametrize(
-    ("seed", "worker", "round"), [(0, 0, 0), (3, 19, 7), (2**63, SHARED, 10**9)]
+    ("seed", "worker", "round", "call"),
+    [(0, 0, 0, 0), (3, 19, 7, 2), (2**63, SHARED, 10**9, 0)],
 )
-def test_a_stream_is_philox_of_the_key_and_of_the_place(seed, purpose, worker, round):
-    key, counter = np.array([seed, purpose], np.uint64), np.array([0, 0, worker, round], np.uint64)
+def test_a_stream_is_philox_of_the_key_and_of_the_place(seed, purpose, worker, round, call):
+    key = np.array([seed, purpose], np.uint64)
+    counter = np.array([0, call, worker, round], np.uint64)
     expected = np.random.Generator(np.random.Philox(key=key, counter=counter)).random(100)
-    np.testing.assert_array_equal(Stream(seed, purpose, worker).at(round).random(100), expected)
+    drawn = Stream(seed, purpose, worker).at(round, call).random(100)
+    np.testing.assert_array_equal(drawn, expected)
 
 
 def test_a_round_is_the_same_whatever_was_drawn_before():

@@ -48,7 +48,9 @@ def use(data: bytes, folder: Path) -> None:
 @cache
 def specs() -> list[str]:
     """Every compressor that has messages, with each of its examples, in float64 as well."""
-    found = [spec for spec in default_specs() if not maker(read_spec(spec), spec)((D,), 1).shared]
+    found = [
+        spec for spec in default_specs() if not maker(read_spec(spec), spec)((D,), WORKERS).shared
+    ]
     return list(dict.fromkeys([*found, *map(in_float64, found)]))
 
 

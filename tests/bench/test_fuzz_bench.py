@@ -83,3 +83,12 @@ def test_what_is_no_declared_error_is_found_kept_and_the_next_case_tried(fuzz, t
     assert tried.row() == ("planted", 6, 0, 5, 1)
     assert told in (tmp_path / "planted-3.txt").read_text()
     assert (tmp_path / "planted-3").read_bytes().endswith(b"\n" + fourth)
+
+
+@pytest.mark.parametrize(("text", "told"), [("1 1:2\n-1 2:0.5\n", "accepted"), ("1 x", "refused")])
+def test_a_kept_input_is_tried_again(tmp_path, text, told):
+    path = tmp_path / "LIBSVM-3"
+    path.write_text('{"target": "LIBSVM"}\n' + text)
+    command = [sys.executable, FOLDER / "fuzz.py", "--replay", path]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, f"LIBSVM: {told}\n"), ended.stderr
