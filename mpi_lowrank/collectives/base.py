@@ -52,7 +52,10 @@ class Topology(Component, ABC):
         self.move(mine, whole, counts, purpose)
 
     def handed(self, counts: Sequence[int]) -> int:
-        """The elements that all ranks together hand over in a `move`."""
+        """The elements that the calls of a `move` count in the ledger, of all ranks together.
+
+        Every rank's call counts: a Bcast on 4 ranks four times, a Send and its Recv twice.
+        """
         return sum(counts)
 
     def tell(self, mean: np.ndarray) -> None:

@@ -147,7 +147,8 @@ class Operator(Component, ABC):
     def remember(self, state: State) -> None:
         """Ask `state` for what a later round reads, if there is any; called once, by the exchange.
 
-        Other arrays are overwritten before they are read, or read-only, and nothing else changes.
+        Other arrays are overwritten before they are read, or read-only, and nothing else changes:
+        a number that `begin` draws goes into an array that `prepare` has made.
         """
 
     def prepare(self, local: int, total: int) -> None:

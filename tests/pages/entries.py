@@ -174,7 +174,9 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     ".venv/bin/mpirun -n 2 .venv/bin/python -m pytest --with-mpi -m mpi tests/comm": By(
         "Makefile", "--with-mpi -m mpi"
     ),
-    "mpi-lowrank certify NAME": By("tests/certificate/test_certificate.py", 'cli.main(["certify"'),
+    "mpi-lowrank certify NAME:k=8": By(
+        "tests/certificate/test_certificate.py", 'cli.main(["certify"'
+    ),
     # Slurm.
     "sbatch slurm/run.sbatch": SBATCH,
     "sbatch slurm/run.sbatch --set rounds=100": SBATCH,
