@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import sqrt
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,13 +23,15 @@ from mpi_lowrank.certificate.inputs import D
 from mpi_lowrank.compressors.base import Compressor, Operator, SharedCompressor
 from mpi_lowrank.compressors.wire.messages import message_lengths
 
+Number = TypeVar("Number", float, np.ndarray)
+
 VECTORS = 256
 """Gaussian vectors; a quarter of them where they go one by one."""
 
 
-def least_error(bits_per_number: float) -> float:
+def least_error(bits_per_number: Number) -> Number:
     """The least E|C(x) - x|^2 / |x|^2 of so many bits for each number."""
-    return float(4.0**-bits_per_number)
+    return 4.0**-bits_per_number
 
 
 def information(subject: Subject) -> Iterator[Finding]:

@@ -46,6 +46,7 @@ MINIBATCH, MUON, FEDERATED, BIDIRECTIONAL = (
     f"mpi-lowrank run bench/{name}.toml"
     for name in ("minibatch", "muon", "federated", "bidirectional")
 )
+BELLS, PAPER = (f"mpi-lowrank run bench/{name}.toml" for name in ("bells", "paper"))
 FEW = "--set rounds=3"
 FEWER = "--set rounds=3 --set 'seed=[0,1]'"
 SMALL = """--set rounds=5 --set 'problem={name="matrix",shape=[64,64]}'"""
@@ -121,6 +122,12 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/best.py results/matrix512.h5 --target grad_norm_sq=1e-3": Run(after=MATRIX512),
     DIGITS: Run("--set rounds=2 --set cases.stepsize=0.25"),
     "python bench/best.py results/digits.h5 --target grad_norm_sq=1e-4": Run(after=DIGITS),
+    BELLS: Run("""--set rounds=2 --set cases.seed=0 --set 'cases.stepsize="2/L"'"""),
+    "python bench/best.py results/bells.h5 --by uplink_bytes": Run(SOON, after=BELLS),
+    PAPER: Run(
+        """--set cases.rounds=2 --set 'cases.data={name="mushrooms"}' --set cases.2.multiple=3"""
+    ),
+    "mpi-lowrank table results/paper.h5 --target grad_norm_sq=1e-6": Run(after=PAPER),
     # Stochastic, federated, both directions.
     MINIBATCH: Run("--set rounds=100 --set seed=0"),
     "python bench/floors.py results/minibatch.h5": Run(after=MINIBATCH),
