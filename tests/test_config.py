@@ -37,6 +37,12 @@ def test_lists_make_the_cross_product_and_every_case_a_label(load):
     assert "EF21 topk(k=2) 16x workers=20" in labels(experiment)
 
 
+def test_shards_of_several_alphas_have_labels_of_their_own(load):
+    data = '{name = "digits", order = "dirichlet", alpha = [0.1, 1]}'
+    experiment = load(f'data = {data}\nproblem = "softmax"\n[[cases]]\nmethod = "GD"')
+    assert labels(experiment) == [f"GD 1x order=dirichlet(alpha={a})" for a in ("0.1", "1")]
+
+
 def test_a_table_in_a_list_may_hold_lists_of_its_own(load):
     experiment = load("""
         [[cases]]
@@ -66,7 +72,7 @@ def test_every_option_that_is_a_tuple_may_be_a_list(load, monkeypatch):
     class Layered(Step):
         sizes: tuple[float, ...] = option((1.0,))
 
-        def __call__(self, displacement):
+        def move(self, displacement, gamma):
             self.x -= displacement
 
     steps.names()
@@ -186,6 +192,11 @@ def test_settings_override_the_file_and_are_recorded(load):
         ('[[cases]]\nmethod = "GD"\nstop = {speed = 1}', ["stop.speed", "grad_norm_sq"]),
         ('[[cases]]\nmethod = "GD"\n[[cases]]\nmethod = "GD"', ["cases", "two are the same"]),
         ('baseline = "best"\n[[cases]]\nmethod = "GD"', ["baseline = best", "GD 1x"]),
+        ('data = {alpha = 0.1}\n[[cases]]\nmethod = "GD"', ["data.alpha", 'order = "dirichlet"']),
+        (
+            'data = {order = "dirichlet", alpha = 0.0}\n[[cases]]\nmethod = "GD"',
+            ["data.alpha = 0", "from 0.001"],
+        ),
         ('data = {name = "mushrooms", test_fraction = 1.0}\n[[cases]]\nmethod = "GD"', ["below 1"]),
         ('problem = {name = "logistic", lamda = 1}\n[[cases]]\nmethod = "GD"', ["lamda", "lambda"]),
         ("[[cases]\n", ["is not TOML", "line 1"]),

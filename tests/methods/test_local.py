@@ -78,6 +78,19 @@ def test_scafcom_is_its_recursion():
         np.testing.assert_allclose(run(method, 1), x, rtol=1e-11)
 
 
+def test_scallion_moves_its_estimates_by_a_share_of_what_is_new():
+    hessians, shifts = heterogeneous()
+    whole = ("identity", {})
+    method = make("SCALLION", whole, 0.1, hessians, shifts, alpha=0.25, g0="compressed")
+    x, c = np.ones(12), np.zeros((5, 12))
+    for _ in range(4):
+        c = c + 0.25 * (np.einsum("wij,wj->wi", hessians, x - shifts) - c)
+        x = x - 0.1 * c.mean(axis=0)
+        np.testing.assert_allclose(run(method, 1), x, rtol=1e-12)
+    natural = make("SCALLION", ("natural", {}), 0.1, hessians, shifts)
+    assert natural._share == pytest.approx(8 / 9)  # omega = 1/8
+
+
 def test_fedavg_stops_where_workers_differ_and_a_correction_takes_the_floor_away():
     hessians, shifts = heterogeneous()
     best = minimiser(hessians, shifts)
