@@ -39,6 +39,7 @@ MUSHROOMS = "mpirun -n 2 mpi-lowrank run bench/mushrooms.toml --out results/mush
 MINE = "mpirun -n 2 mpi-lowrank run mine.toml --out results/mine.h5"
 SHARD = "mpirun -n 2 mpi-lowrank run mine.toml --out results/mine-1.h5 --shard"
 FRONTIER = "OMP_NUM_THREADS=1 mpi-lowrank run bench/frontier.toml"
+NEWTON = "OMP_NUM_THREADS=1 mpi-lowrank run bench/newton.toml"
 WORKERS, MATRIX, MATRIX512, DIGITS = (
     f"mpi-lowrank run bench/{name}.toml" for name in ("workers", "matrix", "matrix512", "digits")
 )
@@ -144,6 +145,9 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     BIDIRECTIONAL: Run("--set rounds=3 --set seed=0"),
     "python bench/best.py results/bidirectional.h5 --by total_bytes": Run(
         SOON, after=BIDIRECTIONAL
+    NEWTON: Run("""--set cases.rounds=2 --set 'cases.stepsize="8/L"'"""),
+    "python bench/newton.py results/newton.h5 --plot results/newton.png": Run(
+        "--target grad_norm_sq=100", after=NEWTON
     ),
     # Its other programs.
     "mpirun -n 2 python bench/round.py": Run(),
