@@ -145,6 +145,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     BIDIRECTIONAL: Run("--set rounds=3 --set seed=0"),
     "python bench/best.py results/bidirectional.h5 --by total_bytes": Run(
         SOON, after=BIDIRECTIONAL
+    ),
     NEWTON: Run("""--set cases.rounds=2 --set 'cases.stepsize="8/L"'"""),
     "python bench/newton.py results/newton.h5 --plot results/newton.png": Run(
         "--target grad_norm_sq=100", after=NEWTON
