@@ -59,7 +59,8 @@ def name_of(row: dict) -> str:
 
 def baseline(rows: list[dict]) -> dict | None:
     """The row that the others are compared with."""
-    gd = {row["compressor"]: row for row in rows if row["method"] == "GD"}
+    plain = (row for row in rows if row["method"] == "GD" and not row.get("step"))
+    gd = {row["compressor"]: row for row in plain}
     return next((gd[name] for name in BASELINES if name in gd), None)
 
 

@@ -33,6 +33,10 @@ MARKERS = {
 FULL_NUMBERS = re.compile(r"[a-z_]+(\([^)]*\))?$")
 
 
+REFERENCES = "GD", "L-BFGS"
+"""Methods without a mark of their own."""
+
+
 def short(compressor: str) -> str:
     """A label without the shape: svd(rank=2,shape=7x16)+natural is "svd 2 + natural"."""
     plain = _without_shape(compressor)
@@ -57,7 +61,7 @@ def _without_shape(compressor):
 def draw(rows: list[dict]) -> Figure:
     """Uplink and total bytes per worker against rounds, one panel above the other."""
     reached = [row for row in rows if row["reached"]]
-    marks = best_shapes([row for row in reached if row["method"] != "GD"])
+    marks = best_shapes([row for row in reached if row["method"] not in REFERENCES])
     gd = baseline(reached)
     with matplotlib.rc_context(style.RC):
         figure = Figure(figsize=(style.TWO_COLUMNS, 8.4), dpi=200, layout="constrained")
