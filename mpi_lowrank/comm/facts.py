@@ -4,12 +4,15 @@ import os
 import platform
 import socket
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from mpi4py import MPI
 from threadpoolctl import threadpool_info
 
 from mpi_lowrank.machine import memory
 from mpi_lowrank.machine.launch import library_name
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 
 def local_facts() -> dict:
@@ -43,10 +46,13 @@ def timing_problems(facts: list[dict]) -> list[str]:
     return problems
 
 
-def attributes(comm: MPI.Intracomm, facts: list[dict]) -> dict:
+def attributes(comm: "MPI.Intracomm", facts: list[dict]) -> dict:
     """The record's root attributes that describe MPI and the machines."""
+    from mpi4py import MPI  # elsewhere this module is read where there is none
+
+    version = MPI.Get_library_version()
     return {
-        "mpi_library": library_name(MPI.Get_library_version()),
+        "mpi_library": library_name(version),
         "hosts": [fact["host"] for fact in facts],
         "cpu_models": sorted({fact["cpu"] for fact in facts}),
         "blas": "; ".join(sorted({blas for fact in facts for blas in fact["blas"]})),

@@ -128,7 +128,8 @@ class ADEF(Twice):
         self._errors = state.rows("e_i", d)
 
     def round(self, t):
-        gamma, weight = float(self.stepsize), self._weight.item()
+        weight = self._weight.item()
+        gamma = max(float(self.stepsize), np.finfo(float).tiny)  # half of it is not 0
         a = (gamma + sqrt(gamma * gamma + 4 * gamma * weight)) / 2
         self._mix(weight, a)
         first = self.first if t == 0 else self.compressor

@@ -43,7 +43,7 @@ def all_cases():
 
     given = {"dtype": "float64", "topology": "allgather", "problem": MATRIX}
     for name in methods.names():
-        specs = ("topk:k=3", "randk:k=5,scale=unbiased", "identity")
+        specs = ("topk:k=3", "randk:k=5,scale=unbiased", "permk:copies=2")
         spec = next(spec for spec in specs if admits(name, spec))
         told = {"method": OPTIONS.get(name, f'"{name}"')}
         told |= {"spec": spec if methods[name].needs_compressor else "identity"}

@@ -157,6 +157,7 @@ def test_a_round_allocates_nothing_of_the_gradient_s_size(comm, name):
     setting = Setting(
         gradients=lambda x, batch=None: gradient,
         losses=None,
+        hessians=None,
         exchange=exchange,
         compressor=compressor,
         dense=dense,
