@@ -23,9 +23,15 @@ topology = "{topology}"
 OPTIONS = {
     "EF21-BC": '{ name = "EF21-BC", downlink = "rsvd:rank=1" }',
     "EF21-PAGE": '{ name = "EF21-PAGE", batch = 2 }',
+    **{
+        name: f'{{ name = "{name}", hessian = "eigen:rank=1" }}'
+        for name in ("FedNL", "FedNL-LS", "FedNL-PP")
+    },
+    "FedNL-BC": '{ name = "FedNL-BC", hessian = "eigen:rank=1", downlink = "topk:k=20" }',
     **{name: f'{{ name = "{name}", batch = 2 }}' for name in ("SGD", "EF21-SGD", "EF21-SGDM")},
 }
 MATRIX = '{ name = "matrix", shape = [8, 14] }'
+CONVEX = '{ name = "logistic", regularizer = "l2" }'
 ROUNDS = 6
 
 
@@ -48,7 +54,7 @@ def all_cases():
         told = {"method": OPTIONS.get(name, f'"{name}"')}
         told |= {"spec": spec if methods[name].needs_compressor else "identity"}
         told |= {"topology": "server"} if methods[name].needs_server else {}
-        told |= {"problem": '"logistic"'} if "batch" in told["method"] else {}
+        told |= {"problem": CONVEX} if {"batch", "hessian"} & set(told["method"].split()) else {}
         yield CASE.format(**given | told)
     for spec in default_specs():
         yield CASE.format(**given | {"method": '"EF21"', "spec": spec, "dtype": "float32"})
