@@ -165,9 +165,6 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/mutants.py": Run("rounds/randomness.py --sample 2"),
     "python bench/fuzz.py --cases 1000000 --seed 0": Run("--cases 50 --only decoder LIBSVM"),
     "python bench/fuzz.py --only decoder LIBSVM": Run("--cases 50"),
-    "python bench/fuzz.py --replay build/fuzz/record-17": By(
-        "tests/bench/test_fuzz_bench.py", "--replay"
-    ),
     "python bench/same.py OLD NEW": By(SAME, "import same"),
     "python bench/same.py ../before .": By(SAME, "import same"),
     "git worktree add ../before main": Part("a checkout to compare with"),

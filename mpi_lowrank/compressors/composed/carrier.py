@@ -138,7 +138,11 @@ class Carrier(Wired, Compressor):
 
     @abstractmethod
     def restore(self, side: np.ndarray, numbers: np.ndarray, out: np.ndarray) -> None:
-        """Write what they stand for into the rows of `out`; `numbers` may be overwritten."""
+        """Write what they stand for into the rows of `out`; `numbers` may be overwritten.
+
+        Raises MessageError for side information that `choose` cannot have written, such as a
+        position that is none.
+        """
 
     def restore_sum(
         self, side: np.ndarray, numbers: np.ndarray, weights: np.ndarray, out: np.ndarray
