@@ -19,8 +19,8 @@ multiple = 2
 # For every Python that starts in the folder: seconds of patience become tenths.
 HURRY = """
 import mpi_lowrank.record.place as place
-import mpi_lowrank.record.writer as writer
-place.PATIENCE, writer.INTERVAL = 0.1, 0.0
+import mpi_lowrank.record.flushes as flushes
+place.PATIENCE, flushes.INTERVAL = 0.1, 0.0
 """
 
 

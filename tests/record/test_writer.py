@@ -146,6 +146,7 @@ def test_a_case_can_end_before_it_has_begun(tmp_path):
     for label in ("a", "b"):
         writer.end_case(label, {"method": "EF21"}, {"status": "failed"})
     first, second = Record(tmp_path / "r.h5").cases.values()
+    assert all(len(case.attributes.pop("run_id")) == 16 for case in (first, second))
     assert first.attributes == {"label": "a", "method": "GD", "status": "failed"}
     assert second.attributes == {"label": "b", "method": "EF21", "status": "failed"}
     assert (len(first), len(second)) == (2, 0)
@@ -153,7 +154,7 @@ def test_a_case_can_end_before_it_has_begun(tmp_path):
 
 def test_rows_that_cannot_be_written_are_kept_and_written_later(tmp_path, monkeypatch):
     monkeypatch.setattr("mpi_lowrank.record.flushes.INTERVAL", 0.0)
-    monkeypatch.setattr("mpi_lowrank.record.writer.SHARE", 1e9)
+    monkeypatch.setattr("mpi_lowrank.record.flushes.SHARE", 1e9)
     path = tmp_path / "r.h5"
     writer = RecordWriter(path, {})
     writer.start_case("a", {})

@@ -38,7 +38,13 @@ BATCHED = ("SGD", "EF21-SGD", "EF21-SGDM", "EF21-PAGE")
 OPTIONS = {
     "EF21-BC": '{ name = "EF21-BC", downlink = "rsvd:rank=1" }',
     **{name: f'{{ name = "{name}", batch = 2 }}' for name in BATCHED},
+    **{
+        name: f'{{ name = "{name}", hessian = "eigen:rank=1" }}'
+        for name in ("FedNL", "FedNL-LS", "FedNL-PP")
+    },
+    "FedNL-BC": '{ name = "FedNL-BC", hessian = "eigen:rank=1", downlink = "topk:k=20" }',
 }
+CONVEX = '{ name = "logistic", regularizer = "l2" }'
 MATRIX = '{ name = "matrix", shape = [8, 14] }'
 
 
@@ -47,7 +53,8 @@ def the_case(method="EF21", spec="topk:k=3", dtype="float64"):
     told = OPTIONS.get(method, f'"{method}"')
     topology = "server" if server else "allgather"
     given = {"method": told, "spec": spec, "topology": topology, "dtype": dtype}
-    given["problem"] = '"logistic"' if method in BATCHED else MATRIX
+    sampled = method in BATCHED or methods[method].needs_hessians
+    given["problem"] = CONVEX if sampled else MATRIX
     text = CASE.format(rounds=ROUNDS, **given)
     (case,) = config.parse(text, Path("some.toml")).cases
     return case
