@@ -190,5 +190,5 @@ def test_a_case_is_stopped_when_its_time_is_over_and_stays_so(sweep):
     assert sweep(*options)[0] == 0
     assert set(sweep.statuses()) == {"stopped"}
     case = next(iter(Record(sweep.out).cases.values()))
-    assert 0.1 < case["seconds"][-1] + case.phases["evaluate"].max() < 1.5
+    assert 0 < case["seconds"][-1] + case.phases["evaluate"].max() < 3
     assert sweep("--dry-run", *options)[1].count("stays (stopped)") == 2

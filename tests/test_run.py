@@ -286,9 +286,11 @@ def test_a_bug_on_one_rank_ends_the_job_and_leaves_the_cases_before_it(run, patc
 def test_what_fails_while_it_is_made_on_one_rank_fails_on_all(run, patched, rank):
     patched(
         "import os, mpi_lowrank.methods.error_feedback as m\n"
-        "def broken(*_):\n"
+        "make = m.EF21.__init__\n"
+        "def broken(*given, **options):\n"
         f"    if os.environ.get('PMI_RANK', os.environ.get('OMPI_COMM_WORLD_RANK')) == '{rank}':\n"
         "        raise MemoryError('no room for 7 TiB')\n"
+        "    make(*given, **options)\n"
         "m.EF21.__init__ = broken\n"
     )
     code, out, err = run(SWEEP)

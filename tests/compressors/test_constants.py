@@ -179,6 +179,7 @@ UNBIASED = {
     "natural_dithering:levels=4": (dithering(D, 2, 4) - 1, 4 + D // 2, 32 + 4 * D),
     "natural_dithering:levels=8,norm=linf": (dithering(D, 2, 8) - 1, 4 + 70, 32 + 5 * D),
     "permk": (WORKERS - 1, 1 + D, 8 * D),
+    "permk:copies=2": (WORKERS / 2 - 1, 1 + 2 * D, 16 * D),
     "qsgd:levels=4": (sqrt(D) / 4 - 1, 4 + D // 2, 32 + 4 * D),
     "qsgd:levels=2,bucket=16": (sqrt(16) / 2 - 1, 7 * 4 + 42, 7 * 32 + 3 * D),
     "qsgd:levels=8,norm=linf": (uniform(D, 8) - 1, 4 + 70, 32 + 5 * D),
