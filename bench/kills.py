@@ -130,9 +130,17 @@ def _descendants(pid: int) -> Iterator[int]:
     except OSError:
         return
     for child in map(int, children):
-        if "python" in os.path.basename(os.path.realpath(f"/proc/{child}/exe")):
+        if "python" in _program(child):
             yield child
         yield from _descendants(child)
+
+
+def _program(pid: int) -> str:
+    """The name of what the process runs; nothing if it has ended meanwhile."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe").rpartition("/")[2]
+    except OSError:
+        return ""
 
 
 def _wait_for_the_end_of(processes: list[int], patience: float = 30.0) -> None:

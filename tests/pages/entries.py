@@ -160,8 +160,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/compressors.py --plot results/compressors.png": By(
         "tests/bench/test_compressors_bench.py", '"--plot"'
     ),
-    "python bench/kills.py": Run("--kills 2 --rounds 300"),
-    "python bench/kills.py --kills 5 --seed 1": Run("--kills 1 --rounds 300"),
+    "python bench/kills.py": By("tests/bench/test_kills.py", "import kills"),
+    "python bench/kills.py --kills 5 --seed 1": By("tests/bench/test_kills.py", "import kills"),
     "python bench/mutants.py": Run("rounds/randomness.py --sample 2"),
     "python bench/fuzz.py --cases 1000000 --seed 0": Run("--cases 50 --only decoder LIBSVM"),
     "python bench/fuzz.py --only decoder LIBSVM": Run("--cases 50"),
