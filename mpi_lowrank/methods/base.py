@@ -12,7 +12,7 @@ import numpy as np
 
 from mpi_lowrank.component import Component, Options
 from mpi_lowrank.compressors.base import Compressor, Operator
-from mpi_lowrank.errors import UserError
+from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
 
@@ -147,6 +147,15 @@ class Constants:
     def L_max(self) -> float:
         """The largest of the L_i."""
         return float(np.max(self.L_i))
+
+
+def check_share(option: str, share: float | None) -> None:
+    """Raise OptionError for a share or a probability that is not above 0 and at most 1.
+
+    None is an option that was not given.
+    """
+    if share is not None and not 0 < share <= 1:
+        raise OptionError(option, share, "a number above 0, at most 1")
 
 
 def xi(alpha: float) -> float:

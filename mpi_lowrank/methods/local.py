@@ -5,19 +5,22 @@ import numpy as np
 from mpi_lowrank.component import option
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.methods import methods
+from mpi_lowrank.methods.base import check_share
 from mpi_lowrank.methods.error_feedback import PartialParticipation
 from mpi_lowrank.methods.gradient_descent import DCGD
 from mpi_lowrank.methods.participation import Participating
 from mpi_lowrank.methods.sampled import EF21SGDM, Sampled
 
 
-class Local(Sampled):
+class Local(Sampled, Participating):
     """Workers tell of the mean of the gradients at `local_steps` points of their own way from x.
 
     Each step is reach * gamma / local_steps long, times the gradient: with `reach` 1 all of them go
-    as far as the server's step gamma goes. Every one has a batch of its own.
+    as far as the server's step gamma goes. Every one has a batch of its own. With a `probability`
+    below 1 some workers are silent.
     """
 
+    probability: float = option(1.0)
     local_steps: int = option(1)
     reach: float = option(1.0)
 
@@ -53,6 +56,10 @@ class Local(Sampled):
 
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):
+        if options.probability < 1:
+            raise UserError(
+                f"method {cls.name}: no stepsize is proved here for silent workers; set stepsize"
+            )
         if options.local_steps == 1:
             return super().theory_stepsize(constants, compressor, options)
         raise UserError(
@@ -62,15 +69,13 @@ class Local(Sampled):
 
 
 @methods.register("FedPAQ")
-class FedPAQ(Local, Participating, DCGD):
+class FedPAQ(Local, DCGD):
     """x -= gamma mean C(mean of a worker's local gradients), over those that take part.
 
     Reisizadeh et al. 2020. C compresses (x - y_i) / gamma where y_i is where worker i's local steps
     have led. probability = 1, local_steps = 1 and no batch are DCGD. Different workers drift to
     different minima: it stops at a distance that falls with the length of the local steps.
     """
-
-    probability: float = option(1.0)
 
     def round(self, t):
         active = self.taking_part(t)
@@ -79,14 +84,6 @@ class FedPAQ(Local, Participating, DCGD):
         weights = active / np.count_nonzero(active)
         _, mean = self.exchange(self.target(t), self.compressor, weights, active, own=False)
         self.move(mean)
-
-    @classmethod
-    def theory_stepsize(cls, constants, compressor, options):
-        if options.probability == 1:
-            return super().theory_stepsize(constants, compressor, options)
-        raise UserError(
-            f"method {cls.name}: no stepsize is proved here for silent workers; set stepsize"
-        )
 
 
 @methods.register("FedAvg")
@@ -105,8 +102,6 @@ class Corrected(Local, PartialParticipation):
     The correction takes FedAvg's drift away: a fixed point is a minimum.
     """
 
-    probability: float = option(1.0)
-
     @classmethod
     def admit(cls, compressor):
         super().admit(compressor)
@@ -120,14 +115,6 @@ class Corrected(Local, PartialParticipation):
         np.subtract(self._estimates, self._estimate, out=self._difference)
         self._difference *= stepsize
         points += self._difference
-
-    @classmethod
-    def theory_stepsize(cls, constants, compressor, options):
-        if options.probability == 1:
-            return super().theory_stepsize(constants, compressor, options)
-        raise UserError(
-            f"method {cls.name}: no stepsize is proved here for silent workers; set stepsize"
-        )
 
 
 @methods.register("SCAFCOM")
@@ -159,8 +146,7 @@ class SCALLION(Corrected):
     @classmethod
     def check(cls, options):
         super().check(options)
-        if options.alpha is not None and not 0 < options.alpha <= 1:
-            raise OptionError("alpha", options.alpha, "a number above 0, at most 1")
+        check_share("alpha", options.alpha)
 
     def _news(self, t, **ways):
         compressor = self.first if t == 0 else self.compressor

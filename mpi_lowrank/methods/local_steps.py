@@ -7,9 +7,9 @@ import numpy as np
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors.coordinates.permutation import PermK
-from mpi_lowrank.errors import OptionError, UserError
+from mpi_lowrank.errors import UserError
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Method, mean_variance, strong_convexity
+from mpi_lowrank.methods.base import Method, check_share, mean_variance, strong_convexity
 from mpi_lowrank.rounds.randomness import Purpose
 
 
@@ -58,8 +58,7 @@ class LocalSteps(Method):
 
     @classmethod
     def check(cls, options):
-        if options.p is not None and not 0 < options.p <= 1:
-            raise OptionError("p", options.p, "a number above 0, at most 1")
+        check_share("p", options.p)
 
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):

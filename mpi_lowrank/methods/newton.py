@@ -12,7 +12,8 @@ from mpi_lowrank.component import option
 from mpi_lowrank.compressors.factors.symmetric import Triangle
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Method
+from mpi_lowrank.methods.base import Method, check_share
+from mpi_lowrank.methods.participation import Participating
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.randomness import Purpose
 
@@ -231,7 +232,7 @@ class BidirectionalFedNL(FedNL):
     @classmethod
     def check(cls, options):
         super().check(options)
-        _check_probability(options)
+        check_share("probability", options.probability)
 
     def gradient(self, t):
         if t == 0 or self._coin.at(t).random() < self.probability:
@@ -245,7 +246,7 @@ class BidirectionalFedNL(FedNL):
 
 
 @methods.register("FedNL-PP")
-class PartialFedNL(HessianLearning):
+class PartialFedNL(Participating, HessianLearning):
     """FedNL in which each worker takes part in a round with `probability`, else is silent.
 
     Who takes part renews H_i, l_i = |hess f_i(x) - H_i|_F and g_i = (H_i + l_i I) x - grad f_i(x),
@@ -253,25 +254,15 @@ class PartialFedNL(HessianLearning):
     Hessian's change, l_i's and g_i's whole.
     """
 
-    probability: float = option(0.5)
-
     def __init__(self, setting, **options):
         super().__init__(setting, **options)
         state, d = setting.state, self.x.size
-        self._draws, self._total = setting.draws(Purpose.PARTICIPATE), setting.total
         self._estimates, self._estimate = state.rows("g_i", d), state.array("g", d)
         self._lengths, self._length = state.rows("l_i", 1), state.array("l", 1)
         self._behind = np.zeros_like(self._estimates)
 
-    @classmethod
-    def check(cls, options):
-        super().check(options)
-        _check_probability(options)
-
     def round(self, t):
-        active = None
-        if t > 0:
-            active = self._draws.at(t).random(self._total) < self.probability
+        active = None if t == 0 else self.taking_part(t)
         self.look()
         if not self.start(t):
             self.learn(active)
@@ -297,8 +288,3 @@ class PartialFedNL(HessianLearning):
 
     def estimate_error(self):
         return self._estimates, self._estimate
-
-
-def _check_probability(options):
-    if not 0 < options.probability <= 1:
-        raise OptionError("probability", options.probability, "a number above 0, at most 1")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpi_lowrank.component import option
-from mpi_lowrank.errors import OptionError
-from mpi_lowrank.methods.base import Method
+from mpi_lowrank.methods.base import Method, check_share
 from mpi_lowrank.rounds.randomness import Purpose
 
 
@@ -22,8 +21,7 @@ class Participating(Method):
     @classmethod
     def check(cls, options):
         super().check(options)
-        if not 0 < options.probability <= 1:
-            raise OptionError("probability", options.probability, "a number above 0, at most 1")
+        check_share("probability", options.probability)
 
     def taking_part(self, t: int) -> np.ndarray:
         """Who does in round t, (total,) bool."""

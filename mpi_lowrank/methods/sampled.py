@@ -5,7 +5,7 @@ import numpy as np
 from mpi_lowrank.component import option
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Method
+from mpi_lowrank.methods.base import Method, check_share
 from mpi_lowrank.methods.error_feedback import EF21
 from mpi_lowrank.methods.gradient_descent import GD
 from mpi_lowrank.rounds.randomness import Purpose
@@ -75,8 +75,7 @@ class EF21SGDM(Sampled, EF21):
     @classmethod
     def check(cls, options):
         super().check(options)
-        if not 0 < options.eta <= 1:
-            raise OptionError("eta", options.eta, "a number above 0, at most 1")
+        check_share("eta", options.eta)
 
     def target(self, t):
         gradients = super().target(t)
@@ -122,8 +121,7 @@ class EF21PAGE(Sampled, EF21):
     @classmethod
     def check(cls, options):
         super().check(options)
-        if not 0 < options.probability <= 1:
-            raise OptionError("probability", options.probability, "a number above 0, at most 1")
+        check_share("probability", options.probability)
 
     def target(self, t):
         if t == 0 or self._coin.at(t).random() < self.probability:

@@ -7,7 +7,7 @@ import numpy as np
 from mpi_lowrank.component import option
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Method, mean_variance
+from mpi_lowrank.methods.base import Method, check_share, mean_variance
 from mpi_lowrank.methods.error_feedback import EF21
 from mpi_lowrank.rounds.randomness import Purpose
 
@@ -88,9 +88,8 @@ class EFBV(EF21):
     @classmethod
     def check(cls, options):
         super().check(options)
-        for name, share in (("lambda", options.lambda_), ("nu", options.nu)):
-            if share is not None and not 0 < share <= 1:
-                raise OptionError(name, share, "a number above 0, at most 1")
+        check_share("lambda", options.lambda_)
+        check_share("nu", options.nu)
 
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):
@@ -166,8 +165,7 @@ class MARINA(Method):
 
     @classmethod
     def check(cls, options):
-        if options.p is not None and not 0 < options.p <= 1:
-            raise OptionError("p", options.p, "a number above 0, at most 1")
+        check_share("p", options.p)
 
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):
