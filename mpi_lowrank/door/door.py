@@ -7,6 +7,7 @@ purpose. Buffers of more than `limit` elements go in chunks, a row each, because
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from time import perf_counter
 
 import numpy as np
@@ -142,8 +143,14 @@ class Door:
         move(*arguments)
         seconds = perf_counter() - began
         modelled = handed.nbytes * call.wire(self.size)
-        kind, size, nbytes = handed.dtype.name, handed.size, handed.nbytes
+        kind, size, nbytes = _name(handed.dtype), handed.size, handed.nbytes
         self.ledger.add(self.round, call.op, kind, size, nbytes, modelled, seconds, purpose)
+
+
+@cache
+def _name(dtype: np.dtype) -> str:
+    """NumPy makes it anew each time, which takes longer than to write the row."""
+    return dtype.name
 
 
 def _parts(whole: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 """Which workers live on which rank: contiguous blocks, in order."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from mpi_lowrank.errors import UserError
 
@@ -20,17 +21,17 @@ class Placement:
                 f"worker; start at most {self.total}"
             )
 
-    @property
-    def counts(self) -> list[int]:
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
         """The workers of each rank."""
         each, more = divmod(self.total, self.ranks)
-        return [each + (rank < more) for rank in range(self.ranks)]
+        return tuple(each + (rank < more) for rank in range(self.ranks))
 
-    @property
+    @cached_property
     def local(self) -> int:
         return self.counts[self.rank]
 
-    @property
+    @cached_property
     def workers(self) -> range:
         """The numbers of this rank's workers."""
         first = sum(self.counts[: self.rank])

@@ -61,7 +61,8 @@ class Gathered:
         self.clock.lap("exchange")
         if own:
             self.compressor.decode(self.sent, self.own)
-            self.own[~self.spoke] = 0
+            if active is not None:
+                self.own[~self.spoke] = 0
         if self.receives:
             self._add_up(speakers, weights)
         self.clock.lap("decode")

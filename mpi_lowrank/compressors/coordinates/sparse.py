@@ -49,7 +49,7 @@ class Sparsifier(Carrier):
         self._sent[:n] = coordinates
         self._indices.pack(self._sent[:n], side)
         positions = np.add(coordinates, self._offsets[:n], out=self._positions[:n])
-        np.take(x.reshape(-1), positions, out=numbers, mode="clip")
+        x.reshape(-1).take(positions, out=numbers, mode="clip")
         numbers *= self.factor
 
     def restore(self, side, numbers, out):

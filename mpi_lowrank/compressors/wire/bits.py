@@ -64,7 +64,7 @@ class BitFields:
         if packed.shape[1] != self.nbytes:
             raise MessageError(f"{count} fields take {self.nbytes} bytes; got {packed.shape[1]}")
         if self._rest:
-            np.take(_SPREAD, packed[:, self._whole * count :], out=self._words[:n], mode="clip")
+            _SPREAD.take(packed[:, self._whole * count :], out=self._words[:n], mode="clip")
             shifted = np.left_shift(self._planes[:n], self._shifts, out=self._shifted[:n])
             np.bitwise_or.reduce(shifted, axis=1, out=values)
         else:

@@ -1,5 +1,7 @@
 """Messages: rows of bytes, their length in front where it varies, and what none may hold."""
 
+from math import isfinite
+
 import numpy as np
 
 from mpi_lowrank.errors import UserError
@@ -31,7 +33,7 @@ def fields(messages: np.ndarray, layout: np.dtype) -> np.ndarray:
 def finite(x: np.ndarray) -> bool:
     """Whether every number of x is finite; one pass unless a sum overflows."""
     with np.errstate(invalid="ignore", over="ignore"):
-        return bool(np.isfinite(np.add.reduce(x, axis=None)) or np.isfinite(x).all())
+        return isfinite(np.add.reduce(x, axis=None)) or bool(np.isfinite(x).all())
 
 
 def refuse(name: str, numbers: np.ndarray) -> None:
