@@ -21,10 +21,10 @@ class MpiTransport:
         self.rank, self.size = comm.rank, comm.size
 
     def allgather(self, mine: np.ndarray, whole: np.ndarray, counts: Sequence[int]) -> None:
-        self._comm.Allgatherv(_plain(mine), [_plain(whole), counts])
+        self._comm.Allgatherv(_plain(mine), _parts(whole, counts))
 
     def gather(self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int]) -> None:
-        into = None if whole is None or self.rank > 0 else [_plain(whole), counts]
+        into = None if whole is None or self.rank > 0 else _parts(whole, counts)
         self._comm.Gatherv(_plain(mine), into)
 
     def broadcast(self, array: np.ndarray, root: int) -> None:
@@ -41,6 +41,11 @@ class MpiTransport:
 
     def barrier(self) -> None:
         self._comm.Barrier()
+
+
+def _parts(whole: np.ndarray, counts: Sequence[int]) -> list:
+    """A buffer in which each rank has so many elements: a tuple would be (counts, places)."""
+    return [_plain(whole), list(counts)]
 
 
 def _plain(array: np.ndarray) -> np.ndarray:

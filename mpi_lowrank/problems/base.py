@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -63,7 +64,7 @@ class Problem(Component, ABC):
     def __init__(self, shards: LocalShards, dtype: np.dtype, **options: Any):
         self.set_options(options)
 
-    @property
+    @cached_property
     def d(self) -> int:
         """The numbers of the model."""
         return sum(int(np.prod(block.shape)) for block in self.blocks)

@@ -7,7 +7,7 @@ one, need no lock and block nobody, and a process killed at any instruction leav
 """
 
 import secrets
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class RecordWriter:
         self._place = Place(path, overwrite, going_on=kept is not None)
         self._file = in_memory()
         self._case: h5py.Group | None = None
+        self._columns: Set[str] = frozenset()
         self._rows: list[Mapping[str, float]] = []
         self._flushes = Flushes(self._file, self._place)
         put(self._file, {"schema": SCHEMA, "status": "running", **attributes})
@@ -86,8 +87,7 @@ class RecordWriter:
         except BaseException:
             del cases[name]
             raise
-        self._case = case
-        self._flush_soon()
+        self._begin_case(case)
 
     def go_on(self, label: str, done: int, calls: int) -> np.ndarray:
         """Go on with the case `label` after `done` rounds and so many `calls` of its ledger.
@@ -95,7 +95,7 @@ class RecordWriter:
         Rows of later rounds are dropped. Gives back the ledger, (calls,) of LEDGER_DTYPE.
         """
         self._end_case()
-        case = self._case = self._file["cases"][group_name(label)]
+        case = self._file["cases"][group_name(label)]
         rows = np.count_nonzero(case["rounds/round"][:] < done)
         for column in case["rounds"].values():
             column.resize((rows,))
@@ -103,14 +103,14 @@ class RecordWriter:
         for name in VERDICT & set(case.attrs):
             del case.attrs[name]
         put(case, {"status": "running"})
-        self._flush_soon()
+        self._begin_case(case)
         ledger: np.ndarray = case["ledger"][:]
         return ledger
 
     def append(self, row: Mapping[str, float]) -> None:
         """Queue one row of the current case's columns; a column left out is NaN."""
         assert self._case is not None
-        if unknown := row.keys() - self._case["rounds"].keys():
+        if unknown := row.keys() - self._columns:
             raise ValueError(f"no column {', '.join(unknown)}")
         self._rows.append(dict(row))
 
@@ -197,6 +197,10 @@ class RecordWriter:
         self._file.close()
         if finished:
             self._place.finish()
+
+    def _begin_case(self, case: h5py.Group) -> None:
+        self._case, self._columns = case, frozenset(case["rounds"])
+        self._flush_soon()
 
     def _end_case(self) -> None:
         self._store_rows()

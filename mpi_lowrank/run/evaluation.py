@@ -11,6 +11,11 @@ from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.gradients import Gradients
 from mpi_lowrank.steps.base import Step
 
+EXTRA = ("loss", "|grad f_i|^2", "right training rows", "right held-out rows")
+"""What is summed over workers beside gradients and a problem's own metrics."""
+
+_SPACED = [0, 2, 3]  # those that `loss_every` spares
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -34,8 +39,10 @@ class Measures:
 
     def reaches(self, metric: str, value: float) -> bool:
         """Whether the metric has fallen or risen to the value."""
-        declared = METRICS | {own.name: own for own in self.own}
-        return bool(declared[metric].reached(self.columns()[metric], value))
+        if metric in METRICS:
+            return bool(METRICS[metric].reached(getattr(self, metric), value))
+        own = next(own for own in self.own if own.name == metric)
+        return bool(own.reached(self.own[own], value))
 
     def columns(self) -> dict[str, float]:
         """Every metric's value, as the record has it."""
@@ -45,8 +52,6 @@ class Measures:
 
 class Evaluator:
     """Evaluates the model on all ranks; one ordered sum over workers an evaluation."""
-
-    EXTRA = 4  # loss, |grad f_i|^2, right training rows, right held-out rows
 
     def __init__(
         self,
@@ -66,9 +71,11 @@ class Evaluator:
         self.train_rows, self.test_rows = rows
         self._loss_every = loss_every
         self._due = (notes or State(workers, float)).counter("evaluation due")
-        self._rows = np.zeros((workers, problem.d + self.EXTRA + len(problem.metrics)))
+        self._rows = np.zeros((workers, problem.d + len(EXTRA) + len(problem.metrics)))
         self._losses = np.zeros(workers)
         self._sum = np.zeros(self._rows.shape[1])
+        self._parts, self._sums = _parts(self._rows, problem.d), _parts(self._sum, problem.d)
+        self._spaced = [not metric.every_row for metric in problem.metrics]
 
     def __call__(self, x: np.ndarray, done: int, last: bool = False) -> Measures:
         """Evaluate x (d,) after `done` rounds; collective.
@@ -81,7 +88,7 @@ class Evaluator:
             self._due[()] = done - done % self._loss_every + self._loss_every
         self._measure(x, whole)
         self.door.ordered_sum(self._rows, self._sum, "evaluation")
-        gradient, (_, extra, own) = self.gradient, self._parts(self._sum)
+        gradient, (_, extra, own) = self.gradient, self._sums
         loss, squares, right, right_held_out = extra
         if self._step:
             gradient = self._step.least_slope(x, gradient)
@@ -98,19 +105,15 @@ class Evaluator:
     @property
     def gradient(self) -> np.ndarray:
         """grad f (d,) float64 where it was evaluated last, of gradients added in worker order."""
-        return self._parts(self._sum)[0] / self.total
-
-    def _parts(self, rows):
-        """The columns of gradients, of what all problems measure, and of the problem's own."""
-        return np.split(rows, [self.problem.d, self.problem.d + self.EXTRA], axis=-1)
+        return self._sums[0] / self.total
 
     def _measure(self, x, whole):
-        gradients, extra, own = self._parts(self._rows)
+        gradients, extra, own = self._parts
         gradients[...] = self.gradients.evaluated(x)
         np.einsum("wd,wd->w", gradients, gradients, out=extra[:, 1])
         self._measure_own(x, own, whole)
         if not whole:
-            extra[:, [0, 2, 3]] = np.nan
+            extra[:, _SPACED] = np.nan
             return
         self.problem.losses(x, self._losses)
         extra[:, 0] = self._losses
@@ -118,8 +121,13 @@ class Evaluator:
         extra[0, 2:] = self.problem.correct(x)
 
     def _measure_own(self, x, own, whole):
-        spaced = [not metric.every_row for metric in self.problem.metrics]
+        spaced = self._spaced
         if spaced and (whole or not all(spaced)):
             self.problem.measure(x, own)
-        if not whole:
+        if spaced and not whole:
             own[:, spaced] = np.nan
+
+
+def _parts(rows: np.ndarray, d: int) -> list[np.ndarray]:
+    """The columns of gradients, of what all problems measure, and of the problem's own."""
+    return np.split(rows, [d, d + len(EXTRA)], axis=-1)

@@ -26,6 +26,7 @@ from mpi_lowrank.run.assembly import (
     ground,
 )
 from mpi_lowrank.run.checkpoint import Checkpoints, check_fits, unpack
+from mpi_lowrank.run.grounds import Grounds
 from mpi_lowrank.run.inputs import Inputs
 from mpi_lowrank.run.interruption import Interruption, StopAgreed
 from mpi_lowrank.run.loop import Observer, Status, run_rounds
@@ -98,7 +99,7 @@ class _Run:
         self.root = comm.rank == 0
         screen = terminal() if self.root else None
         self.progress = Progress(len(experiment.cases), screen, silent=not self.root)
-        self._ground: tuple[object, Ground] | None = None
+        self._grounds = Grounds()
         self._invalid: dict[str, list[str]] = {}
         self.facts = parcels.from_all(comm, facts.local_facts())
         self.inputs = Inputs(experiment, comm, self.facts)
@@ -234,11 +235,8 @@ class _Run:
         return [*watching, signals, recorder, progress]
 
     def _ground_of(self, case: Case, door: Door) -> Ground:
-        key = case.workers, case.data, case.problem, case.dtype, case.seed
-        if self._ground is None or self._ground[0] != key:
-            wished = self.interruption.wished
-            self._ground = key, ground(case, door, self._together(), self.inputs.data, wished)
-        return self._ground[1]
+        wished, data = self.interruption.wished, self.inputs.data
+        return self._grounds.of(case, lambda: ground(case, door, self._together(), data, wished))
 
     def _together(self) -> Together:
         return partial(failures.together, self.comm)
