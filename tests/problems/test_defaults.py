@@ -18,6 +18,7 @@ DEFAULTS = {
         "heterogeneity": 0.0,
         "heterogeneity_rank": 4,
     },
+    "quadratic": {"dimension": 1000, "noise": 0.0, "lambda_": 1e-6},
 }
 
 

@@ -21,6 +21,7 @@ FORMULAS = [
     ("matrix", [Block("W", (7, 5))], {}, (49 + 2 * 3 * 35) * 8),
     ("matrix", [Block("W", (7, 5))], {"bases": "rotated"}, (3 * 49 + 2 * 3 * 35) * 8),
     ("matrix", [Block("W", (7, 1))], {}, (49 + 2 * 49) * 8),  # a design in the making is larger
+    ("quadratic", [Block("x", (7,))], {}, 3 * 8 * 8),
 ]
 
 
@@ -29,9 +30,13 @@ def test_it_is_the_formula(name, blocks, options, expected):
     assert footprint(name, blocks, 3, 10, 8, **options) == expected
 
 
+LARGE = {"matrix": {"shape": (80, 60)}, "quadratic": {"dimension": 5000}}
+"""Those that make their own data."""
+
+
 def shards_of(name):
     rng = np.random.default_rng(0)
-    if name == "matrix":
+    if name in LARGE:
         return LocalShards(range(3), 3, 0, [])
     features = [rng.standard_normal((500, 60)) for _ in range(3)]
     labels = rng.integers(0, 4, 500)
@@ -42,10 +47,10 @@ def shards_of(name):
     return LocalShards(range(3), 3, 0, rows, rows[0], 500, 1500, 500, 4)
 
 
-@pytest.mark.parametrize("name", ["logistic", "softmax", "mlp", "matrix"])
+@pytest.mark.parametrize("name", problems.names())
 def test_it_is_less_than_what_is_taken_and_of_its_size(name, peak):
     shards = shards_of(name)
-    options = {"shape": (80, 60)} if name == "matrix" else {}
+    options = LARGE.get(name, {})
     blocks = problems[name](shards, np.dtype(float), **options).blocks
     told = footprint(name, blocks, 3, 500, 8, **options)
     taken = peak(lambda: problems[name](shards, np.dtype(float), **options))

@@ -22,7 +22,7 @@ def hessians(problem, x):
 
 
 def test_who_gives_none():
-    assert {case.split()[0] for case in GIVEN} == {"logistic", "softmax", "matrix"}
+    assert {case.split()[0] for case in GIVEN} == {"logistic", "softmax", "matrix", "quadratic"}
     with pytest.raises(NotImplementedError, match="mlp gives no second derivatives"):
         make("mlp").hessians(np.zeros(30), np.zeros((4, 30, 30)))
 
@@ -61,6 +61,7 @@ FORMULAS = [
     ("logistic", Block("x", (7,)), 3 * 49 + 10 * 7),
     ("softmax", Block("W", (7, 5)), 3 * 35**2 + 3 * (7 + 5) * 10),
     ("matrix", Block("W", (7, 5)), 3 * 35**2),
+    ("quadratic", Block("x", (7,)), 3 * 49),
 ]
 
 

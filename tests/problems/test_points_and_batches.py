@@ -14,6 +14,7 @@ from mpi_lowrank.problems.batch import Batch, Batches
 
 SIZES = [6, 9, 2, 7]
 LONGEST = 11  # there is a longer shard elsewhere
+MADE = ("matrix", "quadratic")  # of a seed, without data
 
 CASES = {
     "logistic": {"lambda_": 0.3},
@@ -22,6 +23,7 @@ CASES = {
     "mlp": {"hidden": 3, "lambda_": 0.3},
     "matrix": {"shape": (7, 5)},
     "matrix rotated": {"shape": (7, 5), "bases": "rotated", "heterogeneity": 0.5},
+    "quadratic": {"dimension": 6, "noise": 0.8, "lambda_": 0.1},
 }
 
 every_case = pytest.mark.parametrize("case", CASES)
@@ -39,7 +41,7 @@ def shards(case):
         if "logistic" in case:
             features, labels = csr_array(features), np.where(labels > 0, 1, -1)
         rows.append(Rows(features, labels))
-    none = "matrix" in case
+    none = case.startswith(MADE)
     return LocalShards(range(4), 4, 5, [] if none else rows[:-1], rows[-1], LONGEST, 24, 3, 3)
 
 
@@ -96,6 +98,8 @@ class Oracle:
         if "matrix" in self.case:
             error = self.designs[worker][rows] @ (x.reshape(7, 5) - self.targets[worker])
             return (error**2).sum() / (2 * len(rows))
+        if self.case == "quadratic":
+            return self._springs(worker, rows, x)
         features, labels = shards(self.case).workers[worker]
         A, y = (features.toarray() if "logistic" in self.case else features)[rows], labels[rows]
         if "logistic" in self.case:
@@ -109,6 +113,16 @@ class Oracle:
             logits = A @ x.reshape(5, 3)
         entropy = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
         return entropy.mean() + 0.15 * (x**2).sum()
+
+    def _springs(self, worker, rows, x):
+        """7 terms, and T's least eigenvalue by NumPy."""
+        drawn = np.random.default_rng([5, 1]).standard_normal((4, 2))
+        nu = 1 + 0.8 * drawn[:, 0]
+        stretches = np.diff(np.eye(6), axis=0, prepend=0, append=0)
+        shift = 0.1 - nu.mean() / 4 * np.linalg.eigvalsh(stretches.T @ stretches)[0]
+        squares = 7 * ((stretches @ x)[rows] ** 2).mean()
+        pull = nu[worker] / 4 * (0.8 * drawn[worker, 1] - 1) * x[0]
+        return nu[worker] / 8 * squares + shift / 2 * (x**2).sum() - pull
 
     def gradient(self, worker, rows, x):
         """Im f(x + ihe_j) / h, exact to round-off."""
