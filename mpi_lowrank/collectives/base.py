@@ -45,21 +45,22 @@ class Topology(Component, ABC):
         most: int,
         purpose: str,
     ) -> None:
-        """As `move`, where a rank that receives nothing is told of its own count alone.
+        """As `move`, for messages of varying length.
 
-        `most`: the elements of all ranks at the most, the same on every rank.
+        A rank that receives nothing has only its own entry in `counts`. `most`: the most elements
+        that all ranks together may have, the same on every rank.
         """
         self.move(mine, whole, counts, purpose)
 
     def handed(self, counts: Sequence[int]) -> int:
-        """The elements that the calls of a `move` count in the ledger, of all ranks together.
+        """The elements that a `move` adds to the ledgers of all ranks together.
 
         Every rank's call counts: a Bcast on 4 ranks four times, a Send and its Recv twice.
         """
         return sum(counts)
 
     def tell(self, mean: np.ndarray) -> None:
-        """From rank 0, which alone has decoded it, the mean (d,) to all. Only with a server."""
+        """Copy the `mean` (d,) of rank 0, which alone has it, to all. Only with a server."""
         self.door.broadcast(mean, "downlink")
 
     @classmethod
@@ -67,13 +68,13 @@ class Topology(Component, ABC):
     def downlink(cls, sent: int, told: int, workers: int) -> float:
         """The bytes that a worker has to receive back, the mean over workers.
 
-        `sent`: those of all messages. `told`: those of the mean, 0 where it is kept.
+        `sent`: bytes of all messages. `told`: bytes of the mean, 0 where the server keeps it.
         """
 
     @classmethod
     @abstractmethod
     def cost(cls, message: float, told: int, workers: int, ranks: int) -> Cost:
-        """The cost of a round with messages of so many bytes, and a mean of `told` bytes."""
+        """The cost of a round with messages of `message` bytes each and a mean of `told` bytes."""
 
 
 class Reduction(Component, ABC):
@@ -115,14 +116,14 @@ class Reduction(Component, ABC):
     @classmethod
     @abstractmethod
     def handed(cls, nbytes: int, workers: int, ranks: int) -> int:
-        """The bytes that all ranks together hand over, of `nbytes` a worker."""
+        """The bytes that all ranks together hand over, where each worker has `nbytes`."""
 
     @classmethod
     @abstractmethod
     def downlink(cls, nbytes: int, workers: int) -> int:
-        """The bytes that a worker has to receive back, of `nbytes` a worker."""
+        """The bytes that a worker has to receive back, where each worker has `nbytes`."""
 
     @classmethod
     @abstractmethod
     def cost(cls, nbytes: float, workers: int, ranks: int) -> Cost:
-        """The cost of one mean of `nbytes` a worker."""
+        """The cost of one mean, where each worker has `nbytes`."""

@@ -10,7 +10,7 @@ from mpi_lowrank.door.calls import Cost
 
 @collectives.register("mpi")
 class Allreduce(Reduction):
-    """A reduction: each rank sums its workers, an Allreduce the ranks, in the wire's precision."""
+    """A reduction: each rank sums its workers, an Allreduce sums the ranks, in the wire's type."""
 
     def allocate(self, k: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
         return np.empty(k, dtype), np.empty(k, dtype)
@@ -47,7 +47,7 @@ class Allreduce(Reduction):
 
 @collectives.register("ordered")
 class Ordered(Reduction):
-    """A reduction: all are gathered and added in worker order, in the state's precision.
+    """A reduction: all rows are gathered and added in worker order, in the state's precision.
 
     So the mean has the same bits on any number of ranks.
     """

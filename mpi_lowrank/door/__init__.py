@@ -1,8 +1,8 @@
 """What crosses a rank boundary, counted: a transport carries it, the `Door` counts it. No MPI here.
 
 A transport has buffer calls and nothing else. `Alone` is one process with any number of workers;
-`mpi_lowrank.comm.mpi.MpiTransport` is MPI's. What changes how arrays travel (a throttle, say) wraps
-a transport and is one, so that the door above it times and counts what really happened.
+`mpi_lowrank.comm.mpi.MpiTransport` is MPI's. What changes how arrays travel, such as a throttle,
+wraps a transport and is a transport too: the door above it times and counts what really happened.
 """
 
 from mpi_lowrank.door.door import LIMIT, Door

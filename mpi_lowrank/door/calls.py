@@ -1,4 +1,4 @@
-"""The calls that a ledger knows, and what each takes of a network of p ranks."""
+"""The calls that a ledger knows, and what each one costs on a network of p ranks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from math import ceil, log2
 
 @dataclass(frozen=True)
 class Cost:
-    """What calls take of a network, by the model; costs of calls one after the other add up.
+    """What calls cost, by a model. The costs of successive calls add up.
 
-    `steps`: messages that wait for each other. `wire`: bytes that a mean rank sends onto the wire.
-    `load`: bytes through the busiest rank's link, one way.
+    `steps`: messages, each of which waits for the one before. `wire`: bytes that a rank sends onto
+    the wire, the mean over ranks. `load`: bytes through the busiest rank's link, one way.
     """
 
     steps: float = 0.0
@@ -29,10 +29,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Call:
-    """A call: its name in the ledger, and its cost on p ranks for a byte that each hands over.
+    """A kind of call: its name in the ledger, and its cost on p ranks where each hands over a byte.
 
-    That is what long messages come to with the algorithms named below. Short ones and an MPI's
-    other algorithms send more: see bench/audit.
+    The costs are those of long messages under the algorithms named below. Short messages, and other
+    algorithms that an MPI may choose, send more: see bench/audit.
     """
 
     op: str
@@ -41,7 +41,7 @@ class Call:
     load: Callable[[int], float]
 
     def cost(self, nbytes: float, ranks: int) -> Cost:
-        """The cost where a mean rank hands over `nbytes`."""
+        """The cost where the ranks hand over `nbytes` each, in the mean."""
         each = self.wire(ranks), self.load(ranks)
         return Cost(self.steps(ranks), *(nbytes * factor for factor in each))
 
@@ -65,11 +65,11 @@ GATHER = Call("Gatherv", lambda p: p - 1, lambda p: (p - 1) / p, lambda p: p - 1
 """One after the other, to a single rank."""
 
 BROADCAST = Call("Bcast", _hops, lambda p: (p - 1) / p, lambda p: min(p - 1, 1))
-"""p - 1 copies, shared out over the ranks."""
+"""p - 1 copies, which all ranks share in sending."""
 
 SEND = Call("Send", lambda p: 1, lambda p: 1, lambda p: 1)
 
 RECEIVE = Call("Recv", lambda p: 0, lambda p: 0, lambda p: 0)
-"""The sender has it all."""
+"""Counted at the sender."""
 
 BARRIER = Call("Barrier", lambda p: 2 * _hops(p), lambda p: 0, lambda p: 0)

@@ -1,9 +1,9 @@
 """The counted door: the only calls by which a run's arrays cross a rank boundary.
 
-Every call is a buffer call on C-contiguous arrays and adds a ledger row: its operation, the buffer
-that this rank handed over (what it sends; for Bcast and Recv what it receives), seconds and
-purpose. Buffers of more than `limit` elements go in chunks, a row each, because MPI before version
-4 counts in 32-bit integers.
+Every call is a buffer call on C-contiguous arrays and adds a row to the ledger: its operation, the
+buffer that this rank handed over (what it sends; for Bcast and Recv what it receives), seconds and
+purpose. Buffers of more than `limit` elements go in chunks, one row each, because MPI before
+version 4 counts in 32-bit integers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from mpi_lowrank.door.ledger import SETUP, Ledger
 from mpi_lowrank.door.transport import Operation, Transport
 
 LIMIT = 2**31 - 1
-"""Elements in one call at the most."""
+"""The most elements in one call."""
 
 _NOTHING = np.zeros(0, np.uint8)
 
@@ -57,8 +57,8 @@ class Door:
     ) -> None:
         """Fill the flat `whole` on rank 0 with everybody's `mine` in rank order.
 
-        `most`: what `whole` may hold at the most, the same on every rank, where rank 0 alone knows
-        the `counts`: all have to take the same way.
+        `most`: where rank 0 alone knows the `counts`, the most elements that `whole` may hold, the
+        same on every rank. By it all ranks choose the same kind of call.
         """
         if (sum(counts) if most is None else most) > self.limit:
             self._gather_by_pairs(mine, whole, counts, purpose)
@@ -82,10 +82,10 @@ class Door:
             self._counted(calls.RECEIVE, chunk, purpose, self.transport.receive, chunk, source)
 
     def ordered_sum(self, rows: np.ndarray, out: np.ndarray, purpose: str) -> None:
-        """Sum everybody's rows, one a worker, in worker order: the same bits on any rank count.
+        """Sum all workers' rows in worker order: the same bits on any number of ranks.
 
-        `rows` is (workers, k), `out` (k,). The sum travels from rank to rank, so it takes as many
-        hops as there are ranks; it serves setup and evaluation, not the round.
+        `rows` is (local workers, k), `out` (k,). The sum travels from rank to rank, so it takes as
+        many hops as there are ranks; it serves setup and evaluation, not the round.
         """
         out[:] = 0
         if self.rank > 0:
@@ -149,7 +149,7 @@ class Door:
 
 @cache
 def _name(dtype: np.dtype) -> str:
-    """NumPy makes it anew each time, which takes longer than to write the row."""
+    """Remembered, because NumPy makes the name anew, which takes longer than to write the row."""
     return dtype.name
 
 

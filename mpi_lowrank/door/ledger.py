@@ -9,7 +9,7 @@ SETUP = -1
 
 
 class Ledger:
-    """Rows of LEDGER_DTYPE in an array that doubles when it is full, until they are taken."""
+    """Rows of LEDGER_DTYPE, kept until they are taken, in an array that doubles when it is full."""
 
     def __init__(self, rank: int, capacity: int = 4096):
         self._rows = np.zeros(capacity, LEDGER_DTYPE)
@@ -42,7 +42,7 @@ class Ledger:
         return self._rows[: self._count]
 
     def take(self) -> np.ndarray:
-        """These rows; of them the bytes are remembered from here on, and nothing else."""
+        """Hand over the rows written since the last `take`; only their bytes are remembered."""
         rows = self.rows().copy()
         self.count(rows)
         self._count = 0

@@ -17,7 +17,7 @@ class Placement:
     def __post_init__(self) -> None:
         if self.ranks > self.total:
             raise UserError(
-                f"workers = {self.total} on {self.ranks} ranks: allowed is at most one rank a "
+                f"workers = {self.total} on {self.ranks} ranks: allowed is at most one rank per "
                 f"worker; start at most {self.total}"
             )
 
@@ -29,6 +29,7 @@ class Placement:
 
     @cached_property
     def local(self) -> int:
+        """How many workers this rank has."""
         return self.counts[self.rank]
 
     @cached_property

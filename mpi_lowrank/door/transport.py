@@ -24,13 +24,13 @@ class Transport(Protocol):
         """
 
     def gather(self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int]) -> None:
-        """As `allgather`, on rank 0 alone; elsewhere `whole` and `counts` are not read."""
+        """As `allgather`, on rank 0 alone: elsewhere `whole` and `counts` are not read."""
 
     def broadcast(self, array: np.ndarray, root: int) -> None:
         """Copy the root's array into everybody's."""
 
     def send(self, array: np.ndarray, to: int) -> None:
-        """Hand the array to the rank `to`, which receives it; may wait until it does."""
+        """Hand the array to the rank `to`; may wait until that rank receives it."""
 
     def receive(self, array: np.ndarray, source: int) -> None:
         """Fill the array with what the rank `source` sends."""

@@ -1,12 +1,12 @@
-"""The seam to the other workers. No MPI here: it goes through the `Door` of whatever transport.
+"""The seam to the other workers. No MPI here: arrays go through the `Door` of any transport.
 
 Methods call
 
     own, mean = exchange(x, compressor, weights=None, active=None, own=True, share=True)
 
-x holds a row per local worker. `own` holds what the others believe each of these workers sent, that
-is their decoded messages, or is None where no `own` was asked for. `mean` is the weighted mean of
-that over all workers.
+x holds a row per local worker. `own` holds what the others believe each of these workers sent: its
+decoded message. It is None where no `own` was asked for. `mean` is the weighted mean of what all
+workers sent.
 
 - A per-worker compressor's messages travel as the case's topology says (`mpi_lowrank.collectives`)
   and are decoded and added in worker order, so that the mean has the same bits on any number of
@@ -18,7 +18,7 @@ that over all workers.
   phases as it likes, and is sent the mean back, or the maximum where it asks for one.
 - A vector that cannot be sent (not finite, or too large for the wire's type) goes as zeros, and its
   rank remembers: all learn of it at the next evaluation, where the case ends as diverged.
-- A silent worker (EF21-PP) sends no message and its own is zero; the mean still counts it. Every
+- A silent worker (EF21-PP) sends no message and its `own` is zero; the mean still counts it. Every
   rank draws from the same stream who is silent, so nobody has to be told how many messages come.
 - A method may use several compressors, such as a dense one for an occasional whole round: each one
   has buffers of its own, made before round 0.

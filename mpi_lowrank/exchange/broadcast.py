@@ -9,7 +9,7 @@ from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 
 
 class Broadcast:
-    """The buffers of a compressor for what rank 0 tells everybody."""
+    """The buffers of a compressor of a downlink, for one vector (d,) at a time."""
 
     def __init__(self, seam: Seam, compressor: Compressor):
         self.seam, self.compressor = seam, compressor
@@ -19,6 +19,7 @@ class Broadcast:
         compressor.prepare(1, 1)
 
     def send(self, x):
+        """What rank 0's x (d,) is decoded to on every rank, (d,); overwritten by the next call."""
         seam = self.seam
         if self.compressor.common:
             self.compressor.begin(self.stream.at(*seam.call), range(1))
@@ -41,7 +42,7 @@ class Broadcast:
             self.compressor.pack(np.zeros_like(x), self.message, draws)
 
     def _transfer(self):
-        """Broadcast the message; its bytes."""
+        """Broadcast the message and return its bytes."""
         message, door = self.message[0], self.seam.door
         if not self.compressor.variable:
             door.broadcast(message, "downlink")

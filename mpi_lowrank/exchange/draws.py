@@ -8,7 +8,7 @@ from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 
 
 class Draws:
-    """A call's generators: one a local worker, and one that all workers share."""
+    """A call's generators: one per local worker, and one that all workers share."""
 
     def __init__(self, seam: Seam, operator: Operator):
         self.seam, seed = seam, seam.seed

@@ -57,7 +57,7 @@ class Exchange:
     def prepare(self, compressor: Operator, name: str = "uplink") -> None:
         """Make the buffers that `compressor` needs, for vectors of its own length.
 
-        What it remembers goes by that name.
+        What it remembers is kept in the state under that `name`.
         """
         compressor.remember(self.state.within(name))
         if isinstance(compressor, SharedCompressor):
@@ -66,13 +66,13 @@ class Exchange:
             self._channels[compressor] = Gathered(self, compressor)
 
     def prepare_broadcast(self, compressor: Compressor, name: str = "downlink") -> None:
-        """Make the buffers for `broadcast` through `compressor`; else as `prepare`."""
+        """As `prepare`, for `broadcast` through `compressor`."""
         compressor.remember(self.state.within(name))
         self._broadcasts[compressor] = Broadcast(self, compressor)
 
     @property
     def round(self) -> int:
-        """The round: draws follow from it and from how many calls it has seen before."""
+        """The round; draws follow from it and from the number of calls made in it before."""
         return self._round
 
     @round.setter
@@ -95,12 +95,12 @@ class Exchange:
     ) -> tuple[np.ndarray | None, np.ndarray]:
         """Exchange x (local workers, d), d being the compressor's.
 
-        The arrays returned are overwritten by the compressor's next call.
-        own (local workers, d): what the others believe each local worker sent; None where no `own`
-        was asked for. mean (d,): sum of weights[i] own_i over all workers,
-        weights (workers,) 1/n unless given. `active` (workers,) bool: the others are silent, send
-        nothing, and their own is 0. Without `share` a server keeps the mean to itself: elsewhere
-        than on rank 0 it is not to be read. Every call of a round draws numbers of its own.
+        Returns own (local workers, d): what the others believe each local worker sent; None where
+        no `own` was asked for. And mean (d,): the sum of weights[i] own_i over all workers, with
+        `weights` (workers,) of 1/n unless given. The compressor's next call overwrites both.
+        `active` (workers,) bool: the others are silent, send nothing, and their own is 0. Without
+        `share` a server keeps the mean: only rank 0 may read it. Every call of a round draws
+        numbers of its own.
         """
         self.clock.lap("update")
         self.call, self._calls = (self._round, self._calls), self._calls + 1
@@ -110,9 +110,9 @@ class Exchange:
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
-        """Calls in the block are nobody's traffic: neither billed nor timed, "control" in ledgers.
+        """Calls in the block are neither billed nor timed; their purpose in ledgers is "control".
 
-        For what remembers nothing, and before the first round.
+        For compressors that remember nothing, and before the first round.
         """
         kept, ledger = [array.copy() for array in self._traffic], self.door.ledger
         begun = len(ledger.rows())
@@ -124,24 +124,24 @@ class Exchange:
         self.round, self._last = self.round, None
 
     def bill(self, uplink: float, handed: int, downlink: float) -> None:
-        """Add bytes: what a worker sent, what all ranks handed over for it, what a worker heard."""
+        """Add bytes: sent per worker, handed over by all ranks for it, received per worker."""
         self._uplink[()] += uplink
         self._handed[()] += handed
         self._downlink[()] += downlink
 
     @property
     def uplink_bytes(self) -> float:
-        """What the workers have sent, per worker."""
+        """The bytes that workers have sent, per worker."""
         return self._uplink.item()
 
     @property
     def downlink_bytes(self) -> float:
-        """What a worker has had to receive back: see the collectives."""
+        """The bytes that workers have had to receive back, per worker: see the collectives."""
         return self._downlink.item()
 
     @property
     def handed_bytes(self) -> int:
-        """What all ranks together should have handed to MPI as uplink: the ledger must agree."""
+        """The bytes that all ranks together handed over as uplink: the ledger must agree."""
         return self._handed.item()
 
     @property
@@ -155,14 +155,14 @@ class Exchange:
 
     @property
     def messages(self) -> float:
-        """How many vectors have been sent, per worker; a silent one sends none."""
+        """How many vectors have been sent, per worker; a silent worker sends none."""
         return self._spoken.item() / self.placement.total
 
     def heard(self, compressor: Operator | None = None) -> np.ndarray | None:
-        """What the others have made of the local workers' last messages, (local workers, d).
+        """The local workers' last messages through `compressor`, decoded, (local workers, d).
 
-        Those through `compressor`, or through that of the last call. None where it is a shared one,
-        which has no messages, or nothing was sent.
+        Unless given it is the compressor of the last call. None where it is a shared one, which has
+        no messages, or nothing was sent.
         """
         channel = self._last if compressor is None else self._channels[compressor]
         return channel.heard() if channel else None
@@ -176,9 +176,9 @@ class Exchange:
         return self._gathered(compressor).preview(x)
 
     def everyone(self, compressor: Compressor, out: np.ndarray) -> None:
-        """Write what the last message of every worker stands for into `out`, (workers, d).
+        """Decode the last message of every worker into `out`, (workers, d).
 
-        On ranks that receive the messages: on rank 0 of a server. Everybody must have spoken.
+        Only on ranks that receive messages (with a server rank 0), and after all workers spoke.
         """
         self._gathered(compressor).everyone(out)
 
@@ -188,10 +188,10 @@ class Exchange:
         return channel
 
     def flags(self, mine: np.ndarray) -> np.ndarray:
-        """Every worker's flag, (workers,) bool, of those of the local workers.
+        """Every worker's flag, (workers,) bool, where `mine` holds those of the local workers.
 
-        In any topology an Allgather of a byte per worker, counted as uplink; the next call
-        overwrites them.
+        In any topology this is an Allgather of one byte per worker, counted as uplink. The next
+        call overwrites the result.
         """
         self.clock.lap("update")
         total = self.placement.total

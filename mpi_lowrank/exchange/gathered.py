@@ -86,7 +86,7 @@ class Gathered:
         return out
 
     def everyone(self, out):
-        """Decode what all workers' last messages stand for, as many rows at once as are its own."""
+        """Decode all workers' last messages, no more at once than there are buffers for."""
         step = len(self.own)
         for at in range(0, len(self.received), step):
             self.compressor.decode(self.received[at : at + step], out[at : at + step])
@@ -106,7 +106,7 @@ class Gathered:
         return self.sent[active[self.placement.workers]], counts, weights[active]
 
     def _transfer(self, sent, counts, purpose):
-        """Move the messages; the received ones, and the bytes of each rank's."""
+        """Move the messages; return those received, and the bytes of each rank's."""
         speakers = self.received[: sum(counts)]
         if self.variable:
             return speakers, self.bodies.transfer(sent, speakers, counts, purpose)
@@ -134,9 +134,9 @@ class Bodies:
         self.lengths = np.zeros(total, LENGTH)
 
     def transfer(self, sent, speakers, counts, purpose) -> Sequence[int]:
-        """Fill the rows of `speakers`; the bytes of each rank's messages.
+        """Fill the rows of `speakers`; return the bytes of each rank's messages.
 
-        A rank that receives nothing knows of its own alone.
+        A rank that receives nothing knows only those of its own.
         """
         mine, header = message_lengths(sent).copy(), LENGTH.itemsize
         lengths = self.lengths[: sum(counts)] if self.receives else None

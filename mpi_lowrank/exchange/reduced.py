@@ -65,7 +65,7 @@ class Reduced:
         return None
 
     def _shares(self, weights, active):
-        """What the local workers' vectors are multiplied by; None if all count alike."""
+        """Factors (local workers, 1) for the local workers' vectors; None if all count alike."""
         if weights is None and active is None:
             return None
         shares = np.ones(self.placement.total, self.mean.dtype)

@@ -21,12 +21,12 @@ class Seam(Protocol):
     topology: Topology
     reduction: type[Reduction]
     call: tuple[int, int]
-    """The round, and the number in it, of the call under way: what draws are keyed by."""
+    """The round of the call under way, and its number in the round: draws are keyed by both."""
     unsendable: bool
     """Whether this rank had a vector that was not finite or did not fit the wire's type."""
 
     def bill(self, uplink: float, handed: int, downlink: float) -> None:
-        """Add bytes: what a worker sent, what all ranks handed over for it, what a worker heard."""
+        """Add bytes: sent per worker, handed over by all ranks for it, received per worker."""
 
 
 class Channel(Protocol):
@@ -39,8 +39,11 @@ class Channel(Protocol):
         active: np.ndarray | None,
         own: bool,
         share: bool,
-    ) -> tuple[np.ndarray | None, np.ndarray]: ...
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """As `Exchange.__call__`."""
 
-    def heard(self) -> np.ndarray | None: ...
+    def heard(self) -> np.ndarray | None:
+        """As `Exchange.heard`."""
 
-    def warm_up(self) -> None: ...
+    def warm_up(self) -> None:
+        """Pass an empty message through, so that MPI opens its connections."""
