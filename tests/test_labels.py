@@ -88,6 +88,12 @@ method = "GD"
 problem = { name = "softmax", lambda = 1e-3 }
 data = "many"
 rounds = 5
+[[cases]]
+method = "ADIANA"
+compressor = "natural"
+problem = "least_squares"
+data = "targets"
+multiple = 3
 """
 
 
@@ -114,6 +120,18 @@ def test_real_targets_lead_to_the_closed_form_optimum(records):
     for record in records:
         case = next(iter(record.cases.values()))
         assert case.attributes["valid"] and case["loss"][-1] == pytest.approx(least, rel=1e-12)
+
+
+def test_least_squares_takes_the_least_mu_of_all_ranks_and_tells_no_accuracy(records):
+    """Every rank's momentum follows from mu, which is that of a worker on one of them."""
+    made = {}
+    exec(SOURCE, made)
+    A, b = made["FEATURES"], made["TARGETS"]
+    x = np.linalg.lstsq(A, b)[0]
+    for record in records:
+        case = next(case for label, case in record.cases.items() if "ADIANA" in label)
+        assert case.attributes["valid"] and np.isnan(case["train_accuracy"]).all()
+        assert case["loss"][-1] == pytest.approx(((A @ x - b) ** 2).mean(), rel=1e-6)
 
 
 def test_one_and_two_ranks_have_the_same_bits_with_targets_and_with_300_classes(records):

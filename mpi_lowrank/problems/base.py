@@ -33,7 +33,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Smoothness:
-    """L of f, L_i of the local workers' f_i, and mu: every f_i - (mu / 2) |x|^2 is convex."""
+    """L of f, and of the local workers L_i and mu: their f_i - (mu / 2) |x|^2 are convex."""
 
     L: float
     L_i: np.ndarray
@@ -123,8 +123,8 @@ class Problem(Component, ABC):
         return workers * d * d * itemsize
 
     @abstractmethod
-    def correct(self, x: np.ndarray) -> tuple[int, int]:
-        """The local training and held-out rows classified rightly; (0, 0) where there is none."""
+    def correct(self, x: np.ndarray) -> tuple[float, float]:
+        """The local training and held-out rows classified rightly; 0 of none, NaN of no classes."""
 
     def measure(self, x: np.ndarray, out: np.ndarray) -> None:
         """Write the local workers' own metrics of the point x (d,) into `out`, (workers, metrics).

@@ -177,7 +177,9 @@ def _constants(problem, placement, door, wished) -> Constants:
     smoothness = problem.smoothness(mean)
     L_i = np.zeros(placement.total)
     door.allgather(np.ascontiguousarray(smoothness.L_i, np.float64), L_i, placement.counts, "setup")
-    return Constants(smoothness.L, L_i, smoothness.mu)
+    negative = np.zeros(1)
+    door.maximum(np.array([-smoothness.mu]), negative, "control")
+    return Constants(smoothness.L, L_i, float(-negative[0]))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from mpi_lowrank.problems import problems
 
 DEFAULTS = {
     "logistic": {"regularizer": "nonconvex", "lambda_": 0.1},
+    "least_squares": {"lambda_": 0.0},
     "softmax": {"lambda_": 1e-3},
     "mlp": {"hidden": 32, "biases": True, "lambda_": 1e-3},
     "matrix": {

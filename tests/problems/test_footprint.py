@@ -11,6 +11,7 @@ from mpi_lowrank.problems.base import Block
 
 FORMULAS = [
     ("logistic", [Block("x", (7,))], {}, 3 * (4 * 10 + 7) * 8),
+    ("least_squares", [Block("x", (7,))], {}, 3 * (4 * 10 + 7) * 8),
     ("softmax", [Block("W", (7, 5))], {}, 3 * (7 + 5) * 10 * 8),
     (
         "mlp",
@@ -40,7 +41,7 @@ def shards_of(name):
         return LocalShards(range(3), 3, 0, [])
     features = [rng.standard_normal((500, 60)) for _ in range(3)]
     labels = rng.integers(0, 4, 500)
-    if name == "logistic":
+    if name in ("logistic", "least_squares"):
         features = [random_array((500, 60), density=0.1, format="csr", rng=0) for _ in range(3)]
         labels = np.where(labels > 1, 1, -1)
     rows = [Rows(matrix, labels) for matrix in features]

@@ -22,7 +22,8 @@ def hessians(problem, x):
 
 
 def test_who_gives_none():
-    assert {case.split()[0] for case in GIVEN} == {"logistic", "softmax", "matrix", "quadratic"}
+    given = {"logistic", "least_squares", "softmax", "matrix", "quadratic"}
+    assert {case.split()[0] for case in GIVEN} == given
     with pytest.raises(NotImplementedError, match="mlp gives no second derivatives"):
         make("mlp").hessians(np.zeros(30), np.zeros((4, 30, 30)))
 
@@ -59,6 +60,7 @@ def test_a_worker_s_bits_do_not_depend_on_who_shares_its_rank(case, own):
 
 FORMULAS = [
     ("logistic", Block("x", (7,)), 3 * 49 + 10 * 7),
+    ("least_squares", Block("x", (7,)), 3 * 49 + 10 * 7),
     ("softmax", Block("W", (7, 5)), 3 * 35**2 + 3 * (7 + 5) * 10),
     ("matrix", Block("W", (7, 5)), 3 * 35**2),
     ("quadratic", Block("x", (7,)), 3 * 49),

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 from mpi_lowrank.datasets.local import LocalShards, Rows
 from mpi_lowrank.problems import problems
@@ -19,6 +19,8 @@ MADE = ("matrix", "quadratic")  # of a seed, without data
 CASES = {
     "logistic": {"lambda_": 0.3},
     "logistic l2": {"regularizer": "l2", "lambda_": 0.3},
+    "least_squares": {"lambda_": 0.6},
+    "least_squares dense": {"lambda_": 0.6},
     "softmax": {"lambda_": 0.3},
     "mlp": {"hidden": 3, "lambda_": 0.3},
     "matrix": {"shape": (7, 5)},
@@ -40,6 +42,10 @@ def shards(case):
         labels = rng.integers(3, size=size)
         if "logistic" in case:
             features, labels = csr_array(features), np.where(labels > 0, 1, -1)
+        if "least" in case:
+            labels = rng.standard_normal(size)
+        if case == "least_squares":
+            features = csr_array(features)
         rows.append(Rows(features, labels))
     none = case.startswith(MADE)
     return LocalShards(range(4), 4, 5, [] if none else rows[:-1], rows[-1], LONGEST, 24, 3, 3)
@@ -101,7 +107,9 @@ class Oracle:
         if self.case == "quadratic":
             return self._springs(worker, rows, x)
         features, labels = shards(self.case).workers[worker]
-        A, y = (features.toarray() if "logistic" in self.case else features)[rows], labels[rows]
+        A, y = (features.toarray() if issparse(features) else features)[rows], labels[rows]
+        if "least" in self.case:
+            return ((A @ x - y) ** 2).mean() + 0.3 * (x**2).sum()
         if "logistic" in self.case:
             value = np.log(1 + np.exp(-y * (A @ x))).mean()
             squares = x**2 / 2 if "l2" in self.case else x**2 / (1 + x**2)
