@@ -1,4 +1,4 @@
-"""Accelerated methods with two messages a round: ADIANA and ADEF."""
+"""Accelerated methods with two messages per round: ADIANA and ADEF."""
 
 from math import inf, sqrt
 
@@ -12,7 +12,7 @@ from mpi_lowrank.rounds.randomness import Purpose
 
 
 class Twice(EF21):
-    """Tells of the gradients at a point by two messages; round 0 sends them whole, once."""
+    """Two messages per round about gradients; round 0 sends one, the whole gradients."""
 
     g0 = "dense"
 
@@ -27,7 +27,7 @@ class Twice(EF21):
         return np.subtract(self.gradients(point), self._estimates, out=self._difference)
 
     def _learn_from(self, own, mean):
-        """Move the estimates by what was sent of them."""
+        """Move the estimates by what was sent."""
         self._change = own
         self._estimate += mean
         if self._stores:
@@ -37,7 +37,7 @@ class Twice(EF21):
         return self._change
 
     def _arrive(self, point):
-        """Move x, which is evaluated, to the point, as the step rule has it."""
+        """Move x, which is what is evaluated, to the point, by the step rule."""
         self.step(np.subtract(self.x, point, out=self._displacement))
 
 
@@ -48,7 +48,7 @@ class ADIANA(Twice):
     x = theta_1 z + w/2 + (1/2 - theta_1) y; y+ = x - gamma (h + mean of the first); h_i += the
     second / (1 + omega); z = beta z + (1 - beta) x + (delta/gamma)(y+ - x); w = y with probability
     p, by a shared coin. Li, Kovalev, Qian, Richtarik 2020, with the constants of theorem 5. Q is
-    unbiased, f strongly convex: mu is the problem's. Evaluated is y. Round 0 sends whole gradients.
+    unbiased, f strongly convex: mu is the problem's. y is evaluated. Round 0 sends whole gradients.
     """
 
     needs_unbiased = True
@@ -81,13 +81,13 @@ class ADIANA(Twice):
         self._follow(t)
 
     def _between(self):
-        """x, where gradients are taken: between z, w and y."""
+        """Set x, at which gradients are taken, between z, w and y."""
         point = np.multiply(self._z, self._theta, out=self._point)
         point += np.multiply(self._w, 1 / 2, out=self._displacement)
         point += np.multiply(self.x, 1 / 2 - self._theta, out=self._displacement)
 
     def _follow(self, t):
-        """z, w and y take their steps."""
+        """Move z, w and y."""
         z, point = self._z, self._point
         z *= self._beta
         z += np.multiply(point, 1 - self._beta, out=self._displacement)
@@ -110,14 +110,14 @@ class ADIANA(Twice):
 
 @methods.register("ADEF")
 class ADEF(Twice):
-    """Nesterov's method with messages C(grad f_i - g_i), then C of what that leaves and of errors.
+    """Nesterov's method with messages C(grad f_i - g_i), then C of what is left, with old errors.
 
     y = (A x + a v)/(A + a), a^2 = gamma (A + a); g_i += C(grad f_i(y) - g_i); d_i = grad f_i(y) -
     g_i - e_i / a; e_i = a (C(d_i) - d_i); v -= a mean (g_i + C(d_i)); x = (A x + a v)/(A + a); A +=
     a. Gao, Islamov, Stich 2025 (accelerated distributed optimisation with compression and error
-    feedback), of convex f; the constants of its theorem are not known here, so it has no theory's
-    step. Without compression it is Nesterov's, of step gamma. Evaluated is x. Round 0 sends the
-    gradients whole.
+    feedback), for convex f; its theorem's constants are not known here, so there is no stepsize of
+    the theory. Without compression it is Nesterov's method with step gamma. x is evaluated. Round 0
+    sends the gradients whole.
     """
 
     def __init__(self, setting, **options):
@@ -145,12 +145,12 @@ class ADEF(Twice):
         self._arrive(self._point)
 
     def _mix(self, weight, a):
-        """(A x + a v)/(A + a)"""
+        """Set the point to (A x + a v)/(A + a)."""
         np.multiply(self.x, weight / (weight + a), out=self._point)
         self._point += np.multiply(self._v, a / (weight + a), out=self._displacement)
 
     def _send_errors(self, a):
-        """The mean of the C(d_i)."""
+        """Send C(d_i) and keep the errors; return the mean of the C(d_i)."""
         self._errors /= -a
         self._errors += self._difference
         own, mean = self.exchange(self._errors, self._second)
@@ -168,7 +168,7 @@ class ADEF(Twice):
 
 
 def _probability(compressor, workers):
-    """How often w follows y: that of the theorem, with omega_mean for omega / n."""
+    """The probability p that w becomes y: the theorem's, with omega_mean for omega / n."""
     variance, share = mean_variance(compressor, workers), 1 / (1 + compressor.omega)
     averaged = sqrt(1 / (32 * variance)) - 1 if variance else inf
     return min(1.0, share / 2 * max(1.0, averaged))

@@ -26,7 +26,7 @@ class Gradients(Protocol):
     """The local workers' gradients: see `mpi_lowrank.run.gradients.Gradients`."""
 
     def __call__(self, x: np.ndarray, batch: Batch | None = None) -> np.ndarray:
-        """x (d,), or (workers, d), to (workers, d), which is overwritten by the next call."""
+        """grad f_i at x, (d,) or (workers, d): (workers, d), overwritten by the next call."""
 
 
 class Exchange(Protocol):
@@ -48,7 +48,7 @@ class Exchange(Protocol):
         """x (workers, d) to (own (workers, d), mean (d,))."""
 
     def broadcast(self, x: np.ndarray, compressor: Compressor) -> np.ndarray:
-        """Rank 0's x (d,) to what everybody decodes."""
+        """What everybody decodes of rank 0's x (d,), (d,)."""
 
     def heard(self, compressor: Operator | None = None) -> np.ndarray | None:
         """What the last messages stand for, (workers, d); None after a reduction."""
@@ -57,28 +57,28 @@ class Exchange(Protocol):
         """What `own` of the next call with x would be, (workers, d); nothing is sent."""
 
     def everyone(self, compressor: Compressor, out: np.ndarray) -> None:
-        """Write what all workers' last messages stand for into `out` (all workers, d).
+        """Decode all workers' last messages into `out` (all workers, d).
 
-        Only where messages are received; see `tell`.
+        Only on ranks that receive messages; see `tell`.
         """
 
     def flags(self, mine: np.ndarray) -> np.ndarray:
-        """Local workers' flags (workers,) bool to everybody's, at a byte per worker."""
+        """All workers' flags, (all workers,) bool, from the local ones, at a byte per worker."""
 
     def tell(self, x: np.ndarray) -> None:
         """Make a server's x (d,) everybody's; without a server all have it already."""
 
 
 class Uplink(Protocol):
-    """Makes one more compressor for what workers send."""
+    """Makes a further compressor for what workers send."""
 
     def __call__(
         self, name: str, choice: Choice | None = None, shape: tuple[int, ...] | None = None
     ) -> Operator:
-        """That of `choice`, or the case's own once more; what it remembers goes by `name`.
+        """A compressor of `choice`, or one like the case's; its state is kept under `name`.
 
-        A round's second message goes through a second one: it has buffers and memory of its own.
-        It is for vectors of the model, or of another `shape`.
+        A round's second message needs one of its own, because each has its own buffers and state.
+        It is for vectors of the model's shape unless another `shape` is given.
         """
 
 
@@ -86,17 +86,17 @@ class Uplink(Protocol):
 class Setting:
     """What a method works with.
 
-    `compressor` is the case's; `dense` sends whole vectors the way it sends its own (gathered or
-    Allreduced); `uplink` makes more of them, `downlink` the compressor of (name, choice) for what
-    the server tells.
-    `state`: where what survives a round is asked for, by name.
+    `compressor`: the case's. `dense`: sends whole vectors, gathered or Allreduced as the case's
+    compressor is. `uplink` makes further ones; `downlink` makes, of (name, choice), the compressor
+    of what the server tells.
+    `state`: the store of arrays that later rounds read.
     `losses`: f_i of the local workers, (workers,) float64, at one x (d,) or a point per worker.
     `hessians`: their second derivatives there, (workers, d, d), overwritten by the next call, where
     the problem gives them: see `Method.needs_hessians`.
     `rounds`: how many the case may take.
-    `x0`: a start (d,). `step`: makes the case's step rule for an x.
-    `constants`: those of the problem; before there are data they are all 1.
-    `batches`: makes draws of so many samples a worker and round.
+    `x0`: the start (d,). `step`: makes the case's step rule for an x.
+    `constants`: those of the problem; all 1 as long as there are no data.
+    `batches`: makes the draws of a given number of samples per worker and round.
     `numbers`: the local workers among the `total`; `samples` (workers,): how many each one has.
     """
 
@@ -121,7 +121,7 @@ class Setting:
     seed: int
 
     def draws(self, purpose: Purpose, worker: int = SHARED) -> Stream:
-        """Random numbers by round: all ranks' in common, or those of one worker."""
+        """A stream of random numbers: one that all ranks share, or that of one worker."""
         return Stream(self.seed, purpose, worker)
 
 
@@ -185,7 +185,7 @@ def mean_variance(compressor: Operator, workers: int) -> float:
 
 
 def strong_convexity(constants: Constants, method: str, instead: str) -> float:
-    """mu. Raises UserError where the problem does not tell it, with what to do `instead`."""
+    """mu. Raises UserError, which says what to do `instead`, where the problem has none."""
     if constants.mu > 0:
         return constants.mu
     raise UserError(
@@ -197,20 +197,20 @@ def strong_convexity(constants: Constants, method: str, instead: str) -> float:
 class Method(Component, ABC):
     """One round: local gradients at x, an exchange, a step. `x` is the same on every rank.
 
-    Made with (setting, **options). After round t x is x^{t+1}. What a later round reads is asked
+    Made with (setting, **options). After round t, x is x^{t+1}. What a later round reads is asked
     for by name in `__init__`, from `setting.state`; other arrays are overwritten before they are
-    read, and nothing else changes. Questions that a class answers before a method is made are given
-    all `options`, by their names in Python.
+    read, and nothing else changes. Class methods, which are called before a method is made, are
+    given all `options`, by their names in Python.
     """
 
     needs_compressor = True
     """Whether a case must name a compressor; where not, messages are dense."""
     needs_server = False
-    """Whether it works only where a server talks to the workers."""
+    """Whether it works only over a server: topology = "server"."""
     needs_hessians = False
     """Whether it asks for second derivatives, which not every problem gives."""
     needs_unbiased = False
-    """Whether its theory admits unbiased compressors alone."""
+    """Whether its theory admits only unbiased compressors."""
 
     def __init__(self, setting: Setting, **options: Any):
         self.set_options(options)
@@ -228,14 +228,14 @@ class Method(Component, ABC):
         """Carry out round t."""
 
     def target(self, t: int) -> np.ndarray:
-        """What the workers tell of in round t, (workers, d); overwritten by the next call."""
+        """What the workers approximate in round t, (workers, d); overwritten by the next call."""
         return self.gradients(self.x)
 
     @classmethod
     def theory_stepsize(cls, constants: Constants, compressor: Operator, options: Options) -> float:
-        """EF21's, with which DCGD and EF14 are run as well, for the plain step.
+        """The largest stepsize of the theory for the plain step; unless overridden EF21's.
 
-        Raises UserError without an alpha.
+        DCGD and EF14 are run with it too. Raises UserError for a compressor without an alpha.
         """
         if compressor.alpha is None:
             raise UserError(
@@ -250,7 +250,7 @@ class Method(Component, ABC):
 
     @classmethod
     def admit(cls, compressor: Operator) -> None:
-        """Raise UserError for a compressor with which the method is another one, or none."""
+        """Raise UserError for a compressor with which the method would not be what it is."""
         if cls.needs_unbiased and compressor.omega is None:
             raise UserError(
                 f"method {cls.name}: compressor {compressor.name} is not unbiased, or does not say "
@@ -259,17 +259,17 @@ class Method(Component, ABC):
             )
 
     def estimate_error(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Methods that keep g = mean g_i: the local g_i (workers, d) and g (d,), else None."""
+        """The local g_i (workers, d) and g (d,) of a method that keeps g = mean g_i; else None."""
         return None
 
     def estimate_change(self) -> np.ndarray | None:
-        """What the round has moved the local g_i by, (workers, d), from what all others know of it.
+        """By how much the round has moved the local g_i, as all others know it, (workers, d).
 
-        None where nobody can tell. By default their messages: g_i += c_i. In the first few rounds
-        the g_i of `estimate_error` are held against it.
+        None where nobody can tell. By default it is their messages: g_i += c_i. In the first few
+        rounds the g_i of `estimate_error` are compared with it.
         """
         return self.exchange.heard()
 
     def move(self, direction: np.ndarray) -> None:
-        """Take the step rule's step: x -= stepsize * direction, if it is the plain one."""
+        """Take the step rule's step along `direction` (d,); plain: x -= stepsize * direction."""
         self.step(np.multiply(direction, self.stepsize, out=self._displacement))

@@ -12,11 +12,11 @@ from mpi_lowrank.methods.sampled import Sampled
 class Dion(Sampled):
     """M_i += grad f_i(x; batch); C(M_i) is sent; M_i -= (1 - mu) C(M_i); x -= gamma mean C(M_i).
 
-    Ahn, Xu, Abreu, Magakyan, Dean 2025, with C = powersgd of a warm basis: what was not sent stays
-    whole, of what was sent the share mu stays as momentum. Dion scales the columns of one factor of
-    the mean to length 1; with the step rule `muon` all singular values become 1, the same at rank
-    1, which is Orth-Dion (2026). Its factor sqrt(rows / columns) is left to gamma. mu = 0 is EF14;
-    C = identity is heavy-ball momentum. No stepsize is proved.
+    Ahn, Xu, Abreu, Magakyan, Dean 2025, with C = powersgd of a warm basis. What was not sent stays
+    whole; of what was sent, the share mu stays as momentum. Dion scales the columns of one factor
+    of the mean to length 1. The step rule `muon` makes all singular values 1, which is Orth-Dion
+    (2026) and at rank 1 the same. Dion's factor sqrt(rows / columns) is left to gamma. mu = 0 is
+    EF14; C = identity is heavy-ball momentum. No stepsize is proved.
     """
 
     mu: float = option(0.95)

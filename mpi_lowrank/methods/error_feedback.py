@@ -62,7 +62,7 @@ class EF21(Method):
         self._estimate += mean
 
     def _news(self, t, **ways):
-        """What is sent of how far the target is from g_i."""
+        """Send how far the target is from g_i; return (own, mean) of it."""
         np.subtract(self.target(t), self._estimates, out=self._difference)
         return self.exchange(self._difference, self.first if t == 0 else self.compressor, **ways)
 
@@ -78,8 +78,8 @@ class EF21(Method):
 class PartialParticipation(Participating, EF21):
     """EF21 in which each worker takes part in a round with `probability`, else is silent.
 
-    Fatkhullin et al. 2021. A silent worker keeps its g_i; every worker sends g_i^0. EF21's theory
-    with alpha replaced by probability * alpha. probability = 1 is EF21.
+    Fatkhullin et al. 2021. A silent worker keeps its g_i; every worker sends g_i^0. The stepsize is
+    EF21's with probability * alpha in place of alpha. probability = 1 is EF21.
     """
 
     def active(self, t):

@@ -14,10 +14,10 @@ from mpi_lowrank.methods.error_feedback import EF21
 class CLAG(EF21):
     """EF21 in which worker i sends only if |grad f_i(x) - g_i|^2 > zeta |change of grad f_i|^2.
 
-    The change is that since the last round. Richtarik et al. 2022 (3PC): gamma <= 1/(L + L_tilde
-    sqrt(B/A)), A = 1 - sqrt(1 - alpha), B = max((1 - alpha)/A, zeta). zeta = 0 is EF21. Who speaks
-    is told by a byte per worker and round, which is counted. Where C sends g_i whole, zeta = 1 is a
-    tie in the next round, which the wire's round-off decides.
+    The change is since the last round. Richtarik et al. 2022 (3PC): gamma <= 1/(L + L_tilde
+    sqrt(B/A)), A = 1 - sqrt(1 - alpha), B = max((1 - alpha)/A, zeta). zeta = 0 is EF21. A byte per
+    worker and round tells who speaks; it is counted. Where C sends g_i whole, zeta = 1 is a tie in
+    the next round, which the wire's round-off decides.
     """
 
     zeta: float = option(1.0)

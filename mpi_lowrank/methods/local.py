@@ -13,11 +13,11 @@ from mpi_lowrank.methods.sampled import EF21SGDM, Sampled
 
 
 class Local(Sampled, Participating):
-    """Workers tell of the mean of the gradients at `local_steps` points of their own way from x.
+    """Each worker takes `local_steps` steps from x by itself; its target is their mean gradient.
 
-    Each step is reach * gamma / local_steps long, times the gradient: with `reach` 1 all of them go
-    as far as the server's step gamma goes. Every one has a batch of its own. With a `probability`
-    below 1 some workers are silent.
+    The stepsize of a local step is reach * gamma / local_steps: with `reach` 1 all of them together
+    go as far as the server's step of size gamma. Each local step draws a batch of its own. With a
+    `probability` below 1 some workers are silent.
     """
 
     probability: float = option(1.0)
@@ -52,7 +52,7 @@ class Local(Sampled, Participating):
         return self._sum
 
     def correct(self, points, stepsize):
-        """Take the drift of the workers' own minima out of a step of their `points`, in place."""
+        """Correct a step of the `points` (workers, d), in place, for the drift to local minima."""
 
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):
@@ -72,9 +72,9 @@ class Local(Sampled, Participating):
 class FedPAQ(Local, DCGD):
     """x -= gamma mean C(mean of a worker's local gradients), over those that take part.
 
-    Reisizadeh et al. 2020. C compresses (x - y_i) / gamma where y_i is where worker i's local steps
-    have led. probability = 1, local_steps = 1 and no batch are DCGD. Different workers drift to
-    different minima: it stops at a distance that falls with the length of the local steps.
+    Reisizadeh et al. 2020. C compresses (x - y_i) / gamma, y_i being where worker i's local steps
+    lead. With probability = 1, local_steps = 1 and no batch it is DCGD. Workers drift towards their
+    own minima, so it stops at a distance that shrinks with the local steps.
     """
 
     def round(self, t):
@@ -90,7 +90,7 @@ class FedPAQ(Local, DCGD):
 class FedAvg(FedPAQ):
     """FedPAQ without compression: x becomes the mean of the workers' y_i (McMahan et al. 2017).
 
-    probability = 1 and local_steps = 1 are SGD.
+    With probability = 1 and local_steps = 1 it is SGD.
     """
 
     needs_compressor = False
@@ -123,17 +123,18 @@ class SCAFCOM(EF21SGDM, Corrected):
 
     Huang, Li, Li 2023: v_i = (1 - eta) v_i + eta (mean of the local gradients),
     c_i += C(v_i - c_i), c = mean c_i, x -= gamma c. A silent worker keeps its v_i and c_i. Round 0
-    has no momentum, and all workers send c_i^0. local_steps = 1 and probability = 1 are EF21-SGDM,
-    whose stepsize is the only one proved here.
+    has no momentum, and all workers send c_i^0. With local_steps = 1 and probability = 1 it is
+    EF21-SGDM, whose stepsize is the only one proved here.
     """
 
 
 @methods.register("SCALLION")
 class SCALLION(Corrected):
-    """SCAFCOM's way for unbiased compressors: c_i += C(alpha (mean of local gradients - c_i)).
+    """SCAFCOM for unbiased compressors: c_i += C(alpha (mean of local gradients - c_i)).
 
-    Huang, Li, Li 2023. Without an `alpha` it is 1 / (1 + omega), for which alpha C contracts in the
-    mean. alpha = 1, local_steps = 1 and probability = 1 are EF21-SGD. No stepsize is proved here.
+    Huang, Li, Li 2023. `alpha` is 1 / (1 + omega) unless given, for which alpha C contracts in the
+    mean. With alpha = 1, local_steps = 1 and probability = 1 it is EF21-SGD. No stepsize is proved
+    here.
     """
 
     needs_unbiased = True

@@ -1,4 +1,4 @@
-"""Local steps, their number drawn by a shared coin: Scaffnew, CompressedScaffnew, LoCoDL."""
+"""Local steps until a shared coin falls: Scaffnew, CompressedScaffnew, LoCoDL."""
 
 from abc import abstractmethod
 from math import sqrt
@@ -16,8 +16,8 @@ from mpi_lowrank.rounds.randomness import Purpose
 class LocalSteps(Method):
     """A round is local steps until a shared coin of probability p falls, and then an exchange.
 
-    So many steps are drawn for a round as the coin takes throws. The gradients of its steps are
-    taken at a point for each worker. A stepsize of 1/max L_i is the theory's.
+    The number of steps, which is the number of throws, is drawn at once. Each worker takes its
+    gradients at its own point. The theory's stepsize is 1/max L_i.
     """
 
     p: float | None = option(None)
@@ -40,20 +40,20 @@ class LocalSteps(Method):
 
     @abstractmethod
     def _local_step(self):
-        """A step of every worker by itself."""
+        """Let every worker take one step by itself."""
 
     @abstractmethod
     def _communicate(self):
-        """What the local steps have come to is exchanged."""
+        """Exchange where the local steps have led."""
 
     def _probability(self, setting):
-        """The p of the theory for this stepsize."""
+        """The theory's p for this stepsize."""
         instead = "set p, a number above 0, at most 1"
         mu = strong_convexity(setting.constants, self.name, instead)
         return min(1.0, sqrt(self._noise(setting) * setting.stepsize * mu))
 
     def _noise(self, setting):
-        """What p^2 grows by, for the variance of what is sent."""
+        """By what factor the variance of the messages makes p^2 larger."""
         return 1
 
     @classmethod
@@ -70,10 +70,10 @@ class LocalSteps(Method):
 class Scaffnew(LocalSteps):
     """x_i -= gamma (grad f_i(x_i) - h_i), until a coin of probability p says: x_i = mean x_i.
 
-    There h_i += (p/gamma)(mean x_i - x_i). Mishchenko, Malinovsky, Stich, Richtarik 2022
+    Then h_i += (p/gamma)(mean x_i - x_i). Mishchenko, Malinovsky, Stich, Richtarik 2022
     (ProxSkip): gamma <= 1/max L_i, and p = sqrt(gamma mu), the default, makes 1/p rounds of 1/p^2
-    local steps; p = 1 is GD. Sent is how far a worker has gone. A round ends with the coin, and
-    evaluated is the mean.
+    local steps; p = 1 is GD. A worker sends how far it has gone. A round ends when the coin falls,
+    and the mean is evaluated.
     """
 
     needs_compressor = False
@@ -101,7 +101,7 @@ class Scaffnew(LocalSteps):
         self.step(mean)
 
     def _compare(self, own, mean):
-        """How far each worker went beyond the mean, into `_moved`."""
+        """Fill `_moved` with how far each worker went beyond the mean."""
         np.subtract(own, mean, out=self._moved)
 
     def estimate_error(self):
@@ -117,8 +117,8 @@ class CompressedScaffnew(Scaffnew):
     """Scaffnew in which each coordinate is sent by s of the n workers: `permk` with copies = s.
 
     Condat, Agarsky, Richtarik 2022: q_i masks what worker i sends, h_i += (p eta/gamma) q_i (mean -
-    x_i), eta = n (s - 1)/(s (n - 1)). s = n is Scaffnew. Steps and p are Scaffnew's; that its own
-    theorem's p for s < n is right was not verified.
+    x_i), eta = n (s - 1)/(s (n - 1)). s = n is Scaffnew. Stepsize and p are Scaffnew's; whether
+    that p is the theorem's for s < n was not verified.
     """
 
     needs_compressor = True
@@ -150,14 +150,14 @@ class CompressedScaffnew(Scaffnew):
 
 @methods.register("LoCoDL")
 class LoCoDL(LocalSteps):
-    """Scaffnew that sends d_i = Q(x_i - y), with y a model that all workers have in common.
+    """Scaffnew that sends d_i = Q(x_i - y), where y is a model that all workers know.
 
     Each step is x_i -= gamma (grad f_i(x_i) - u_i) and y -= gamma (grad r(y) - v); r is mu/4 |x|^2,
     which f_i here lacks. At the coin, with d half the mean of the d_i, x_i = (1 - rho) x_i + rho (y
     + d); y += rho d; u_i += c (d - d_i); v += c d. rho = chi = 1/(1 + omega_mean), c = p chi/(gamma
     (1 + 2 omega)). Condat, Maranjyan, Richtarik 2024: p = sqrt((1 + omega)(1 + omega_mean) gamma
     mu) unless given; the rate max((1 - gamma mu)^2, 1 - p^2 chi/(1 + 2 omega)) is not proved here.
-    Q is unbiased, f strongly convex. Evaluated is y.
+    Q is unbiased, f strongly convex. y is evaluated.
     """
 
     needs_unbiased = True

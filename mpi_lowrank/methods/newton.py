@@ -1,4 +1,4 @@
-"""FedNL: Newton's method on Hessians that are learned; line search, silent workers, a downlink.
+"""FedNL: Newton's method on learned Hessians; with line search, silent workers or a downlink.
 
 Safaryan, Islamov, Qian, Richtarik 2021 (ICML 2022).
 """
@@ -23,19 +23,20 @@ NUMBER = Choice("identity", {"wire": "float64"})
 class HessianLearning(Method):
     """S_i = C(hess f_i(x) - H_i); H_i += alpha S_i; H = mean H_i: H_i follows the Hessian of f_i.
 
-    `hessian` is C; it compresses lower triangles, of d (d + 1) / 2 numbers and the Hessians'
-    Frobenius norms, such as `eigen` and `symmetric_sdd` know. Gradients are sent whole. `h0`: H_i^0
-    is 0, or hess f_i(x^0), sent whole in round 0 and counted. `learning`: alpha is 1, or the
-    theory's, 1 - sqrt(1 - alpha_C) of a contractive C and 1 / (1 + omega) of an unbiased one.
-    Eigenvalues of what is inverted are lifted to `mu`, unless given the problem's strong convexity.
-    The theory's stepsize is Newton's, 1. Every rank finds eigenvalues of the same H: on computers
-    of different kinds ranks may find others, and the run is then not valid.
+    `hessian` is C, such as `eigen` or `symmetric_sdd`. It compresses lower triangles: d (d + 1) / 2
+    numbers, scaled so that their norm is the Hessian's Frobenius norm. Gradients are sent whole.
+    `h0`: H_i^0 is 0, or hess f_i(x^0), sent whole in round 0 and counted. `learning`: alpha is 1,
+    or the theory's, 1 - sqrt(1 - alpha_C) of a contractive C and 1 / (1 + omega) of an unbiased
+    one. Smaller eigenvalues than `mu` are raised to it in what is inverted; unless given it is the
+    problem's strong convexity. The theory's stepsize is Newton's, 1. Every rank computes the
+    eigenvalues of the same H: computers of different kinds may find different ones, and the run is
+    then not valid.
     """
 
     needs_compressor = False
     needs_hessians = True
     shares = True
-    """Whether all ranks know H, or the server alone."""
+    """Whether all ranks know H; if not, the server alone does."""
 
     hessian: Choice = option()
     h0: Literal["zero", "exact"] = option("zero")
@@ -65,7 +66,7 @@ class HessianLearning(Method):
     def _strong_convexity(self, known):
         mu = known if self.mu is None else self.mu
         if not mu > 0:
-            allowed = "a number above 0, to which eigenvalues are lifted: the problem tells none"
+            allowed = "a number above 0, to which eigenvalues are raised: the problem tells none"
             raise OptionError("mu", self.mu, allowed)
         return mu
 
@@ -93,16 +94,16 @@ class HessianLearning(Method):
         return 1.0
 
     def look(self):
-        """Find how far the Hessians at x are from the H_i."""
+        """Compute how far the Hessians at x are from the H_i."""
         self._triangle.fold(self._hessians(self.x), self._difference)
         self._difference -= self._learned
 
     def learn(self, active=None):
-        """Send C of that; all know the H_i by it."""
+        """Send C of that difference, and move the H_i and H by it."""
         self._take(self._uplink, self._rate, active)
 
     def start(self, t):
-        """In round 0, where they are sent whole, know the H_i before anything is made of them."""
+        """In round 0 of h0 = "exact", send the Hessians whole; return whether it was so."""
         if t == 0 and self._whole is not None:
             self._take(self._whole, 1.0, None)
             return True
@@ -122,7 +123,7 @@ class HessianLearning(Method):
         return np.linalg.norm(self._difference, axis=1)
 
     def mean(self, numbers):
-        """The mean over all workers of a number (workers,) each."""
+        """The mean over all workers of `numbers` (local workers,)."""
         self._told[:, 0] = numbers
         _, mean = self.exchange(self._told, self._number, own=False, share=self.shares)
         return mean[0]
@@ -132,7 +133,7 @@ class HessianLearning(Method):
         return self._triangle.unfold(self._mean_learned[np.newaxis], self._unfolded)[0]
 
     def inverse_times(self, vector, shift):
-        """(H + shift I)^-1 of a vector, smaller eigenvalues than mu lifted to it."""
+        """(H + shift I)^-1 times a vector (d,), with eigenvalues below mu raised to mu."""
         values, vectors = np.linalg.eigh(self.matrix())
         return vectors @ (vectors.T @ vector / np.maximum(values + shift, self._least))
 
@@ -142,11 +143,12 @@ class HessianLearning(Method):
 
 @methods.register("FedNL")
 class FedNL(HessianLearning):
-    """x -= M^-1 grad f(x), M made of the H that is known before the Hessians at x are; see there.
+    """x -= M^-1 grad f(x), M made of the H learned before this round; see `HessianLearning`.
 
-    `correction`: "project" lifts the eigenvalues of H to mu (option 1 of the paper); "shift" takes
-    H + l I, l the mean of |hess f_i(x) - H_i|_F, a number more per worker (option 2), which is not
-    below hess f(x) whatever H is. With the identity for C it is Newton's method one round late.
+    `correction`: "project" raises the eigenvalues of H to mu at least (option 1 of the paper);
+    "shift" takes H + l I, l the mean of |hess f_i(x) - H_i|_F, at one more number per worker
+    (option 2): it is never below hess f(x). With the identity for C it is Newton's method one
+    round late.
     """
 
     correction: Literal["project", "shift"] = option("project")
@@ -171,23 +173,23 @@ class FedNL(HessianLearning):
         self.move(direction)
 
     def estimate_change(self):
-        """None after a round that sent the Hessians whole, and not as its last message."""
+        """None after a round whose Hessians were sent whole, since its last message was another."""
         return self.exchange.heard() * self._moved if self._moved else None
 
 
 ARMIJO = 1e-4
-"""The share of the decrease that the slope predicts which a line search asks for."""
+"""A line search asks for this share of the decrease that the slope predicts."""
 
 HALVINGS = 60
-"""Trial points of a line search, at the most."""
+"""The most trial points of a line search."""
 
 
 @methods.register("FedNL-LS")
 class LineSearch(FedNL):
     """FedNL whose step is halved until f(x) falls by 1e-4 of what the slope predicts.
 
-    The f_i at x and at each trial point are exchanges of their own, 8 bytes per worker: a round has
-    one message more than it has trial points. Decreases below the round-off of f count as such.
+    The f_i at x and at each trial point take an exchange each, of 8 bytes per worker. A decrease
+    that the round-off of f hides counts as one.
     """
 
     def __init__(self, setting, **options):
@@ -210,11 +212,12 @@ class LineSearch(FedNL):
 
 @methods.register("FedNL-BC")
 class BidirectionalFedNL(FedNL):
-    """FedNL over a server that alone knows H: x += C_down(Newton's step) is what it broadcasts.
+    """FedNL whose server alone knows H and broadcasts C_down(Newton's step), by which x moves.
 
-    `downlink` is C_down. Gradients are sent in round 0 and by a shared coin of `probability`; in
-    other rounds the server takes H (x - w) + grad f(w), w the x of the last gradients. x is what
-    all know. With the identity down and probability = 1 it is FedNL. Needs topology = "server".
+    `downlink` is C_down. Gradients are sent in round 0, and in the rounds that a shared coin of
+    `probability` picks; in the others the server takes H (x - w) + grad f(w), w being the x of the
+    last gradients. All know x. With the identity as `downlink` and probability = 1 it is FedNL.
+    Needs topology = "server".
     """
 
     needs_server = True
@@ -249,9 +252,9 @@ class BidirectionalFedNL(FedNL):
 class PartialFedNL(Participating, HessianLearning):
     """FedNL in which each worker takes part in a round with `probability`, else is silent.
 
-    Who takes part renews H_i, l_i = |hess f_i(x) - H_i|_F and g_i = (H_i + l_i I) x - grad f_i(x),
-    in round 0 all. x = (H + l I)^-1 g, with the means over all workers. Messages are C of the
-    Hessian's change, l_i's and g_i's whole.
+    A worker that takes part, in round 0 every worker, renews H_i, l_i = |hess f_i(x) - H_i|_F and
+    g_i = (H_i + l_i I) x - grad f_i(x). x = (H + l I)^-1 g, with the means over all workers. It
+    sends C of the Hessian's change, and the changes of l_i and g_i whole.
     """
 
     def __init__(self, setting, **options):

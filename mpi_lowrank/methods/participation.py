@@ -24,5 +24,5 @@ class Participating(Method):
         check_share("probability", options.probability)
 
     def taking_part(self, t: int) -> np.ndarray:
-        """Who does in round t, (total,) bool."""
+        """Which workers take part in round t, (total,) bool."""
         return self._draws.at(t).random(self._total) < self.probability

@@ -1,4 +1,4 @@
-"""L-BFGS: the fair reference for rounds, and a minimum to whatever accuracy numbers have."""
+"""L-BFGS: the fair reference for rounds, and a minimum as accurate as the numbers are."""
 
 import numpy as np
 from scipy.optimize import minimize
@@ -13,19 +13,19 @@ WHOLE = Choice("identity", {"wire": "float64"})
 
 
 class _Unknown(Exception):
-    """SciPy asks for f and its gradient at a point that no round has evaluated."""
+    """SciPy asks for f and its gradient at a point, the argument, that no round has evaluated."""
 
 
 @methods.register("L-BFGS")
 class LBFGS(Method):
-    """SciPy's L-BFGS, every f_i and gradient sent whole: one evaluation a round, trial points too.
+    """SciPy's L-BFGS, every f_i and gradient sent whole: a round per point that it evaluates.
 
     Liu, Nocedal 1989; Byrd, Lu, Nocedal, Zhu 1995. All ranks hold the same mean of f and of the
-    gradient, in float64, and take the same step. x is the point that SciPy asks for next, be it a
-    trial of its line search, and x is what is evaluated. SciPy cannot be left in the middle of a
-    search and taken up again, so each round has it start over on what is known: bytes and rounds
-    mean something here, seconds do not. `memory`: pairs that the inverse Hessian is made of. Where
-    SciPy sees no way on, x stays where it is. The stepsize and the step rule are not used.
+    gradient, in float64, and take the same step. x, which is evaluated, is the point that SciPy
+    asks for next, trial points of its line search included. SciPy cannot be stopped within a search
+    and continued, so each round it starts over on the known evaluations: rounds and bytes mean
+    something here, seconds do not. `memory`: pairs that make the inverse Hessian. Where SciPy finds
+    no further point, x stays. The stepsize and the step rule are not used.
     """
 
     needs_compressor = False

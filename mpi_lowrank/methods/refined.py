@@ -1,4 +1,4 @@
-"""EF21 with a weight for each worker, and with what was not sent kept as well."""
+"""EF21 refined: weights per worker, memory of what was not sent, the better of two messages."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Weighted(EF21):
         self._weights = (L_i / L_i.sum()).astype(self.x.dtype)
         local = self._weights[setting.numbers, np.newaxis]
         self._in_mean = setting.total * local
-        """What an own g_i counts in the mean that g is."""
+        """n w_i of the local workers, (workers, 1): g is the mean of n w_i g_i."""
         self._scaled = np.zeros_like(self._difference)
 
     def target(self, t):
@@ -58,8 +58,8 @@ class EControl(EF21):
     """c_i = C(eta e_i + grad f_i(x) - g_i); e_i += grad f_i(x) - g_i - c_i; g_i += c_i.
 
     Gao, Islamov, Stich 2023: what EF21 did not send is kept, and sent little by little. eta = 0 is
-    EF21, whose stepsize it is run with; the paper's own, for eta of the order of alpha, has
-    constants that nobody meets in practice, and is not proved here.
+    EF21. The stepsize is EF21's: the paper's own, for eta of the order of alpha, has constants too
+    small for practice, and is not proved here.
     """
 
     eta: float = option(0.01)
@@ -88,12 +88,12 @@ class EControl(EF21):
 
 @methods.register("EF21+")
 class Plus(EF21):
-    """g_i = C(grad f_i(x)) where that is strictly nearer to grad f_i(x), else as EF21's.
+    """g_i = C(grad f_i(x)) where that is strictly nearer to grad f_i(x), else as in EF21.
 
-    Richtarik, Sokolov, Fatkhullin 2021, algorithm 3: never farther off than EF21's step, so EF21's
-    theorem holds. Which of the two a message stands for is told by a byte per worker, which is
-    counted. Receivers keep the g_i of all workers: from C(grad f_i) alone they could not tell how
-    mean g_i moves.
+    Richtarik, Sokolov, Fatkhullin 2021, algorithm 3: g_i is never farther off than EF21's, so
+    EF21's theorem holds. A byte per worker, which is counted, tells which of the two a message is.
+    Receivers keep the g_i of all workers: from C(grad f_i) alone they could not tell how mean g_i
+    moves.
     """
 
     def __init__(self, setting, **options):
@@ -120,7 +120,7 @@ class Plus(EF21):
         self._add_up(compressor, flags[:, np.newaxis])
 
     def _add_up(self, compressor, plain):
-        """g, of the g_i of all workers."""
+        """Renew the g_i of all workers from their messages, and g, their mean."""
         self.exchange.everyone(compressor, self._heard)
         np.copyto(self._known, 0, where=plain)
         self._known += self._heard

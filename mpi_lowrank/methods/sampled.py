@@ -1,4 +1,4 @@
-"""Gradients of batches: SGD, and EF21 on what it draws, on its running mean, and on PAGE."""
+"""Gradients of batches: SGD, and EF21 on these gradients, on their running mean and on PAGE."""
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from mpi_lowrank.rounds.randomness import Purpose
 class Sampled(Method):
     """Each worker's gradients are those of `batch` of its samples, drawn anew for each round.
 
-    Drawn without replacement; of a worker that has no more than `batch`, and without a `batch`, all
-    samples count.
+    Draws are without replacement. All samples count for a worker that has no more than `batch`, and
+    for all workers without a `batch`.
     """
 
     batch: int | None = option(None)
@@ -86,7 +86,7 @@ class EF21SGDM(Sampled, EF21):
         return self._followed
 
     def _average(self, gradients, active):
-        """Of the workers that speak; the others keep their v_i."""
+        """Move the v_i of the workers that speak; the others keep theirs."""
         rows = True if active is None else active[self._numbers, np.newaxis]
         followed = self._followed
         gradients *= self.eta
@@ -105,9 +105,9 @@ class EF21PAGE(Sampled, EF21):
     """v_i = grad f_i(x) with `probability`, else v_i += grad f_i(x; B) - grad f_i(x_before; B).
 
     EF21 on v_i (Fatkhullin et al. 2021; Li, Bao, Zhang, Richtarik 2021). All workers take the whole
-    gradient in the same rounds, round 0 among them, and both gradients of a batch are of the same
-    samples, so the noise vanishes where x rests. probability = 1 is EF21. The theory's stepsize
-    rests on the smoothness of single samples, which is not known here: there is none.
+    gradient in the same rounds, round 0 among them. Both gradients of a batch are of the same
+    samples, so the noise vanishes where x rests. probability = 1 is EF21. There is no theory's
+    stepsize else: it rests on the smoothness of single samples, which is not known here.
     """
 
     probability: float = option(0.1)

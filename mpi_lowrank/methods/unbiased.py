@@ -15,9 +15,9 @@ from mpi_lowrank.rounds.randomness import Purpose
 def bias_and_deviation(compressor, workers):
     """eta, omega and omega_mean: |E C(x) - x| <= eta |x|, E|C(x) - E C(x)|^2 <= omega |x|^2.
 
-    Of a compressor that says alpha alone, sqrt(1 - alpha), 0 and 0 do the same: in the mean square,
-    a convex combination of x and x - C(x) is no longer than that of their lengths. Raises UserError
-    for one that says neither.
+    For a compressor that has only alpha they are sqrt(1 - alpha), 0 and 0: that serves the proof as
+    well, because a convex combination of x and x - C(x) is, in the mean square, no longer than the
+    same combination of their lengths. Raises UserError for one that has neither alpha nor omega.
     """
     if compressor.omega is not None:
         return 0.0, compressor.omega, mean_variance(compressor, workers)
@@ -39,13 +39,14 @@ class EFBV(EF21):
     """m_i = C(grad f_i(x) - h_i); g = h + nu mean m_i; h_i += lambda m_i; h += lambda mean m_i.
 
     Condat, Li, Richtarik 2022: biased and unbiased C in one. lambda = nu = 1 is EF21; lambda =
-    1/(1 + omega), nu = 1 is DIANA. Unless given, both are what the compressor's bias and variance
-    make best: 1 of a biased one, 1/(1 + omega) and 1/(1 + omega_mean) of an unbiased one.
+    1/(1 + omega), nu = 1 is DIANA. Unless given, both are the best for the compressor's bias and
+    variance: 1 for a biased one, 1/(1 + omega) and 1/(1 + omega_mean) for an unbiased one.
 
     gamma <= 1/(L + L_tilde sqrt(r_mean) / (1 - sqrt(r))), with r = (1 - lambda + lambda eta)^2 +
-    lambda^2 omega, and r_mean the same of nu and omega_mean: the proof of EF21's theorem 1, with
-    E|grad f_i - h_i|^2 falling by r and E|g - grad f|^2 at most r_mean of it. At lambda = nu = 1 it
-    is EF21's; the paper's own, for its Polyak-Lojasiewicz theorem, is smaller.
+    lambda^2 omega, and r_mean the same of nu and omega_mean. It follows from the proof of EF21's
+    theorem 1: E|grad f_i - h_i|^2 shrinks by the factor r, and E|g - grad f|^2 is at most r_mean
+    times as much. At lambda = nu = 1 it is EF21's; the paper's own, for its Polyak-Lojasiewicz
+    theorem, is smaller.
     """
 
     lambda_: float | None = option(None)
@@ -119,7 +120,7 @@ class DIANA(EFBV):
 
     @classmethod
     def check(cls, options):
-        """Its shares follow from omega."""
+        """Nothing to check: its lambda and nu follow from omega."""
 
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):
@@ -132,7 +133,7 @@ class DIANA(EFBV):
 class MARINA(Method):
     """g = mean grad f_i(x), whole, by a shared coin of probability p; else g += mean Q(change).
 
-    The change is that of grad f_i from x^{t-1} to x^t. Gorbunov, Burlachenko, Li, Richtarik 2021,
+    The change is that of grad f_i since the last round. Gorbunov, Burlachenko, Li, Richtarik 2021,
     theorem 2.1: gamma <= 1/(L + L_tilde sqrt((1 - p) omega_mean / p)); a linear Q sees f alone, and
     L takes L_tilde's place. Q is unbiased; p is 1/(1 + omega) unless given; p = 1 is GD. Round 0
     sends the gradients whole.

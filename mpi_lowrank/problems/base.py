@@ -1,4 +1,4 @@
-"""The contract of a problem: f(x) = mean of f_i(x), one f_i a worker."""
+"""The contract of a problem: f(x) = mean of f_i(x), one f_i per worker."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Smoothness:
-    """L of f, and of the local workers L_i and mu: their f_i - (mu / 2) |x|^2 are convex."""
+    """L of f; L_i (workers,) and mu of the local f_i: each f_i - (mu / 2) |x|^2 is convex."""
 
     L: float
     L_i: np.ndarray
@@ -43,8 +43,8 @@ class Smoothness:
 class Problem(Component, ABC):
     """The local workers' functions. Rows of every array belong to workers, in order.
 
-    Made with (shards, dtype, **options): see `LocalShards`. Questions that a class answers before
-    there are data are given all `options`, by their names in Python.
+    Made with (shards, dtype, **options): see `LocalShards`. Class methods, which are called before
+    there are data, are given all `options`, by their names in Python.
     """
 
     default_data: str | None
@@ -52,21 +52,21 @@ class Problem(Component, ABC):
     blocks: tuple[Block, ...]
     """The model's parameters."""
     samples: np.ndarray
-    """(workers,) int: over how many samples each local f_i is a mean; batches are drawn of them."""
+    """(workers,) int: how many samples each local f_i is a mean over; batches are drawn of them."""
     smooth = True
-    """Whether `smoothness` knows the constants; where not, a case needs a stepsize of its own."""
+    """Whether `smoothness` knows the constants; if not, a case must set a stepsize."""
     has_hessians = False
     """Whether it gives second derivatives, which FedNL needs."""
 
     metrics: tuple[Metric, ...] = ()
-    """What `measure` measures of a model beside METRICS; recorded as columns of these names."""
+    """What `measure` measures besides METRICS; recorded as columns of these names."""
 
     def __init__(self, shards: LocalShards, dtype: np.dtype, **options: Any):
         self.set_options(options)
 
     @cached_property
     def d(self) -> int:
-        """The numbers of the model."""
+        """How many numbers the model has."""
         return sum(int(np.prod(block.shape)) for block in self.blocks)
 
     @classmethod
@@ -86,9 +86,9 @@ class Problem(Component, ABC):
         itemsize: int,
         options: Options,
     ) -> int:
-        """Bytes that a rank of `workers` workers takes at least, beside vectors of the model.
+        """The least bytes that a rank of `workers` workers takes, besides vectors of the model.
 
-        Told before anything is allocated. `blocks` are the model's, `longest` the rows of the
+        Asked before anything is allocated. `blocks` are the model's, `longest` the rows of the
         longest shard, `itemsize` a number's bytes in the state's dtype.
         """
         return 0
@@ -99,8 +99,8 @@ class Problem(Component, ABC):
 
         `x` is one point (d,), or a point for each worker (workers, d). With a `batch`, the mean
         over all samples becomes the mean over its samples, at a cost in proportion to them; what
-        f_i has beside that mean (a regulariser) stays. Allocates nothing from the second call on
-        with x of a shape and batches of a width. Raises IndexError for a row that is no sample.
+        f_i has besides that mean (a regulariser) stays. Only the first call with an x of one shape
+        and a batch of one width allocates. Raises IndexError for a row that is no sample.
         """
 
     @abstractmethod
@@ -118,18 +118,18 @@ class Problem(Component, ABC):
     def hessian_footprint(
         cls, blocks: tuple[Block, ...], workers: int, longest: int, itemsize: int
     ) -> int:
-        """Bytes that `hessians` takes beside `footprint`, with its `out`; see there."""
+        """Bytes that `hessians` takes besides `footprint`, `out` included; arguments as there."""
         d = sum(int(np.prod(block.shape)) for block in blocks)
         return workers * d * d * itemsize
 
     @abstractmethod
     def correct(self, x: np.ndarray) -> tuple[float, float]:
-        """The local training and held-out rows classified rightly; 0 of none, NaN of no classes."""
+        """How many local training and held-out rows are classified rightly; NaN without classes."""
 
     def measure(self, x: np.ndarray, out: np.ndarray) -> None:
-        """Write the local workers' own metrics of the point x (d,) into `out`, (workers, metrics).
+        """Write the problem's own `metrics` at x (d,) into `out`, (workers, metrics).
 
-        Recorded is their mean over all workers.
+        Their mean over all workers is recorded.
         """
 
     @classmethod
@@ -143,7 +143,7 @@ class Problem(Component, ABC):
         return METRICS | own
 
     def scale_start(self, x: np.ndarray) -> None:
-        """Make a sensible start out of standard normal numbers, in place; as they are here."""
+        """Turn standard normal numbers (d,) into a start, in place; by default they stay."""
 
     @abstractmethod
     def smoothness(self, mean: MeanOverWorkers) -> Smoothness:
@@ -153,7 +153,7 @@ class Problem(Component, ABC):
 def largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], d: int) -> float:
     """The largest eigenvalue of a symmetric positive semidefinite d x d map, by Lanczos (ARPACK).
 
-    `product` is called alike on every rank that calls this alike: the start is fixed.
+    `product` may be collective: the start is fixed, so all ranks call it equally often.
     """
     if d < 16:  # too small for ARPACK
         columns = [product(unit) for unit in np.eye(d)]

@@ -14,7 +14,7 @@ class Batch:
     """Some samples of every local worker.
 
     `rows` (workers, width) int: their numbers in the worker's shard, from 0. Of row w the first
-    `sizes[w]` count, from 1 to all of them; what follows is padding, any number that is a sample's.
+    `sizes[w]`, at least 1, count; the rest is padding, with the number of any sample.
     `weights` (workers, width) float64: 1 / sizes[w], and 0 in the padding. The loss of a batch is
     the sum of its samples' losses by these weights, plus the regulariser.
     """
@@ -30,7 +30,7 @@ class Batch:
         return int(self.rows.shape[1])
 
     def check(self, samples: np.ndarray) -> None:
-        """Raise IndexError for a number that is no sample's of its worker's `samples` (workers,).
+        """Raise IndexError for a number that is not below its worker's `samples` (workers,).
 
         Compiled products read memory by these numbers.
         """
@@ -47,12 +47,12 @@ class Batches:
     """Batches of `size` samples without replacement, or of the whole shard where it has no more.
 
     Drawn anew for each round from (seed, round, worker) alone: the same on any number of ranks, in
-    any order, after any restart. Every set of `size` samples is equally likely, so that a batch's
-    gradient is that of all samples in the mean.
+    any order, after any restart. Every set of `size` samples is equally likely, so the mean of a
+    batch's gradient is the gradient of all samples.
     """
 
     def __init__(self, seed: int, numbers: Iterable[int], samples: np.ndarray, size: int):
-        """`numbers`: of the local workers; `samples`: how many each has, `Problem.samples`."""
+        """`numbers`: those of the local workers; `samples`: see `Problem.samples`."""
         if size < 1:
             raise OptionError("size", size, "an integer from 1")
         self._streams = [Stream(seed, Purpose.SAMPLE, worker) for worker in numbers]
@@ -71,7 +71,7 @@ class Batches:
 
 
 class Samples(Protocol):
-    """Samples of the local workers, and room for what is computed of them."""
+    """Samples of the local workers, with arrays for what is computed from them."""
 
     def draw(self, whole: Self, batch: Batch) -> None:
         """Become those of `batch` among the `whole`."""
@@ -81,9 +81,10 @@ S = TypeVar("S", bound=Samples)
 
 
 class Chosen(Generic[S]):
-    """What a problem computes with: all its samples, or a batch's in room made once for a width.
+    """What a problem computes with: all its samples, or those of a batch.
 
-    `samples` (workers,): how many there are. `room`: a width to the room for so many samples.
+    `samples` (workers,): how many there are. `room`: makes the arrays for batches of a width; it is
+    called once per width.
     """
 
     def __init__(self, whole: S, samples: np.ndarray, room: Callable[[int], S]):

@@ -18,7 +18,7 @@ from mpi_lowrank.problems.regularizer import Regularizer
 class Classifier(Problem):
     """f_i(x) = (1/m_i) sum_j (log sum_k exp z_jk - z_j,y_j) + (lambda/2) |x|^2, y_j in 0, 1, ...
 
-    The logits z_j of row a_j are the last of its layers, which subclasses define.
+    The logits z_j of row a_j are the output of the last layer; subclasses define the layers.
     """
 
     default_data = "digits"
@@ -74,7 +74,7 @@ class Classifier(Problem):
     def _backward(
         self, x: np.ndarray, columns: np.ndarray, layers: list[np.ndarray], out: np.ndarray
     ) -> None:
-        """Turn the last layer, by now df_i/dz, into the rows of `out`; the others still hold."""
+        """Write gradients into the rows of `out`; df_i/dz has replaced the last layer."""
 
     def gradients(self, x, out, batch=None):
         samples = self._chosen(batch)
@@ -97,7 +97,7 @@ class Classifier(Problem):
         return whole.right(), np.count_nonzero(predicted == self._test.labels)
 
     def _parts(self, flat: np.ndarray) -> list[np.ndarray]:
-        """Views of the blocks of a model (d,), or of a model a worker (workers, d)."""
+        """Views of the blocks of one model (d,), or of one model per worker (workers, d)."""
         ends = np.cumsum([np.prod(block.shape) for block in self.blocks])[:-1]
         parts = np.split(flat, ends, axis=-1)
         shapes = [flat.shape[:-1] + block.shape for block in self.blocks]
@@ -105,12 +105,12 @@ class Classifier(Problem):
 
 
 class Samples:
-    """Labelled rows of the local workers, and room for a pass through the layers.
+    """Labelled rows of the local workers, with arrays for a pass through the layers.
 
-    Arrays are (workers, width, longest): a row of the data is a column, so that sums over classes
-    run along memory, and every worker's products have one shape wherever it lives, so that its bits
-    do not depend on who shares its rank. `targets` are 1 at a row's class, `weights` 1 / m_i; both
-    are 0 in the padding. `sizes` (workers,): the m_i.
+    Arrays are (workers, width, longest). A row of the data is a column, so that sums over classes
+    run along memory. All workers' products have the same shape, so that a worker's bits do not
+    depend on who shares its rank. `targets` are 1 at a row's class, `weights` 1 / m_i; both are 0
+    in the padding. `sizes` (workers,): the m_i.
     """
 
     def __init__(self, columns: np.ndarray, widths: Sequence[int]):
@@ -134,7 +134,7 @@ class Samples:
         self.sizes = batch.sizes
 
     def differentiate(self) -> None:
-        """In the last layer, from z to df_i/dz: softmax(z) - target over m_i, 0 in the padding."""
+        """Turn z in the last layer into df_i/dz: (softmax(z) - target) / m_i, 0 in the padding."""
         logits, line = self.layers[-1], self._line
         np.subtract(logits, np.max(logits, axis=1, keepdims=True, out=line), out=logits)
         np.exp(logits, out=logits)
@@ -152,7 +152,7 @@ class Samples:
         out /= self.sizes
 
     def right(self) -> int:
-        """The rows whose class has the largest z."""
+        """How many rows have the largest z at their class."""
         right = self.layers[-1].argmax(axis=1) == self.targets.argmax(axis=1)
         return int(np.count_nonzero(right & (self.weights[:, 0] > 0)))
 

@@ -41,9 +41,9 @@ class LogisticRegression(LinearModel):
 
     Regulariser: `nonconvex`, lambda sum x_j^2 / (1 + x_j^2), with curvature in
     [-lambda/2, 2 lambda], or `l2`, (lambda/2) |x|^2.
-    L_i = lambda_max(A_i^T A_i) / (4 m_i) + curvature, and L the same of the mean over workers of
+    L_i = lambda_max(A_i^T A_i) / (4 m_i) + curvature. L is the same with the mean over workers of
     A_i^T A_i / (4 m_i): with unequal shards f is the mean of the f_i, not of the rows. mu is the
-    l2 regulariser's lambda: what the rows add to it is not known without their margins.
+    lambda of l2; the rows would add to it, by how much depends on their margins.
     """
 
     kind = Signed

@@ -12,31 +12,31 @@ from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Problem, Smoothness, largest_eigenvalue
 
 DESIGN, TARGET = 1, 2
-"""What is drawn: a key beside the seed, so that no draws meet those of each other or of x."""
+"""What is drawn: part of the key of a draw, so that the draws are independent."""
 SHARED = 0
-"""The worker of draws that all have in common; their own are counted from 1."""
+"""The key of draws that all workers share; worker i has the key 1 + i."""
 
 
 @problems.register("matrix")
 class MatrixRegression(Problem):
     """f_i(W) = |A_i W - B_i|^2 / (2 m_i), B_i = A_i W_i*, for a matrix W of `shape` (m, c).
 
-    Data enter by H_i = A_i^T A_i / m_i alone, f_i(W) = tr((W - W_i*)^T H_i (W - W_i*)) / 2, and the
-    gradient H_i (W - W_i*) loses no digits near the solution. So H_i = V_i diag(s) V_i^T is made,
-    not A_i = sqrt(m_i) U_i diag(s)^(1/2) V_i^T, whose rows' number and basis U_i change nothing.
+    f_i depends on the data through H_i = A_i^T A_i / m_i alone: it is
+    tr((W - W_i*)^T H_i (W - W_i*)) / 2, and its gradient H_i (W - W_i*) loses no digits near the
+    solution. So H_i = V_i diag(s) V_i^T is made, and no A_i.
 
     `spectrum` of H_i: "geometric", from 1 down to 1 / `condition`, or "power", s_j = 1/j, which
-    knows no `condition`. `bases`: "common", one random V for all workers, or "rotated", a random
-    V_i for each. The target W* has random singular vectors and `target_rank` singular values, all
-    of them if none is given, all equal ("flat") or 1/j ("power"), scaled to mean square 1 of its
-    entries; a random start hides its spectrum, the start 0 does not. `heterogeneity`: W_i* is W*
-    plus a random matrix of rank `heterogeneity_rank`, flat, whose norm is this share of W*'s.
+    has no `condition`. `bases`: "common", one random V for all workers, or "rotated", a random V_i
+    for each. The target W* has random singular vectors and `target_rank` singular values (all of
+    them unless given), equal ("flat") or 1/j ("power"), scaled so that its entries have mean square
+    1. A random start hides its spectrum, the start 0 does not. `heterogeneity`: W_i* is W* plus a
+    random matrix of rank `heterogeneity_rank`, flat, whose norm is this share of W*'s.
 
-    Everything a worker has of its own comes from (seed, worker): the same on any number of ranks.
-    L_i = 1, mu is the least of the s_j; L is the largest eigenvalue of the mean of the H_i.
+    Draws of worker i follow from (seed, i): the same on any number of ranks. L_i = 1, mu is the
+    least of the s_j, and L the largest eigenvalue of the mean of the H_i.
 
-    A batch needs rows after all: those of the A_i with m_i = m and U_i = V_i, that is of
-    sqrt(m) H_i^(1/2), made when the first batch comes. At W_i* the gradient of every batch is 0.
+    Batches do need rows of A_i: they are those of A_i = sqrt(m) H_i^(1/2), made when the first
+    batch comes. At W_i* the gradient of every batch is 0.
     """
 
     default_data = None
@@ -159,7 +159,7 @@ class MatrixRegression(Problem):
         return np.subtract(points, self._targets, out=self._errors)
 
     def _residuals(self, errors, batch):
-        """The batch's rows of A_i, as columns; what they miss those of B_i by; their weights."""
+        """The batch's rows of A_i as columns, their residuals A_i W - B_i, and their weights."""
         batch.check(self.samples)
         columns, residuals, weights = self._room(batch.width)
         batch.take(self._rows, columns)
@@ -187,7 +187,7 @@ def _with_spectrum(eigenvalues: np.ndarray, rng: np.random.Generator) -> np.ndar
 
 
 def _random_matrix(shape, singular_values, rng):
-    """Entries of mean square 1, singular values in these proportions, random singular vectors."""
+    """A matrix of mean square 1, its singular values in these proportions, their vectors random."""
     left, right = (_orthonormal(side, len(singular_values), rng) for side in shape)
     scaled = singular_values * np.sqrt(np.prod(shape)) / np.linalg.norm(singular_values)
     return left * scaled @ right.T

@@ -18,9 +18,8 @@ class TwoLayers(Classifier):
     """Logits z_j = W2^T h_j + b2 of h_j = tanh(W1^T a_j + b1); see `Classifier`.
 
     Blocks W1 (features, hidden), b1 (hidden,), W2 (hidden, classes), b2 (classes,). `hidden`: units
-    of the first layer. Without `biases` there are W1 and W2 alone. `lambda` counts the biases too.
-    Not convex, and without a global L: the constants are NaN, so a case needs a stepsize of its
-    own.
+    of the first layer. Without `biases` there are only W1 and W2. `lambda` applies to biases too.
+    Not convex, and without a global L: the constants are NaN, so a case must set a stepsize.
     """
 
     smooth = False
@@ -42,7 +41,7 @@ class TwoLayers(Classifier):
         return (Block("W1", (features, hidden)), *b1, Block("W2", (hidden, classes)), *b2)
 
     def _named(self, flat: np.ndarray) -> list[Any]:
-        """W1, b1, W2, b2 of a model, or of a model a worker; None for biases that it has not."""
+        """W1, b1, W2, b2 of one model, or of one per worker; None for biases that it lacks."""
         parts = self._parts(flat)
         return parts if self.biases else [parts[0], None, parts[1], None]
 
@@ -79,7 +78,7 @@ class TwoLayers(Classifier):
     def scale_start(self, x: np.ndarray) -> None:
         """Turn standard normal numbers into a start at which tanh is not saturated.
 
-        Weights of variance one over their inputs, biases 0 (LeCun et al., "Efficient BackProp",
+        Weights get the variance 1 / inputs, biases are 0 (LeCun et al., "Efficient BackProp",
         1998).
         """
         for part in self._parts(x):

@@ -11,9 +11,9 @@ Kind = Literal["nonconvex", "l2"]
 class Regularizer:
     """`nonconvex`: strength sum x_j^2 / (1 + x_j^2); `l2`: (strength / 2) |x|^2.
 
-    x is one point (d,) or a point for each worker (workers, d). The nonconvex one's second
-    derivatives are in [-strength / 2, 2 strength]: `curvature` is the largest. `mu` is the
-    convex one's strong convexity.
+    x is one point (d,) or a point for each worker (workers, d). `curvature` is the largest second
+    derivative; those of the nonconvex one are in [-strength / 2, 2 strength]. `mu` is the strong
+    convexity: 0 for the nonconvex one.
     """
 
     def __init__(self, kind: Kind, strength: float, dtype: np.dtype):

@@ -14,10 +14,10 @@ from mpi_lowrank.problems.dense import Classifier
 class SoftmaxRegression(Classifier):
     """Logits z_j = W^T a_j with a matrix W (features, classes); see `Classifier`.
 
-    Gradients A_i^T (P_i - Y_i) / m_i + lambda W; without lambda their rows sum to 0 and their rank
-    is at most min(features, classes - 1). The Hessian diag(p) - p p^T of the cross-entropy has the
-    largest eigenvalue 1/2, of two classes alike and none else, so
-    L_i = lambda_max(A_i^T A_i) / (2 m_i) + lambda, and L is the same of the mean over workers of
+    Gradients are A_i^T (P_i - Y_i) / m_i + lambda W; without lambda their rows sum to 0 and their
+    rank is at most min(features, classes - 1). The Hessian diag(p) - p p^T of the cross-entropy has
+    no eigenvalue above 1/2, which it has where two classes have p = 1/2 each. So
+    L_i = lambda_max(A_i^T A_i) / (2 m_i) + lambda, and L is the same with the mean over workers of
     A_i^T A_i / (2 m_i). Source: D. Boehning, Ann. Inst. Statist. Math. 44 (1992).
     """
 
@@ -68,5 +68,5 @@ class SoftmaxRegression(Classifier):
 
 
 def _hessian_bound(A: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """v to A^T A v / (2 m) for A (m, p): the Hessian of a shard is never above it."""
+    """The map v to A^T A v / (2 m) of A (m, p), which bounds the Hessian of a shard from above."""
     return lambda v: A.T @ (A @ v) / (2 * len(A))

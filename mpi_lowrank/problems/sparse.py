@@ -1,7 +1,7 @@
 """One sparse matrix for all local workers: both products in one call each, without allocation.
 
-SciPy's public products allocate their results; its compiled kernels, which take one, are older than
-the public classes and have kept their signatures.
+SciPy's public products allocate their results. Its compiled kernels write into a given array; they
+are older than the public classes and have kept their signatures.
 """
 
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ from mpi_lowrank.problems.batch import Batch
 
 
 class Stack:
-    """A block-diagonal CSR matrix, a block A_w of `longest` rows and d columns for each worker.
+    """A block-diagonal CSR matrix with one block A_w (`longest` rows, d columns) per worker.
 
     Row r of worker w is row w * longest + r, column j of worker w is column w * d + j, so that the
-    workers' results lie apart. Every row is summed by itself and every column in row order:
-    a worker's bits do not depend on who stands beside it.
+    workers' results lie apart. Every row is summed by itself and every column in row order: a
+    worker's bits do not depend on which workers share its rank.
     """
 
     workers: int
     longest: int
     d: int
-    starts: np.ndarray  # (workers * longest + 1,), of each row in the other two
+    starts: np.ndarray  # (workers * longest + 1,): where each row begins in the other two
     columns: np.ndarray
     values: np.ndarray
-    _x: np.ndarray  # (workers, d), room for a copy of x
+    _x: np.ndarray  # (workers, d), for a copy of x
 
     def times(self, x: np.ndarray, out: np.ndarray) -> None:
-        """out[w] = A_w x for one x (d,) or a row of x a worker; `out` is (workers, longest)."""
+        """out[w] = A_w x for one x (d,), or a row of x per worker; `out` is (workers, longest)."""
         self._x[...] = x
         out[...] = 0
         _sparsetools.csr_matvec(*self.shape, *self._matrix, self._x.reshape(-1), out.reshape(-1))
@@ -69,7 +69,7 @@ class StackedRows(Stack):
 
 
 class DrawnRows(Stack):
-    """`longest` rows of each worker's, copied out of `whole` for one batch after the other."""
+    """`longest` rows per worker, copied out of `whole` anew for each batch."""
 
     def __init__(self, whole: StackedRows, longest: int):
         self._whole, self._x = whole, whole._x

@@ -33,7 +33,7 @@ class Stream:
         self._start["state"]["counter"][2] = worker
 
     def at(self, round: int, call: int = 0) -> np.random.Generator:
-        """The worker's generator at the start of that call; it is reused by the next `at`."""
+        """The worker's generator at the start of that call; the next `at` reuses it."""
         counter = self._start["state"]["counter"]
         counter[1], counter[3] = call, round
         self._philox.state = self._start

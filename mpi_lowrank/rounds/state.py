@@ -1,4 +1,4 @@
-"""What survives a round, by name: what a checkpoint holds and what a rank has to keep."""
+"""What survives a round, by name: what a checkpoint holds and a rank keeps in memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import DTypeLike
 
 @dataclass(frozen=True)
 class Entry:
-    """An array by its name; `per_worker` if its rows are the local workers', in their order.
+    """A named array; `per_worker`: its rows are the local workers', in their order.
 
-    `per_rank` if it is this rank's own, as seconds are.
+    `per_rank`: it is this rank's own, as seconds are.
     """
 
     name: str
@@ -28,13 +28,13 @@ class State:
     """The arrays of one case on this rank that later rounds read.
 
     Each is asked for once, by name, before the first round, starts as zeros, and is changed in
-    place. `array` is the same on every rank, or read on rank 0 alone; of `rows` a rank has those of
-    its `workers`, so that another number of ranks can deal them out anew. What is `of_rank` moves
-    no trajectory: of another number of ranks each goes on with the largest. What every round
-    overwrites before it reads it needs no name, and neither do draws: they follow from the seed and
-    the round.
+    place. An `array` is the same on every rank, or read on rank 0 alone. Of `rows` a rank has those
+    of its `workers`, so that another number of ranks can deal them out anew. What is `of_rank` does
+    not change a trajectory: on another number of ranks each goes on with the largest. What every
+    round overwrites before it reads it needs no name, and neither do draws, which follow from the
+    seed and the round.
 
-    A `planned` one holds its arrays' sizes but no memory: what is written there is lost.
+    A `planned` state knows its arrays' sizes but takes no memory: what is written there is lost.
     """
 
     def __init__(self, workers: int, dtype: DTypeLike, planned: bool = False):
@@ -55,14 +55,14 @@ class State:
     def rows(
         self, name: str, shape: int | Sequence[int] = (), dtype: DTypeLike | None = None
     ) -> np.ndarray:
-        """A new array (workers, *shape), a row per local worker; else as `array`."""
+        """A new array (workers, *shape), a row per local worker; otherwise as `array`."""
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         return self._add(name, (self.workers, *shape), dtype, per_worker=True)
 
     def of_rank(
         self, name: str, shape: int | Sequence[int] = (), dtype: DTypeLike | None = None
     ) -> np.ndarray:
-        """A new array of numbers that never fall and that differ from rank to rank; as `array`."""
+        """A new array of numbers that never fall and may differ between ranks; else as `array`."""
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         return self._add(name, shape, dtype, per_rank=True)
 
@@ -71,9 +71,9 @@ class State:
         return self.array(name, (), np.int64)
 
     def within(self, part: str, each: int = 1) -> State:
-        """The same store, where every name that is asked for begins with `part` and a slash.
+        """The same store, in which every name that is asked for gets the prefix `part`/.
 
-        There every worker counts as `each`.
+        There `rows` have `each` rows per worker.
         """
         inner = State(each * self.workers, self.dtype, self._planned)
         inner._prefix, inner._entries = f"{self._prefix}{part}/", self._entries
@@ -106,5 +106,5 @@ class State:
 
 
 def _sizes_alone(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array whose numbers are all one and the same."""
+    """An array of this shape whose numbers share one place in memory."""
     return as_strided(np.zeros(1, dtype), shape, (0,) * len(shape))

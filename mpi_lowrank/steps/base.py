@@ -14,7 +14,7 @@ from mpi_lowrank.rounds.state import State
 
 
 class Step(Component, ABC):
-    """How x moves, whatever method says where to: so momentum goes with each of them.
+    """How x moves along the direction of any method: so momentum goes with every method.
 
     Made with (x, stepsize, state, shapes, **options). `x` (d,), where the method takes gradients,
     is the same on every rank and changed in place; it is the concatenation of blocks of these
@@ -23,7 +23,7 @@ class Step(Component, ABC):
     """
 
     decay: int | None = option(None)
-    """In how many rounds gamma falls linearly to 0, gamma (1 - t / decay); None: it does not."""
+    """Rounds in which gamma falls linearly to 0, as gamma (1 - t / decay); None: it is constant."""
 
     model: np.ndarray
     """What is evaluated, (d,): x itself, unless the rule takes gradients beside its model."""
@@ -47,9 +47,9 @@ class Step(Component, ABC):
             raise OptionError("decay", options.decay, "the number of rounds, from 1")
 
     def __call__(self, displacement: np.ndarray) -> None:
-        """Take a round's step. `displacement` (d,) is stepsize * direction, for the rule's use.
+        """Take a round's step. `displacement` (d,) is stepsize * direction; it may be overwritten.
 
-        A method that folds gamma into what it sends (EF14) hands over what the messages stand for.
+        EF14, whose messages contain the stepsize, hands over their mean.
         """
         left = 1.0
         if self.decay and self._taken is not None:
@@ -60,18 +60,18 @@ class Step(Component, ABC):
 
     @abstractmethod
     def move(self, displacement: np.ndarray, gamma: float) -> None:
-        """Move x. `displacement` (d,) is `gamma` times the method's direction: see `__call__`.
+        """Move x. `displacement` (d,) is `gamma` times the method's direction; see `__call__`.
 
-        The plain rule subtracts it.
+        The plain rule subtracts it from x.
         """
 
     def penalty(self, x: np.ndarray) -> float:
-        """What is minimised beside f, at x (d,): recorded losses have it."""
+        """What is minimised besides f, at x (d,); recorded losses include it."""
         return 0.0
 
     def least_slope(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """The shortest subgradient of f + penalty at x, (d,), where grad f(x) is `gradient`.
+        """The shortest subgradient of f + penalty at x, (d,), where grad f(x) is `gradient` (d,).
 
-        Its square is what is recorded as that of the gradient.
+        Its squared norm is recorded as `grad_norm_sq`.
         """
         return gradient

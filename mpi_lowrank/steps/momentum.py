@@ -12,7 +12,7 @@ from mpi_lowrank.steps.base import Step
 
 
 class Momentum(Step):
-    """With the share `beta` of what came before; 0 is the plain step."""
+    """A step that goes on with the share `beta` of the last one; 0 is the plain step."""
 
     beta: float = option(0.9)
 
@@ -41,7 +41,7 @@ class HeavyBall(Momentum):
 class Nesterov(Momentum):
     """z' = x - gamma direction; x = z' + beta (z' - z); z = z' (Nesterov 1983).
 
-    Gradients are taken at x, which has gone beyond z; evaluated is z.
+    Gradients are taken at x, which has gone beyond z; z is evaluated.
     """
 
     def __init__(self, x: np.ndarray, stepsize: float, state: State, shapes, **options: Any):

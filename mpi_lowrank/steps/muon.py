@@ -15,9 +15,9 @@ class Muon(Step):
     """X -= gamma polar(D) for each matrix X of the model, D its part of the direction.
 
     Jordan et al. 2024. polar(U S V^T) = U V^T is the steepest descent in the spectral norm.
-    Parameters that are no matrices take the plain step. On EF21-SGDM it is EF21-Muon without a
-    compressed downlink (Gruntkowska, Gaponov, Tovmasyan, Richtarik 2025), on Dion it is Orth-Dion,
-    on EF21-SGDM with `identity` Muon itself. gamma is a length, in the units of x.
+    Parameters that are not matrices take the plain step. With EF21-SGDM it is EF21-Muon without a
+    compressed downlink (Gruntkowska, Gaponov, Tovmasyan, Richtarik 2025), with Dion it is
+    Orth-Dion, with EF21-SGDM and `identity` Muon itself. gamma is a length, in the units of x.
     """
 
     def __init__(self, x: np.ndarray, stepsize: float, state: State, shapes, **options: Any):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 LARGEST = 512
-"""Rows or columns, whichever are fewer, up to which the singular value decomposition is taken."""
+"""Up to so many rows or columns, whichever are fewer, singular values are computed exactly."""
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
-"""Of Jordan et al. 2024: takes singular values from 0 to 1 to 0.68 to 1.13, small ones quickly."""
+"""Of Jordan et al. 2024: moves singular values in (0, 1] into 0.68 to 1.13, small ones quickly."""
 
 
 class Polar:
-    """X (m, c) to U V^T of its U S V^T, less the directions of round-off: of 0 it is 0.
+    """X = U S V^T, (m, c), to U V^T, without directions that are round-off: 0 stays 0.
 
     By the decomposition, or beyond `LARGEST` by `newton_schulz`; `shape` and `dtype` are X's.
     """
@@ -26,7 +26,7 @@ class Polar:
 
 
 def exact(X: np.ndarray) -> np.ndarray:
-    """U V^T over the singular values above round-off. Of what is not finite: not finite."""
+    """U V^T over the singular values above round-off; NaN where X is not finite."""
     if not np.isfinite(X).all():
         return np.full_like(X, np.nan)
     U, S, Vt = np.linalg.svd(X, full_matrices=False)
@@ -35,7 +35,7 @@ def exact(X: np.ndarray) -> np.ndarray:
 
 
 class Room:
-    """Arrays that `newton_schulz` works in, for matrices of a shape."""
+    """The arrays that `newton_schulz` works in, for matrices of one shape."""
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
         least = min(shape)
@@ -44,7 +44,7 @@ class Room:
 
 
 def newton_schulz(X: np.ndarray, room: Room, quintic: int = 8, cubic: int = 4) -> np.ndarray:
-    """Products alone: steps of `QUINTIC`, then of 3/2 X - 1/2 X X^T X, which converge squarely.
+    """U V^T by products alone: `QUINTIC`, then 3/2 X - 1/2 X X^T X, which converges quadratically.
 
     Singular values that are 1e-4 of the Frobenius norm or more become 1 to about 1e-3; smaller ones
     stay between 0 and 1.

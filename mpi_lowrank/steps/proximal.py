@@ -1,4 +1,4 @@
-"""Steps for what has no gradient."""
+"""Steps for a penalty that has no gradient."""
 
 import numpy as np
 
@@ -13,8 +13,8 @@ class ProxL1(Step):
     """x = soft(x - gamma direction, gamma l1), which minimises f + l1 |x|_1.
 
     soft(x, a) moves each number by a towards 0, and stops there. With method EF21 it is EF21-Prox
-    (Fatkhullin et al. 2021), with GD ISTA; l1 = 0 is the plain step. Recorded are the loss with
-    l1 |x|_1, and the square of the shortest subgradient, which is 0 where x is stationary.
+    (Fatkhullin et al. 2021), with GD ISTA; l1 = 0 is the plain step. Recorded losses include
+    l1 |x|_1, and `grad_norm_sq` is that of the shortest subgradient, 0 where x is stationary.
     """
 
     l1: float = option(0.01)
