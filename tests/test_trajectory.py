@@ -68,7 +68,7 @@ method = { name = "EF21-SGDM", batch = 4 }
 compressor = { name = "sdd", rank = 2 }
 step = { name = "muon", decay = 10 }
 data = { name = "digits", order = "by_label", test_fraction = 0.15 }
-problem = { name = "mlp", hidden = 8, biases = false }
+problem = { name = "mlp", hidden = [8, 8], biases = false }
 stepsize = 0.05
 
 [[cases]]

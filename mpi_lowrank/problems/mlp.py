@@ -1,6 +1,7 @@
-"""A neural network of two layers on dense rows."""
+"""A neural network of any number of layers on dense rows."""
 
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,63 +15,67 @@ from mpi_lowrank.problems.dense import Classifier
 
 
 @problems.register("mlp")
-class TwoLayers(Classifier):
-    """Logits z_j = W2^T h_j + b2 of h_j = tanh(W1^T a_j + b1); see `Classifier`.
+class Network(Classifier):
+    """Cross-entropy of a network of n layers, h_(k+1) = tanh(W_k^T h_k + b_k) from h_1 = a_j.
 
-    Blocks W1 (features, hidden), b1 (hidden,), W2 (hidden, classes), b2 (classes,). `hidden`: units
-    of the first layer. Without `biases` there are only W1 and W2. `lambda` applies to biases too.
-    Not convex, and without a global L: the constants are NaN, so a case must set a stepsize.
+    Logits W_n^T h_n + b_n; `Classifier` says what is the loss of these. `hidden`: units of the one
+    hidden layer, or of each, such as [64, 64]. Blocks W1 (features, hidden), b1 (hidden,), W2, b2
+    and so on, the last to the classes; without `biases` there are only the W. `lambda` applies to
+    biases too. Not convex, and without a global L: the constants are NaN, so a case must set a
+    stepsize.
     """
 
     smooth = False
-    hidden: int = option(32)
+    hidden: int | tuple[int, ...] = option(32)
     biases: bool = option(True)
 
     def __init__(self, shards: LocalShards, dtype: np.dtype, **options: Any):
         super().__init__(shards, dtype, **options)
-        self._slope = cache(lambda shape: np.zeros(shape, dtype))
+        self._slopes = cache(lambda layer, shape: np.zeros(shape, dtype))
 
     @classmethod
     def layers(cls, features, classes, options):
-        hidden = options.hidden
-        if hidden < 1:
-            raise OptionError("hidden", hidden, "an integer from 1")
-        b1, b2 = (
-            ((Block("b1", (hidden,)),), (Block("b2", (classes,)),)) if options.biases else ((), ())
-        )
-        return (Block("W1", (features, hidden)), *b1, Block("W2", (hidden, classes)), *b2)
+        given = options.hidden
+        hidden = given if isinstance(given, tuple) else (given,)
+        if not hidden or min(hidden) < 1:
+            allowed = "an integer from 1, or a list of such, one for each layer"
+            raise OptionError("hidden", list(given) if given is hidden else given, allowed)
+        blocks = []
+        for number, shape in enumerate(pairwise((features, *hidden, classes)), start=1):
+            blocks += [Block(f"W{number}", shape), Block(f"b{number}", shape[1:])]
+        return tuple(blocks if options.biases else blocks[::2])
 
-    def _named(self, flat: np.ndarray) -> list[Any]:
-        """W1, b1, W2, b2 of one model, or of one per worker; None for biases that it lacks."""
+    def _weights(self, flat: np.ndarray) -> tuple[list[Any], list[Any]]:
+        """W and b of all layers of one model, or of one per worker; None for biases it lacks."""
         parts = self._parts(flat)
-        return parts if self.biases else [parts[0], None, parts[1], None]
+        return (parts[::2], parts[1::2]) if self.biases else (parts, [None] * len(parts))
 
     def _forward(self, x, columns, layers):
-        W1, b1, W2, b2 = self._named(x)
-        hidden, logits = layers
-        np.matmul(W1.swapaxes(-2, -1), columns, out=hidden)
-        if b1 is not None:
-            hidden += b1[..., np.newaxis]
-        np.tanh(hidden, out=hidden)
-        np.matmul(W2.swapaxes(-2, -1), hidden, out=logits)
-        if b2 is not None:
-            logits += b2[..., np.newaxis]
+        inputs = columns
+        for W, b, outputs in zip(*self._weights(x), layers, strict=True):
+            if inputs is not columns:
+                np.tanh(inputs, out=inputs)
+            np.matmul(W.swapaxes(-2, -1), inputs, out=outputs)
+            if b is not None:
+                outputs += b[..., np.newaxis]
+            inputs = outputs
 
     def _backward(self, x, columns, layers, out):
-        _, _, W2, _ = self._named(x)
-        into_W1, into_b1, into_W2, into_b2 = self._named(out)
-        hidden, logits = layers
-        slope = self._slope(hidden.shape)
-        np.matmul(hidden, logits.swapaxes(1, 2), out=into_W2)
-        if into_b2 is not None:
-            np.sum(logits, axis=2, out=into_b2)
-        np.matmul(W2, logits, out=slope)
+        matrices, slopes = self._weights(x)[0], layers[-1]
+        inputs = [columns, *layers[:-1]]
+        for layer, (W, b) in reversed(list(enumerate(zip(*self._weights(out), strict=True)))):
+            np.matmul(inputs[layer], slopes.swapaxes(1, 2), out=W)
+            if b is not None:
+                np.sum(slopes, axis=2, out=b)
+            if layer > 0:
+                slopes = self._pull_back(layer, matrices[layer], slopes, inputs[layer])
+
+    def _pull_back(self, layer, W, slopes, hidden):
+        """df_i of a layer's outputs to that of the sums whose tanh is its input."""
+        before = np.matmul(W, slopes, out=self._slopes(layer, hidden.shape))
         np.multiply(hidden, hidden, out=hidden)  # tanh' = 1 - tanh^2
         np.subtract(1, hidden, out=hidden)
-        np.multiply(slope, hidden, out=slope)
-        np.matmul(columns, slope.swapaxes(1, 2), out=into_W1)
-        if into_b1 is not None:
-            np.sum(slope, axis=2, out=into_b1)
+        return np.multiply(before, hidden, out=before)
 
     def smoothness(self, mean):
         return Smoothness(np.nan, np.full(len(self.samples), np.nan))

@@ -19,6 +19,12 @@ FORMULAS = [
         {"hidden": 4},
         3 * (7 + 4 + 5) * 10 * 8,
     ),
+    (
+        "mlp",
+        [Block("W1", (7, 4)), Block("W2", (4, 3)), Block("W3", (3, 5))],
+        {"hidden": (4, 3), "biases": False},
+        3 * (7 + 4 + 3 + 5) * 10 * 8,
+    ),
     ("matrix", [Block("W", (7, 5))], {}, (49 + 2 * 3 * 35) * 8),
     ("matrix", [Block("W", (7, 5))], {"bases": "rotated"}, (3 * 49 + 2 * 3 * 35) * 8),
     ("matrix", [Block("W", (7, 1))], {}, (49 + 2 * 49) * 8),  # a design in the making is larger

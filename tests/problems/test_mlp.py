@@ -58,7 +58,39 @@ def test_there_is_no_smoothness_constant(digits, mean):
     assert np.isnan(constants.L) and np.isnan(constants.L_i).all() and len(constants.L_i) == 4
 
 
-@pytest.mark.parametrize("hidden", [0, -1])
+def test_layers_follow_one_another(digits):
+    blocks = make(digits, hidden=(7, 6)).blocks
+    assert [block.name for block in blocks] == ["W1", "b1", "W2", "b2", "W3", "b3"]
+    assert [block.shape for block in blocks[::2]] == [(64, 7), (7, 6), (6, 10)]
+
+
+def test_a_list_of_one_layer_is_that_layer(digits):
+    x, out = np.random.default_rng(0).standard_normal(385), np.zeros((2, 4, 385))
+    for hidden, row in zip((5, (5,)), out, strict=True):
+        make(digits, hidden=hidden).gradients(x, row)
+    np.testing.assert_array_equal(out[0], out[1])
+
+
+def test_a_layer_that_hardly_bends_leaves_the_network_without_it(digits):
+    """tanh(t) is t to a part in 10^12 where t is 10^-6."""
+    deep, rng = make(digits, hidden=(5, 10), lambda_=0.0), np.random.default_rng(0)
+    W1, b1, W2 = rng.standard_normal(320), rng.standard_normal(5), rng.standard_normal((5, 10))
+    tiny, zeros = 1e-6, np.zeros(10)
+    x = np.concatenate([W1, b1, (tiny * W2).ravel(), zeros, np.eye(10).ravel() / tiny, zeros])
+    losses, expected = np.zeros(4), np.zeros(4)
+    deep.losses(x, losses)
+    shallow = np.concatenate([W1, b1, W2.ravel(), zeros])
+    make(digits, hidden=5, lambda_=0.0).losses(shallow, expected)
+    np.testing.assert_allclose(losses, expected, rtol=1e-9)
+
+
+def test_gradients_of_many_layers_allocate_nothing(digits, gradient_peaks):
+    problem = make(digits, hidden=(20, 20, 20))
+    x = np.random.default_rng(0).standard_normal(problem.d)
+    assert max(gradient_peaks(problem, x, 300)) < 8192 * 8 + 8000
+
+
+@pytest.mark.parametrize("hidden", [0, -1, (), (4, 0)])
 def test_a_hidden_layer_without_units_is_refused(hidden):
     with pytest.raises(OptionError, match="hidden"):
         model("mlp", load("digits"), hidden=hidden)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
-from itertools import combinations
+from itertools import combinations, islice, pairwise
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ CASES = {
     "least_squares dense": {"lambda_": 0.6},
     "softmax": {"lambda_": 0.3},
     "mlp": {"hidden": 3, "lambda_": 0.3},
+    "mlp deep": {"hidden": (4, 4, 2), "lambda_": 0.3},
     "matrix": {"shape": (7, 5)},
     "matrix rotated": {"shape": (7, 5), "bases": "rotated", "heterogeneity": 0.5},
     "quadratic": {"dimension": 6, "noise": 0.8, "lambda_": 0.1},
@@ -114,13 +115,17 @@ class Oracle:
             value = np.log(1 + np.exp(-y * (A @ x))).mean()
             squares = x**2 / 2 if "l2" in self.case else x**2 / (1 + x**2)
             return value + 0.3 * squares.sum()
-        if self.case == "mlp":
-            W1, b1, W2, b2 = np.split(x, [15, 18, 27])
-            logits = np.tanh(A @ W1.reshape(5, 3) + b1) @ W2.reshape(3, 3) + b2
-        else:
-            logits = A @ x.reshape(5, 3)
+        logits = self._network(A, x) if "mlp" in self.case else A @ x.reshape(5, 3)
         entropy = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
         return entropy.mean() + 0.15 * (x**2).sum()
+
+    def _network(self, h, x):
+        hidden, places = CASES[self.case]["hidden"], iter(x)
+        for inputs, outputs in pairwise((5, *np.atleast_1d(hidden), 3)):
+            W, b = (np.array(list(islice(places, n))) for n in (inputs * outputs, outputs))
+            z = h @ W.reshape(inputs, outputs) + b
+            h = np.tanh(z)
+        return z
 
     def _springs(self, worker, rows, x):
         """7 terms, and T's least eigenvalue by NumPy."""
