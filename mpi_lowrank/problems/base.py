@@ -69,6 +69,13 @@ class Problem(Component, ABC):
         """How many numbers the model has."""
         return sum(int(np.prod(block.shape)) for block in self.blocks)
 
+    def parts(self, flat: np.ndarray) -> list[np.ndarray]:
+        """Views of the blocks of one model (d,), or of one model per worker (workers, d)."""
+        ends = np.cumsum([np.prod(block.shape) for block in self.blocks])[:-1]
+        parts = np.split(flat, ends, axis=-1)
+        shapes = [flat.shape[:-1] + block.shape for block in self.blocks]
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
     @classmethod
     @abstractmethod
     def model(cls, dataset: Dataset | None, options: Options) -> tuple[Block, ...]:

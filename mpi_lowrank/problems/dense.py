@@ -32,10 +32,10 @@ class Classifier(Problem):
         self._shards, self._regularizer = shards, Regularizer("l2", self.lambda_, dtype)
         assert shards.test is not None
         self._test = shards.test
-        self._test_columns = _columns([self._test], len(self._test.labels), dtype)
-        self._test_layers = _layers(self._test_columns, widths)
+        self._test_columns = stack_columns([self._test], len(self._test.labels), dtype)
+        self._test_layers = make_layers(self._test_columns, widths)
         self.samples = np.array([len(rows.labels) for rows in shards.workers])
-        columns = _columns(shards.workers, shards.longest, dtype)
+        columns = stack_columns(shards.workers, shards.longest, dtype)
         whole = Samples(columns, widths)
         whole.label([rows.labels for rows in shards.workers])
         shape = columns.shape[:2]
@@ -96,13 +96,6 @@ class Classifier(Problem):
         predicted = self._test_layers[-1][0].argmax(axis=0)
         return whole.right(), np.count_nonzero(predicted == self._test.labels)
 
-    def _parts(self, flat: np.ndarray) -> list[np.ndarray]:
-        """Views of the blocks of one model (d,), or of one model per worker (workers, d)."""
-        ends = np.cumsum([np.prod(block.shape) for block in self.blocks])[:-1]
-        parts = np.split(flat, ends, axis=-1)
-        shapes = [flat.shape[:-1] + block.shape for block in self.blocks]
-        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-
 
 class Samples:
     """Labelled rows of the local workers, with arrays for a pass through the layers.
@@ -115,7 +108,7 @@ class Samples:
 
     def __init__(self, columns: np.ndarray, widths: Sequence[int]):
         workers, _, longest = columns.shape
-        self.columns, self.layers = columns, _layers(columns, widths)
+        self.columns, self.layers = columns, make_layers(columns, widths)
         self.targets, self.sizes = np.zeros_like(self.layers[-1]), np.ones(workers)
         self.weights, self._line = np.zeros((2, workers, 1, longest), columns.dtype)
 
@@ -157,7 +150,7 @@ class Samples:
         return int(np.count_nonzero(right & (self.weights[:, 0] > 0)))
 
 
-def _columns(shards: Sequence[Rows], longest: int, dtype: np.dtype) -> np.ndarray:
+def stack_columns(shards: Sequence[Rows], longest: int, dtype: np.dtype) -> np.ndarray:
     """A_i^T of every shard, (shards, p, longest), with zero columns for the rows it lacks."""
     stacked = np.zeros((len(shards), shards[0].features.shape[1], longest), dtype)
     for columns, rows in zip(stacked, shards, strict=True):
@@ -165,6 +158,6 @@ def _columns(shards: Sequence[Rows], longest: int, dtype: np.dtype) -> np.ndarra
     return stacked
 
 
-def _layers(columns: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
+def make_layers(columns: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
     stacked, _, rows = columns.shape
     return [np.zeros((stacked, width, rows), columns.dtype) for width in widths]

@@ -47,7 +47,7 @@ class Network(Classifier):
 
     def _weights(self, flat: np.ndarray) -> tuple[list[Any], list[Any]]:
         """W and b of all layers of one model, or of one per worker; None for biases it lacks."""
-        parts = self._parts(flat)
+        parts = self.parts(flat)
         return (parts[::2], parts[1::2]) if self.biases else (parts, [None] * len(parts))
 
     def _forward(self, x, columns, layers):
@@ -86,7 +86,7 @@ class Network(Classifier):
         Weights get the variance 1 / inputs, biases are 0 (LeCun et al., "Efficient BackProp",
         1998).
         """
-        for part in self._parts(x):
+        for part in self.parts(x):
             if part.ndim == 2:
                 part /= np.sqrt(len(part))
             else:

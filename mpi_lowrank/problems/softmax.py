@@ -28,11 +28,11 @@ class SoftmaxRegression(Classifier):
         return (Block("W", (features, classes)),)
 
     def _forward(self, x, columns, layers):
-        (W,) = self._parts(x)
+        (W,) = self.parts(x)
         np.matmul(W.swapaxes(-2, -1), columns, out=layers[0])
 
     def _backward(self, x, columns, layers, out):
-        (gradient,) = self._parts(out)
+        (gradient,) = self.parts(out)
         np.matmul(columns, layers[0].swapaxes(1, 2), out=gradient)
 
     def hessians(self, x, out):

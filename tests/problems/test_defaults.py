@@ -9,6 +9,7 @@ DEFAULTS = {
     "least_squares": {"lambda_": 0.0},
     "softmax": {"lambda_": 1e-3},
     "mlp": {"hidden": 32, "biases": True, "lambda_": 1e-3},
+    "autoencoder": {"code": 16},
     "matrix": {
         "shape": (256, 256),
         "spectrum": "geometric",

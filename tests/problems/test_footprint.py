@@ -25,6 +25,7 @@ FORMULAS = [
         {"hidden": (4, 3), "biases": False},
         3 * (7 + 4 + 3 + 5) * 10 * 8,
     ),
+    ("autoencoder", [Block("D", (7, 4)), Block("E", (4, 7))], {}, 3 * (2 * 7 + 4) * 10 * 8),
     ("matrix", [Block("W", (7, 5))], {}, (49 + 2 * 3 * 35) * 8),
     ("matrix", [Block("W", (7, 5))], {"bases": "rotated"}, (3 * 49 + 2 * 3 * 35) * 8),
     ("matrix", [Block("W", (7, 1))], {}, (49 + 2 * 49) * 8),  # a design in the making is larger

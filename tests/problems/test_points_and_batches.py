@@ -24,6 +24,7 @@ CASES = {
     "softmax": {"lambda_": 0.3},
     "mlp": {"hidden": 3, "lambda_": 0.3},
     "mlp deep": {"hidden": (4, 4, 2), "lambda_": 0.3},
+    "autoencoder": {"code": 2},
     "matrix": {"shape": (7, 5)},
     "matrix rotated": {"shape": (7, 5), "bases": "rotated", "heterogeneity": 0.5},
     "quadratic": {"dimension": 6, "noise": 0.8, "lambda_": 0.1},
@@ -115,6 +116,9 @@ class Oracle:
             value = np.log(1 + np.exp(-y * (A @ x))).mean()
             squares = x**2 / 2 if "l2" in self.case else x**2 / (1 + x**2)
             return value + 0.3 * squares.sum()
+        if self.case == "autoencoder":
+            D, E = x[:10].reshape(5, 2), x[10:].reshape(2, 5)
+            return ((D @ E @ A.T - A.T) ** 2).sum() / len(rows)
         logits = self._network(A, x) if "mlp" in self.case else A @ x.reshape(5, 3)
         entropy = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
         return entropy.mean() + 0.15 * (x**2).sum()
