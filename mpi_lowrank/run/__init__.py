@@ -1,1 +1,1 @@
-"""A case carried out: from what it names to its last row."""
+"""Carrying out a case: from its configuration to its last row."""

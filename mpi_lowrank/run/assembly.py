@@ -1,7 +1,7 @@
 """From a case to its objects: for a run, for the check before it, for a bench.
 
-`place` and `load_data` need the case alone, `ground` is what cases of one problem share, `assemble`
-makes the rest.
+`place` and `load_data` need only the case, `ground` makes what cases of one problem share, and
+`assemble` the rest.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from mpi_lowrank.steps.base import Step
 Made = TypeVar("Made")
 
 Together = Callable[[Callable[[], Made]], Made]
-"""Carries out a step of every rank; what raises on one raises on all."""
+"""Carries out a function on every rank; if it raises on one, it raises on all."""
 
 
 def alone(step: Callable[[], Made]) -> Made:
@@ -53,7 +53,7 @@ def alone(step: Callable[[], Made]) -> Made:
 
 
 def place(case: Case, size: int, rank: int) -> Placement:
-    """The case's workers on `size` ranks; one per rank where it does not say."""
+    """The case's workers on `size` ranks; one per rank unless the case says how many."""
     return Placement(case.workers or size, size, rank)
 
 
@@ -70,16 +70,16 @@ def load_data(case: Case) -> Dataset | None:
 
 @dataclass(frozen=True)
 class Channels:
-    """What carries a case's vectors: its compressor, and what sends whole ones beside it."""
+    """A case's compressor, and the dense one with which it sends whole vectors."""
 
     compressor: Operator
     dense: Operator
     blocks: list[str]
-    """A line per block of the model on what the compressor became."""
+    """A line per block of the model: how it is sent."""
 
 
 def channels(case: Case, blocks: tuple[Block, ...], workers: int) -> Channels:
-    """Make both for a model of these blocks, without communication and without buffers."""
+    """Make both for a model of these blocks; nothing is communicated, no buffers are made."""
     compressor, told = make_compressor(case.compressor, case.dtype, blocks, workers)
     dense, _ = make_compressor(dense_beside(case.compressor), case.dtype, blocks, workers)
     return Channels(compressor, dense, told)
@@ -100,7 +100,7 @@ def _uplink(case: Case, blocks: tuple[Block, ...], exchange: Exchange) -> Uplink
 def _downlink(
     case: Case, blocks: tuple[Block, ...], exchange: Exchange
 ) -> Callable[[str, Choice], Compressor]:
-    """Makes what a server broadcasts through. Raises OptionError for what is Allreduced."""
+    """Makes the compressor of a broadcast. Raises OptionError for one that is Allreduced."""
 
     def make(name: str, choice: Choice) -> Compressor:
         compressor, _ = make_compressor(choice, case.dtype, blocks, 1)
@@ -136,9 +136,9 @@ def ground(
     data: Callable[[Case], Dataset | None] = load_data,
     wished: Callable[[], bool] = _never,
 ) -> Ground:
-    """Collective: hand out the data, make the problem, find its smoothness, check its gradient.
+    """Collective: deal out the data, make the problem, find its smoothness, check its gradient.
 
-    `data` is called on rank 0 alone. Raises StopAgreed once a rank has `wished` to stop.
+    `data` is called on rank 0 alone. Raises StopAgreed once `wished` is true on any rank.
     """
     placement, dtype = place(case, door.size, door.rank), np.dtype(case.dtype)
     shards = _shards(case, placement, door, together, data)
@@ -194,7 +194,7 @@ class Assembly:
     method: Method
     evaluate: Evaluator
     notes: State
-    """What the run itself keeps of the case from round to round: seconds, sums of observers."""
+    """What the run itself keeps from round to round: seconds, and the sums of observers."""
 
     @property
     def door(self) -> Door:
@@ -206,7 +206,7 @@ class Assembly:
 
 
 def assemble(case: Case, ground: Ground, door: Door, together: Together = alone) -> Assembly:
-    """Collective: make and allocate what the case runs on, and let MPI know its ways."""
+    """Collective: make and allocate what the case runs on, and let MPI open its connections."""
     placement, dtype = ground.placement, np.dtype(case.dtype)
     state, ways = State(placement.local, dtype), (case.topology, case.reduction, case.seed)
     notes = State(placement.local, np.float64)

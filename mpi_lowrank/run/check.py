@@ -28,7 +28,7 @@ ROW_NUMBER = np.dtype(np.intp).itemsize
 
 
 def check(case: Case, placement: Placement, dataset: Dataset | None, share: int) -> None:
-    """Raise UserError for what cannot run, or takes more than a rank's `share` of memory, bytes."""
+    """Raise UserError for a case that cannot run, or needs more than `share` bytes per rank."""
     key = "problem."
     try:
         kind = problems[case.problem.name]
@@ -59,7 +59,7 @@ def _check_memory(
     dataset: Dataset | None,
     share: int,
 ) -> int:
-    """What every method takes for this model and these data, bytes of a rank."""
+    """The bytes per rank that any method needs for this model and these data."""
     local, total, itemsize = placement.local, placement.total, np.dtype(case.dtype).itemsize
     shards = assign(dataset.labels, case.data, total, case.seed)[0] if dataset else []
     longest = max(map(len, shards), default=0)
@@ -97,7 +97,7 @@ def _check_options(kind: type[Method] | type[Step], choice: Choice) -> None:
 
 
 def _any_constants(placement: Placement) -> Constants:
-    """In place of the problem's, which take its data."""
+    """Stand in for the problem's, which cannot be known without its data."""
     return Constants(1.0, np.ones(placement.total), mu=1.0)
 
 
@@ -106,7 +106,7 @@ def _no_gradients(x: np.ndarray, batch: Batch | None = None) -> np.ndarray:
 
 
 class _Planned(Exchange):
-    """Makes no buffers: its compressors say what they remember, and no more."""
+    """An exchange without buffers: compressors only say what they remember."""
 
     def prepare(self, compressor: Operator, name: str = "uplink") -> None:
         compressor.remember(self.state.within(name))
@@ -118,7 +118,7 @@ class _Planned(Exchange):
 def planned_state(
     case: Case, placement: Placement, blocks: tuple[Block, ...], made: Channels
 ) -> State:
-    """What the case keeps from round to round on this rank, by name, but no memory for it."""
+    """The names and sizes of what the case keeps from round to round on this rank; no memory."""
     dtype, d = np.dtype(case.dtype), sum(int(np.prod(shape)) for _, shape in blocks)
     state, model = (State(placement.local, dtype, planned=True) for _ in range(2))
     exchange = _Planned(Door(Alone()), placement, Clock(), dtype, state=state)

@@ -1,4 +1,4 @@
-"""Checkpoints of a running case: all that its rounds and its watchers go on from, in one file."""
+"""Checkpoints of a running case: all that its rounds and its observers go on from, in one file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mpi_lowrank.run.recorder import Recorder
 
 PIECES = 2.0
-"""Seconds between two pieces of the ledger: what a kill may cost, as of the rows."""
+"""Seconds between two pieces of the ledger: the most of it that a kill can lose."""
 
 PURPOSE = "control"
 
@@ -26,8 +26,8 @@ PURPOSE = "control"
 class Checkpoints:
     """Takes the checkpoints of a case, and writes its ledger in pieces. Collective.
 
-    `door` is one whose calls no ledger of a case counts. `every` is in seconds, 0 for none but
-    those at a signal. What it costs is outside the method's clock.
+    `door`: a door of its own, so that no case's ledger has its calls. `every`: seconds, 0 for none
+    but those at a signal. They are taken outside the method's clock.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Checkpoints:
         self._last = self._piece = 0.0
 
     def at(self, done: int, seconds: float, asked: bool) -> None:
-        """All ranks agree that so many seconds have passed, and whether the case is to stop."""
+        """After `done` rounds all ranks agree on `seconds` and on being `asked` to stop."""
         due = 0 < self._every <= seconds - self._last
         if done > 0 and (due or asked):
             self._last = self._piece = seconds
@@ -54,7 +54,7 @@ class Checkpoints:
             self._door.barrier(PURPOSE)  # nobody's next round waits for rank 0
 
     def take(self, done: int) -> None:
-        """Write down the case after `done` rounds."""
+        """Write the checkpoint of the case after `done` rounds."""
         began = perf_counter()
         self._recorder.checkpoints[0] += 1
         for put_away in self._put_away:
@@ -68,16 +68,16 @@ class Checkpoints:
 
 
 def entries(made: Assembly) -> Iterator[tuple[str, Entry]]:
-    """All named arrays of a case, method's and run's, by names that no two have."""
+    """All named arrays of a case, the method's and the run's, with names that differ."""
     for store, state in (("state", made.state), ("notes", made.notes)):
         for entry in state:
             yield f"{store}/{entry.name}", entry
 
 
 def pack(made: Assembly, door: Door) -> dict[str, np.ndarray] | None:
-    """Collective: all named arrays by name, (bytes,) uint8, on rank 0; None elsewhere.
+    """Collective: all named arrays by name, each (bytes,) uint8, on rank 0; None elsewhere.
 
-    Workers' rows are in worker order, what is each rank's own in rank order.
+    Workers' rows are in worker order; what each rank has of its own is in rank order.
     """
     packed = {name: _whole(made, entry, door) for name, entry in entries(made)}
     return packed if door.rank == 0 else None
@@ -88,7 +88,7 @@ def _bytes(array: np.ndarray) -> np.ndarray:
 
 
 def _counts(made: Assembly, entry: Entry) -> list[int]:
-    """The bytes that each rank has of what is not the same on all."""
+    """The bytes that each rank has of an entry that differs between ranks."""
     placement, mine = made.ground.placement, entry.array.nbytes
     if entry.per_rank:
         return [mine] * placement.ranks
@@ -108,7 +108,7 @@ def _whole(made: Assembly, entry: Entry, door: Door) -> np.ndarray:
 def unpack(made: Assembly, door: Door, checkpoint: Checkpoint | None) -> None:
     """Collective: put rank 0's checkpoint into a case that was just made, on any number of ranks.
 
-    Raises ValueError on rank 0 where it is another case's.
+    Raises ValueError on rank 0 for a checkpoint of another case.
     """
     ranks = np.array([checkpoint.ranks if checkpoint else 0])
     door.broadcast(ranks, PURPOSE)
@@ -149,7 +149,7 @@ def _restore(
 
 
 def _deal_out(door: Door, counts: list[int], whole: np.ndarray | None, mine: np.ndarray) -> None:
-    """Each rank's part of what rank 0 has."""
+    """Fill `mine` with this rank's part of rank 0's `whole`."""
     if whole is None:
         door.receive(mine, 0, PURPOSE)
         return

@@ -1,4 +1,4 @@
-"""What a case names, made: its compressor, what sends whole vectors beside it, its start."""
+"""Makes what a case names: its compressor, the dense one beside it, its start."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from mpi_lowrank.registry import Choice
 def make_compressor(
     choice: Choice, dtype: str, blocks: tuple[Block, ...], workers: int
 ) -> tuple[Operator, list[str]]:
-    """The compressor for a model of these blocks, and a line a block on what it became."""
+    """The compressor for a model of these blocks, and a line per block: how it is sent."""
     kind = compressors[choice.name]
     dense = Choice("dense" if kind.shared else "identity", _wire(choice))
 
@@ -35,7 +35,7 @@ def make_compressor(
 
 
 def make_operator(choice: Choice, block: tuple[int, ...], dtype: str, workers: int) -> Operator:
-    """The compressor for one block of that shape; what it carries travels as `choice.then` says."""
+    """The compressor for one block of that shape; `choice.then` sends the numbers it carries."""
     kind, options = compressors[choice.name], choice.arguments()
     if choice.then is not None:
         options["inner"] = _inner(choice, choice.then, dtype, workers)
@@ -46,7 +46,7 @@ def make_operator(choice: Choice, block: tuple[int, ...], dtype: str, workers: i
 
 
 def _inner(choice: Choice, then: Choice, dtype: str, workers: int) -> Callable[[int], Operator]:
-    """Makes what carries the numbers of `choice`."""
+    """Makes the compressor that sends so many numbers of `choice`."""
     if not issubclass(compressors[choice.name], Carrier):
         raise OptionError("compose", str(choice), "first one that sends chosen numbers: topk, svd")
     if compressors[then.name].shared:
@@ -60,11 +60,12 @@ def _wire(choice: Choice) -> dict[str, str]:
 
 
 def dense_beside(choice: Choice) -> Choice:
-    """What sends whole vectors beside `choice`, in the same wire type.
+    """The compressor of whole vectors beside `choice`, of the same wire type.
 
-    Beside a linear compressor they are Allreduced as its coefficients are, else gathered: a sum in
-    the wire's precision is not the mean of what workers sent to the last bit. That is right where
-    the mean alone counts, but not where each worker's estimate is kept as well.
+    Beside a linear compressor they are Allreduced, as its coefficients are; else they are gathered.
+    An Allreduce adds in the wire's precision, so its mean differs by round-off from the mean of
+    what workers sent. That is right where only the mean counts, but not where each worker's
+    estimate is kept as well.
     """
     return Choice("dense" if compressors[choice.name].linear else "identity", _wire(choice))
 

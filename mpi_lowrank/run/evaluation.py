@@ -12,7 +12,7 @@ from mpi_lowrank.run.gradients import Gradients
 from mpi_lowrank.steps.base import Step
 
 EXTRA = ("loss", "|grad f_i|^2", "right training rows", "right held-out rows")
-"""What is summed over workers beside gradients and a problem's own metrics."""
+"""What is summed over workers besides gradients and a problem's own metrics."""
 
 _SPACED = [0, 2, 3]  # those that `loss_every` spares
 
@@ -51,7 +51,7 @@ class Measures:
 
 
 class Evaluator:
-    """Evaluates the model on all ranks; one ordered sum over workers an evaluation."""
+    """Evaluates the model on all ranks, with one ordered sum over workers per evaluation."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Evaluator:
 
     @property
     def gradient(self) -> np.ndarray:
-        """grad f (d,) float64 where it was evaluated last, of gradients added in worker order."""
+        """grad f, (d,) float64, of the last evaluation; the f_i's are added in worker order."""
         return self._sums[0] / self.total
 
     def _measure(self, x, whole):

@@ -58,10 +58,10 @@ def run(
     """Run the chosen cases on all ranks of `comm` and write the record `out` on rank 0.
 
     Where `out` is a record of the same configuration, what is finished there stays, and what was
-    interrupted goes on from its checkpoint, which is written every so many seconds (0: only at a
-    signal). "failed" if a case raised: the others ran. "invalid" if the results of one are not
-    valid, which is told at the end. Raises AgreedError, on every rank, for a mistake in the
-    configuration, the data, the environment or `out`.
+    interrupted goes on from its checkpoint. `checkpoint_every`: seconds between two checkpoints (0:
+    only at a signal). Returns "failed" if a case raised, though the others ran, and "invalid" if
+    the results of one are not valid, of which the end gives warning. Raises AgreedError, on every
+    rank, for a mistake in the configuration, the data, the environment or `out`.
     """
     threads = world.agree(comm, launch.blas_threads)
     with threadpool_limits(threads, user_api="blas"), np.errstate(all="ignore"):
@@ -70,7 +70,7 @@ def run(
 
 
 def dry_run(experiment: Experiment, comm: MPI.Intracomm, out: Path, overwrite: bool) -> str:
-    """A line for each chosen case: what `run` would do with it. Raises AgreedError as `run`."""
+    """A line per chosen case: what `run` would do with it. Raises AgreedError as `run` does."""
     planned = _Run(experiment, comm, out, overwrite, None, 0.0)
     planned.recording.close(finished=False)
     return format_plan(planned.recording.steps, dict(enumerate(c.label for c in experiment.cases)))
@@ -109,12 +109,12 @@ class _Run:
         self.recording = Recording(comm, experiment, out, self.inputs.keys, overwrite)
 
     def _open_lines(self) -> None:
-        """Take communicators on which nothing is under way: a failed case may have left calls."""
+        """Make communicators without pending calls: a failed case may have left some on the old."""
         self.comm, self.counted = self.votes.Dup(), self.votes.Dup()
         self.counted.Set_name("mpi-lowrank door")  # for profilers: all that the ledgers count
 
     def all_cases(self) -> Outcome:
-        """Run the cases in order, all of them or until interrupted; the record keeps what is."""
+        """Run the cases in order, all of them or until interrupted; keep what there is then."""
         outcome: Outcome = "interrupted"
         self.recording.open(self.inputs.attributes)
         try:
@@ -142,14 +142,14 @@ class _Run:
         return outcome
 
     def _close_alone(self) -> None:
-        """Keep what there is; the others may be gone, and why is what the user is to read last."""
+        """Close without the others, who may be gone; the user still reads the first error last."""
         try:
             self.recording.close(finished=False)
         except UserError as error:
             world.report(error)
 
     def _case(self, number: int) -> Status | Literal["failed"]:
-        """Carry out a case: its status."""
+        """Carry out a case and return its status."""
         case = self.experiment.cases[number]
         status: Status | None = None
         error: Exception | None = None

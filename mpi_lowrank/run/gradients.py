@@ -1,4 +1,4 @@
-"""What a method asks of the problem, on its clock; what an evaluation has computed is not again."""
+"""What a method asks of the problem, on its clock; what an evaluation computed is used again."""
 
 from functools import cached_property
 from time import perf_counter
@@ -14,8 +14,8 @@ class Gradients:
     """grad f_i(x) of the local workers, (workers, d) in the state's dtype; overwritten each time.
 
     An evaluation after round t and the method in round t + 1 ask at the same x. The evaluation
-    computes; the method's next call, if its x is the same numbers, gets what is held, and its clock
-    is charged the seconds that this rank took for it. At another x it computes anew.
+    computes and holds the gradients; the method's next call, at the same x, gets them, and its
+    clock is charged the seconds that this rank took for them. At another x it computes anew.
     """
 
     def __init__(self, problem: Problem, workers: int, dtype: np.dtype, clock: Clock):
@@ -25,7 +25,7 @@ class Gradients:
         self._held, self._seconds = False, 0.0
 
     def evaluated(self, x: np.ndarray) -> np.ndarray:
-        """The gradients at x (d,) for an evaluation: off the method's clock, held for its call."""
+        """The gradients at x (d,) for an evaluation, off the method's clock; held for its call."""
         if not self._holds(x):
             began = perf_counter()
             self._problem.gradients(x, self._values)
@@ -56,7 +56,7 @@ class Gradients:
 class Hessians:
     """Second derivatives of the local f_i for the method, (workers, d, d); overwritten each time.
 
-    The room for them is made by the first call: most methods ask for none.
+    The first call allocates them: most methods ask for none.
     """
 
     def __init__(self, problem: Problem, workers: int, dtype: np.dtype, clock: Clock):

@@ -1,4 +1,4 @@
-"""The grounds of cases that a sweep comes back to: its seeds take turns."""
+"""The grounds that a sweep comes back to, because its seeds take turns."""
 
 from collections.abc import Callable
 
@@ -9,17 +9,17 @@ MOST = 8
 """Grounds kept at once."""
 
 NUMBERS = 2**22
-"""Of a rank's rows, were they dense, up to which a ground is kept beside others."""
+"""A ground with at most so many numbers on a rank, were its rows dense, is kept beside others."""
 
 
 class Grounds:
-    """Keeps small ones, and of large ones the last. All ranks keep the same."""
+    """Keeps several small grounds, but of large ones only the last. All ranks keep the same."""
 
     def __init__(self) -> None:
         self._kept: dict[object, Ground] = {}
 
     def of(self, case: Case, make: Callable[[], Ground]) -> Ground:
-        """The case's ground, by `make` where none is kept."""
+        """The case's ground; `make` makes it where none is kept."""
         key = case.workers, case.data, case.problem, case.dtype, case.seed
         if key not in self._kept:
             if not all(map(_small, self._kept.values())):
@@ -32,6 +32,6 @@ class Grounds:
 
 
 def _small(ground: Ground) -> bool:
-    """By what all ranks know alike."""
+    """Told by what all ranks know alike."""
     rows = max(ground.placement.counts) * max(ground.shards.longest, 1)
     return rows * ground.problem.d <= NUMBERS

@@ -18,18 +18,21 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 UNTOLD = ("Python", "mpi4py")
-"""What ranks must have alike, but no number depends on."""
+"""What all ranks must have in the same version, though no number depends on it."""
 
 
 class Inputs:
-    """Of the chosen cases of an experiment; `ranks`: the facts of every rank."""
+    """The inputs of an experiment's chosen cases; `ranks`: the facts of every rank."""
 
     def __init__(self, experiment: Experiment, comm: MPI.Intracomm, ranks: list[dict]):
         self._experiment, self._comm, self._ranks = experiment, comm, ranks
         self._datasets: dict[str, Dataset] = {}
 
     def check(self) -> None:
-        """Check every case before any of them runs: its placement on every rank, the rest on 0."""
+        """Check every case before the first one runs: its placement on all ranks, the rest on 0.
+
+        Raises UserError for one that cannot run.
+        """
         for _, case in self._chosen():
             try:
                 placement = place(case, self._comm.size, self._comm.rank)
@@ -42,7 +45,7 @@ class Inputs:
                 continue
 
     def data(self, case: Case) -> Dataset | None:
-        """The case's data set; the same is read once."""
+        """The case's data set, None if it needs none; each one is read once."""
         name = data_name(case)
         if name is None:
             return None

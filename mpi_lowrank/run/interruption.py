@@ -1,4 +1,4 @@
-"""Ctrl-C, scancel and kill: what a signal means before a run, in it, and the second time."""
+"""Ctrl-C, scancel and kill: what a signal means before a run, during it, and the second time."""
 
 import signal
 import time
@@ -6,7 +6,7 @@ import time
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 ECHO = 1.0
-"""Seconds in which further signals are the same wish: a launcher and Slurm may both pass it on."""
+"""Seconds in which further signals are the same request: launcher and Slurm may both pass it on."""
 
 
 class StopAgreed(Exception):

@@ -17,7 +17,7 @@ from mpi_lowrank.run.assembly import data_name
 from mpi_lowrank.run.components import dense_beside
 
 Key = dict[str, Any]
-"""By name, of what JSON holds."""
+"""What JSON can hold, by name."""
 
 
 def key(case: Case, ranks: int, data_sha256: str | None, code: Mapping[str, str]) -> Key:
@@ -48,7 +48,7 @@ def resolved(choice: Choice, registry: Registry[Any]) -> dict[str, Any]:
 
 
 def differences(old: Key, new: Key) -> list[str]:
-    """A text for each thing that is another one: "rounds is 200, was 100"."""
+    """A text per difference: "rounds is 200, was 100"."""
     return list(_differences(old, new, ""))
 
 
@@ -73,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 
 def _depends_on_ranks(case: Case) -> bool:
-    """Whether an Allreduce in MPI's own order moves the trajectory."""
+    """Whether an Allreduce in MPI's own order influences the trajectory."""
     kinds = [
         compressors[choice.name] for choice in (case.compressor, dense_beside(case.compressor))
     ]

@@ -26,9 +26,9 @@ class Verdict:
 
 
 class Observer:
-    """What watches a case. All observers are told in their order, the same on every rank.
+    """What watches a case. Observers are told one after the other, in the same order on all ranks.
 
-    So an observer may communicate. What its class does not define is never called.
+    So an observer may communicate. Methods that its class does not define are not called.
     """
 
     def round_begun(self, t: int) -> None:
@@ -38,33 +38,33 @@ class Observer:
         """`done` rounds are over."""
 
     def asks(self, done: int) -> bool:
-        """Whether a row of the record is wanted after `done` rounds; on all ranks or on none.
+        """Whether it wants a row of the record after `done` rounds; the same on all ranks.
 
-        It follows `round_done`, changes nothing and may be asked again where a case goes on.
+        Called after `round_done`. It changes nothing, and is called again where a case goes on.
         """
         return False
 
     def ends(self, row: Row) -> Status | None:
-        """How the case ends with this row, if it does; of several observers the first one decides.
+        """How the case ends with this row; None if it does not. The first observer decides.
 
-        It may be asked twice about a row: the last one is measured whole.
+        It may be asked twice about a row, because the last row is measured again, whole.
         """
 
     def row_measured(self, row: Row) -> None:
         """The model was measured, outside the method's clock."""
 
     def put_away(self) -> None:
-        """A checkpoint is about to be taken: what is not yet in the case's notes goes there."""
+        """A checkpoint is about to be taken: write what it must hold into the case's notes."""
 
     def case_ended(self, verdict: Verdict) -> None:
-        """No round follows."""
+        """The case has ended: add reasons to its `verdict`."""
 
 
 def run_rounds(made: Assembly, observers: Sequence[Observer], start: int = 0) -> Verdict:
     """Carry out rounds until an observer says that the case ends. Collective.
 
-    A case that goes on after `start` rounds was put away when all were told that these are over,
-    and before anybody was asked for a row.
+    The checkpoint of a case that goes on after `start` rounds was taken after observers were told
+    that these rounds are over, and before they were asked for a row: so they are asked now.
     """
     method, clock, exchange, door = made.method, made.clock, made.exchange, made.door
     round_begun, round_done = (told(observers, event) for event in ("round_begun", "round_done"))
@@ -93,13 +93,13 @@ def run_rounds(made: Assembly, observers: Sequence[Observer], start: int = 0) ->
 
 
 def told(observers: Sequence[Observer], event: str) -> list[Callable]:
-    """The methods of that name, of those observers that define it."""
+    """The methods `event` of the observers that define it."""
     plain = getattr(Observer, event)
     return [getattr(o, event) for o in observers if getattr(type(o), event) is not plain]
 
 
 class _RowMeasured:
-    """Measures a row and tells of it; gives back how the case ends with it, if it does."""
+    """Measures a row and tells the observers; returns how the case ends with it, if it does."""
 
     def __init__(self, made: Assembly, observers: Sequence[Observer]):
         self._clock, self._measure = made.clock, Measurement(made)

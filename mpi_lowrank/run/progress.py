@@ -18,7 +18,7 @@ EVERY = 30.0
 
 
 class Progress(Observer):
-    """The progress of a sweep. `screen` is where a bar goes, if anywhere."""
+    """The progress of a sweep. `screen`: where a bar is drawn; None: nowhere."""
 
     def __init__(self, cases: int, screen: TextIO | None, silent: bool):
         self.cases = cases

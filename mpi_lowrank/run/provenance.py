@@ -56,9 +56,9 @@ def of_run(
 
 
 def joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict:
-    """The root attributes of what one run has begun and a later one goes on with.
+    """The root attributes of a record that one run has begun and a later one goes on with.
 
-    They are the later one's; all of both are `sessions`, `data` and `timing_reasons`.
+    They are the later run's, but `sessions`, `data` and `timing_reasons` are those of both.
     """
     sums: dict[str, str] = {}
     for one in (earlier, later):

@@ -42,9 +42,9 @@ def described(case: Case, workers: int) -> dict:
 
 
 class Recorder(Observer):
-    """Writes a case down. `writer` is the record's on rank 0, None elsewhere.
+    """Writes a case into the record. `writer` is None on other ranks than 0.
 
-    The case begins with what is `known` of it, or goes on as its `step` says.
+    `known`: attributes by which a later run knows the case. `step`: whether it begins or goes on.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Recorder(Observer):
     ):
         self._made, self._comm, self._writer = made, comm, writer
         self.checkpoints = made.notes.array("checkpoints", 2)
-        """How many, and their seconds on rank 0."""
+        """(2,): how many were taken, and their seconds on rank 0."""
         label, going_on = made.case.label, step.do == "go on"
         if going_on:
             made.door.ledger.forget()  # the setup is in the ledger already
@@ -78,7 +78,7 @@ class Recorder(Observer):
         self._made.door.barrier("evaluation")  # nobody's next round waits for rank 0's disk
 
     def note_calls(self) -> int:
-        """Collective: write what the ledgers have got since; the rows of all on rank 0, else 0."""
+        """Collective: write the ledgers' new rows. On rank 0, how many rows there are; else 0."""
         tables = self._tables()
         return self._writer.add_calls(*tables) if self._writer else 0
 

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class Recording:
-    """Locked, planned, and opened by `open`. Collective; the record itself is rank 0's.
+    """The record of a run: made, it is locked and planned; `open` opens it. Collective.
 
-    `keys` says on rank 0 what the numbers of the chosen cases depend on. Raises AgreedError where
-    `out` is written by another run, or holds something else.
+    Only rank 0 has the record itself. `keys`: called on rank 0, what the numbers of each chosen
+    case depend on. Raises AgreedError where another run writes `out`, or it holds something else.
     """
 
     writer: RecordWriter | None = None
-    """On rank 0, once it is open."""
+    """On rank 0, once the record is open."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Recording:
         self.steps = {int(number): Step(**step) for number, step in told.items()}
 
     def open(self, attributes: Callable[[], Mapping[str, object]]) -> None:
-        """Begin to write, or to write on; nothing where no case is left to run."""
+        """Begin the record or go on with it; do nothing where no case is left to run."""
         if any(step.do != "stay" for step in self.steps.values()):
             root = self._comm.rank == 0
             world.agree(self._comm, lambda: self._opened(attributes()) if root else None)
@@ -66,7 +66,7 @@ class Recording:
         return self._plan.checkpoint if self.steps[number].do == "go on" else None
 
     def close(self, finished: bool) -> None:
-        """Write the rest, without communication. Raises UserError where that cannot be."""
+        """Write the rest, without communication. Raises UserError where it cannot be written."""
         with self._locks:
             if self.writer:
                 file = beside(self.writer.live)

@@ -1,4 +1,4 @@
-"""What becomes of each case where there is a record already: it stays, goes on or runs anew."""
+"""What becomes of each case where there already is a record: it stays, goes on or runs anew."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mpi_lowrank.record.reader import Case as Recorded
 from mpi_lowrank.run.keys import Key, differences
 
 SHOWN = 3
-"""Differences that an error names one by one."""
+"""The most differences that an error names."""
 
 DONE = ("finished", "diverged", "stopped")
-"""The statuses of cases that run to the same end again."""
+"""The statuses of cases that would end the same way if they ran again."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Step:
     done: int = 0
     """The rounds that are over."""
     calls: int = 0
-    """The rows of its ledger until then."""
+    """The rows that its ledger had then."""
     was: str = ""
     """Its status in the record."""
     reasons: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Plan:
 def plan(path: Path, experiment: Experiment, keys: Mapping[int, Key]) -> Plan:
     """What to do where `path` may be a record; `keys` of the chosen cases, by their number.
 
-    Raises UserError where it is none, or one of other cases.
+    Raises UserError for another file, or a record of other cases.
     """
     if not path.exists():
         return Plan(dict.fromkeys(keys, Step("run")))
@@ -128,7 +128,7 @@ def _check_key(path: Path, case: Recorded, key: Key) -> None:
 
 
 def format_plan(steps: Mapping[int, Step], labels: Mapping[int, str]) -> str:
-    """A line a case: what a run would do with it."""
+    """A line per case: what a run would do with it."""
     return "\n".join(f"{_told(step):<42}{labels[number]}" for number, step in steps.items())
 
 

@@ -1,4 +1,4 @@
-"""A row of the record: the model after some rounds, and what they took."""
+"""A row of the record: the model after some rounds, and the seconds they took."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """The same on every rank."""
+    """A row of the record; the same on every rank."""
 
     done: int
     """Rounds that are over."""
     measures: Measures
     seconds: float
-    """Of the method, on the slowest rank."""
+    """What the method took, on the slowest rank."""
     lost: bool
     """Whether a rank had an x that is not finite, or a vector that cannot be sent."""
 
@@ -43,6 +43,6 @@ class Measurement:
         return Row(done, measures, float(self._worst[0]), bool(self._worst[1]))
 
     def whole(self, row: Row) -> Row:
-        """Collective: the row with all that can be measured, as the last one has it."""
+        """Collective: the row with loss and accuracy, as a case's last row has them."""
         made = self._made
         return replace(row, measures=made.evaluate(made.method.step.model, row.done, last=True))

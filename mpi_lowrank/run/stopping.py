@@ -14,7 +14,7 @@ HOPELESS = 1e12
 
 
 class Divergence(Observer):
-    """What is not finite, cannot be sent or is hopeless ends the case, within a few rounds."""
+    """A case ends, within a few rounds, if x is not finite, cannot be sent, or is hopeless."""
 
     def __init__(self, replicas: Replicas, notes: State | None = None):
         self._replicas = replicas
@@ -43,7 +43,7 @@ class Targets(Observer):
 
 
 class Schedule(Observer):
-    """A case is measured every few rounds and ends with its last one."""
+    """A case is measured every `evaluate_every` rounds, and ends with its last round."""
 
     def __init__(self, case: Case):
         self._rounds, self._every = case.rounds, case.evaluate_every
@@ -56,7 +56,7 @@ class Schedule(Observer):
 
 
 class TimeLimit(Observer):
-    """A case ends when it has taken its seconds, pauses left out; within half a second or so."""
+    """A case ends, within half a second or so, when its seconds are over; pauses do not count."""
 
     def __init__(self, limit: float, agreement: Agreement, notes: State):
         self._limit, self._agreement = limit, agreement
@@ -82,7 +82,7 @@ Paced = Callable[[int, float, bool], None]
 class Signals(Observer):
     """A case ends once the ranks agree that one of them was asked to stop.
 
-    `before` is called before each agreement, a few times a second, and `after` behind it.
+    Agreements take place a few times per second; `before` and `after` are called around each.
     """
 
     def __init__(self, agreement: Agreement, before: Callable[[], None], after: Paced):

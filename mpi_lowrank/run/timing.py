@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Timing(Observer):
-    """Notes what disturbs a case from here on. `ranks`: the facts of every rank."""
+    """Notes what disturbs a case, from the moment it is made. `ranks`: the facts of every rank."""
 
     def __init__(self, clock: Clock, comm: MPI.Intracomm, ranks: list[dict], notes: State):
         self._clock, self._comm, self._ranks = clock, comm, ranks

@@ -1,4 +1,4 @@
-"""Checks inside every run: what does not pass them is recorded as not valid, with the reason."""
+"""Checks inside every run: a case that fails one is recorded as not valid, with the reason."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def gradient_errors(problem: Problem, x: np.ndarray, workers: int) -> np.ndarray:
-    """Central differences against the gradients along one random direction, a worker a number.
+    """How far gradients are from central differences along a random direction, (workers,).
 
-    The error relative to what the state's precision allows: at most 1 if the gradient is right.
+    In units of what the state's precision allows: at most 1 if a worker's gradient is right.
     """
     eps = np.finfo(x.dtype).eps
     step = eps ** (1 / 3)
@@ -46,7 +46,7 @@ def check_gradient(door: Door, problem: Problem, x: np.ndarray, workers: int) ->
 
 
 def astray(x: np.ndarray) -> bool:
-    """Whether x (d,) has a number that is not finite, or is so large that its square is not."""
+    """Whether x (d,) has numbers that are not finite, or whose squares are not."""
     return not np.isfinite(x @ x)
 
 

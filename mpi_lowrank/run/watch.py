@@ -1,4 +1,4 @@
-"""What is watched while a case runs, where it costs nothing, for the verdict on its results."""
+"""What is watched while a case runs, at no cost worth naming, for the verdict on its results."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Consistency(Observer):
 class Whole(Observer):
     """At the start the mean of whole gradients, taken by the exchange, must be the gradient.
 
-    So a method whose compressor loses nothing takes the step of gradient descent. Evaluation adds
-    the same rows another way, from rank to rank, in worker order. A worker that is left out, comes
-    twice or has another weight shows, and so does a mean that differs from rank to rank. What both
-    ways have in common does not: the gradients, the rows that workers hold, the number of workers;
-    nor do what the case's own compressor does and what the method makes of its mean. A wire of few
-    bits shows less: see `allowed`.
+    So a method whose compressor loses nothing takes the step of gradient descent. The gradient is
+    the evaluation's, which adds the same rows another way: from rank to rank, in worker order. The
+    check finds a worker that is left out, comes twice or has another weight, and a mean that
+    differs between ranks. It cannot find errors in what both ways share (the gradients, the rows
+    that workers hold, their number), nor in the case's own compressor, nor in what the method makes
+    of the mean. With a wire of few bits it finds less: see `allowed`.
     """
 
     def __init__(self, made: Assembly):
@@ -65,10 +65,10 @@ class Whole(Observer):
         return 0.0 if lost else float(self._worst[1] / self.allowed(scale))
 
     def allowed(self, scale: float) -> float:
-        """The round-off of a mean of vectors of that root mean square, as they are sent.
+        """The most round-off of a mean of vectors whose root mean square norm is `scale`.
 
-        One that is sent errs by the wire's eps, a sum by the number of workers times the eps of
-        what it is taken in. A number too small for the wire is lost whole.
+        A vector that is sent errs by the wire's eps, a sum by the number of workers times the eps
+        of the type it is added in. A number too small for the wire is lost whole.
         """
         made, total = self._made, self._made.ground.placement.total
         wire = finfo(dense_beside(made.case.compressor).options.get("wire", "float32"))
@@ -86,9 +86,9 @@ class Whole(Observer):
 class Replicas(Observer):
     """Every few rounds x, and g where the method keeps it, must be the same on every rank.
 
-    Ranks that differ for a while and agree again at the end are noticed, if it takes `EVERY` rounds
-    or more. All ranks know alike of an x that is not finite: one that went by its own x alone would
-    wait for the others where they do not come.
+    Ranks that differ for `EVERY` rounds or more and agree again at the end are noticed. All ranks
+    learn together of an x that is not finite: a rank that acted on its own x alone would wait for
+    others that do not come.
     """
 
     EVERY = 10
@@ -101,7 +101,7 @@ class Replicas(Observer):
 
     @property
     def astray(self) -> bool:
-        """Whether a rank's x was not finite when they were compared last; the same on all ranks."""
+        """Whether any rank's x was not finite at the last comparison; the same on all ranks."""
         return bool(self._astray)
 
     def round_done(self, done: int) -> None:
@@ -125,17 +125,17 @@ class Replicas(Observer):
 
 
 def _checksum(array: np.ndarray) -> float:
-    """Of its bits: a whole number that a float64 holds."""
+    """A checksum of the array's bits: a whole number that a float64 holds."""
     words = np.uint64 if array.nbytes % 8 == 0 else np.uint32
     return float(int(array.view(words).sum(dtype=np.uint64)) % 2**53)
 
 
 class FirstRounds(Observer):
-    """In the first few rounds each g_i moves by what the method says, and by nothing else.
+    """In the first few rounds each g_i moves by the method's `estimate_change`, by nothing else.
 
-    That follows from what worker i sends: only then do the receivers know the workers' g_i. A g
-    that all workers share in place of their own passes every other check, and stalls on
-    heterogeneous data. And a round moves bytes as uplink or downlink alone.
+    That change follows from what worker i sends: only so do receivers know the workers' g_i. A
+    method that kept one g for all workers in place of their g_i would pass every other check, and
+    stall on heterogeneous data. Also, rounds may move bytes only as uplink or downlink.
     """
 
     COUNT = 5
@@ -195,10 +195,10 @@ class FirstRounds(Observer):
 
 
 class Estimate(Observer):
-    """How far g may have left mean g_i by round-off: what its size was in all rounds.
+    """g must be mean g_i, up to the round-off that the sizes of g in all rounds allow.
 
-    `largest` is the largest |g|^2 that a round has left, `energy` the sum of |g|^2 over rounds,
-    `scale` the largest root mean square of |grad f_i| that was measured.
+    `largest` is the largest |g|^2 after any round, `energy` the sum of |g|^2 over rounds, `scale`
+    the largest root mean square of |grad f_i| that was measured.
     """
 
     def __init__(self, method: Method, door: Door, total: int, notes: State | None = None):
@@ -226,16 +226,15 @@ class Estimate(Observer):
     def check(self) -> list[str]:
         """Collective: a reason if g has left mean g_i by more than the rounds' round-off.
 
-        With u the unit round-off, sizes as they were when they were largest, and errors of
-        different rounds independent, so that their squares add up:
-        - g_i += c_i and g += mean c_i err by u times a vector's size, each round. `scale` (the root
-          mean square of |grad f_i|, the largest recorded) and the largest |g| measure that size; 20
-          are some standard deviations.
-        - a mean of n numbers, added one after the other, errs by n u times their size at the most.
-          Equal workers do come near it, since every sum is then rounded the same way. That size is
-          `scale` in the first round, in which everybody sends all. Later it is that of a change of
-          the g_i, which follow their gradients: these move as x does, by gamma g.
-        Nothing of an error fades, whatever becomes of g: an excursion between two rows counts.
+        u is the unit round-off. Sizes are taken at their largest, and errors of different rounds as
+        independent, so that their squares add up:
+        - g_i += c_i and g += mean c_i err by u times a vector's size, in each round. That size is
+          at most `scale` or the largest |g|; 20 are some standard deviations.
+        - a mean of n numbers, added one after the other, errs by at most n u times their size.
+          Equal workers come near that, since every sum is then rounded the same way. In the first
+          round, in which all is sent, the size is `scale`. Later it is that of the changes of the
+          g_i, which follow their gradients: these move as x does, by gamma g.
+        No error fades, even when g becomes small: so an excursion between two rows counts.
         """
         state = self._method.estimate_error()
         if state is None:
