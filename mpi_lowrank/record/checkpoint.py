@@ -22,9 +22,9 @@ class Checkpoint:
     """The `run_id` of the case in the record."""
     done: int
     calls: int
-    """The rows of the case's ledger in the record until then."""
+    """The rows that the case's ledger had then."""
     arrays: dict[str, np.ndarray]
-    """By name, (bytes,) uint8 each: workers' rows in worker order, ranks' in rank order."""
+    """Each (bytes,) uint8, by name: workers' rows in worker order, ranks' in rank order."""
     ranks: int
 
 
@@ -34,6 +34,7 @@ def beside(record: Path) -> Path:
 
 
 def as_image(checkpoint: Checkpoint) -> Image:
+    """The bytes of the checkpoint's file."""
     with in_memory() as file:
         given = {name: getattr(checkpoint, name) for name in ("case", "done", "calls", "ranks")}
         put(file, {"schema": SCHEMA, **given})

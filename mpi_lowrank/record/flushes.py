@@ -1,4 +1,4 @@
-"""When a record that grows in memory is written, and what becomes of it where there is no room."""
+"""When a record that grows in memory is written, and what is left out where there is no room."""
 
 import errno
 import time
@@ -9,30 +9,30 @@ from mpi_lowrank.errors import UserError
 from mpi_lowrank.record.image import Image, copy_attributes, image, in_memory
 from mpi_lowrank.record.place import Place
 
-INTERVAL = 2.0  # seconds between flushes at least
-SHARE = 0.05  # of the time that flushes may take: a large record is written less often
-HEAD_START = 1.0  # seconds that they may take beyond it: the short cases of a small record
+INTERVAL = 2.0  # the least seconds between two flushes
+SHARE = 0.05  # of the time, which flushes may take: a large record is written less often
+HEAD_START = 1.0  # seconds that flushes may take besides: short cases of a small record need them
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Flushes:
-    """Of the file in memory to its place on the disk."""
+    """Writes the file in memory to its place on the disk, not too often."""
 
     def __init__(self, file: h5py.File, place: Place):
         self._file, self._place = file, place
         self._opened, self._due, self._spent = time.monotonic(), 0.0, 0.0
 
     def due(self) -> bool:
-        """Whether it is time for one, and they have not taken too much of it."""
+        """Whether a flush is due: the interval is over, and flushes have not taken too long."""
         now = time.monotonic()
         return self._due <= now and self._spent <= HEAD_START + SHARE * (now - self._opened)
 
     def hurry(self) -> None:
-        """Do not wait for the interval's end."""
+        """Make the next flush due before the interval is over."""
         self._due = 0.0
 
     def publish(self) -> bool:
-        """Write the file; whether that succeeded."""
+        """Write the file; return whether that succeeded."""
         began = time.monotonic()
         published = self._place.publish(image(self._file))
         self._due = began + INTERVAL
@@ -40,7 +40,7 @@ class Flushes:
         return published
 
     def insist(self) -> None:
-        """Write the file, trying for seconds. Raises UserError, which says what was written."""
+        """Write the file, trying for a while. Raises UserError, which says what was written."""
         try:
             self._place.insist(image(self._file))
         except OSError as error:
@@ -52,7 +52,7 @@ class Flushes:
 
 
 def _without_ledgers(file: h5py.File) -> Image:
-    """The same of a copy without what is largest and no table or figure needs."""
+    """The file's image without ledgers: they are its largest part, and no report needs them."""
     with in_memory() as copy:
         copy_attributes(file, copy)
         cases = copy.create_group("cases", track_order=True)

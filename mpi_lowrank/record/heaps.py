@@ -1,8 +1,8 @@
-"""Texts of a record lie in HDF5's global heaps, and one kind of damage there never ends.
+"""HDF5 keeps texts in global heaps, and one kind of damage there makes it read for ever.
 
-A heap is a row of objects up to its free space, whose index is 0 and whose size counts its own
-header. HDF5 (2.0 as well as 1.14) steps from object to object by their sizes, and one without a
-size keeps it at its place for ever.
+A heap is a row of objects, the last of which is its free space, with the index 0 and a size that
+counts its own header. HDF5 (2.0 as well as 1.14) steps from object to object by their sizes, so an
+object of size 0 keeps it in place for ever.
 """
 
 import mmap
@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 BEGINS = b"GCOL\x01\0\0\0"
-"""The signature of a heap, its version and what is reserved."""
+"""How a heap begins: signature, version, reserved bytes."""
 
 HEADER = struct.Struct("<HHIQ")
-"""An object's: index, references, reserved, size."""
+"""An object's header: index, references, reserved, size."""
 
 
 def is_endless(file: BinaryIO) -> bool:
-    """Whether a heap of the file, which is not empty, has free space without a size."""
+    """Whether any heap of the file, which must not be empty, has free space of size 0."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image:
         return any(_ends_nowhere(image, at) for at in _heaps(image))
 

@@ -12,14 +12,14 @@ Image = tuple[bytes, bytes]
 """What a file is to hold: HDF5's part, and its seal."""
 
 CHECKED = {"fletcher32": True}
-"""Any HDF5 reader then refuses a chunk whose bits have changed."""
+"""With it any HDF5 reader refuses a chunk whose bits have changed."""
 
 _numbers = itertools.count()
 
 
 def in_memory() -> h5py.File:
-    """A new file that is nowhere on the disk."""
-    name = f"record {next(_numbers)}"  # HDF5 has one open file of a name
+    """A new file that is not on the disk."""
+    name = f"record {next(_numbers)}"  # HDF5 opens only one file of a name
     return h5py.File(name, "w", driver="core", backing_store=False, track_order=True)
 
 
@@ -31,7 +31,7 @@ def image(file: h5py.File) -> Image:
 
 
 def put(target: h5py.Group, attributes: Mapping[str, object]) -> None:
-    """Arrays become data sets, all else attributes; None is left out."""
+    """Store `attributes` in `target`: arrays as data sets, the rest as attributes, None not."""
     for name, value in attributes.items():
         if isinstance(value, np.ndarray):
             target.create_dataset(name, data=value, **CHECKED)

@@ -9,10 +9,10 @@ from mpi_lowrank.errors import UserError
 
 
 class Lock:
-    """NAME.lock beside a record, held by one process until it ends, however it does.
+    """NAME.lock beside a record, held by one process until it ends, in whatever way.
 
-    Raises UserError where another one holds it. `held` is False where the file system has no locks,
-    or the folder no room for the file: whether a run goes on is not known then.
+    Raises UserError where another process holds it. `held` is False where the file system has no
+    locks, or no room for the file: then nobody knows whether a run is still writing.
     """
 
     def __init__(self, record: Path):
@@ -21,7 +21,7 @@ class Lock:
         try:
             while self._file is None:
                 self._file = self._locked(record)
-        except (OSError, ValueError):  # what is wrong with the name is said where it is used
+        except (OSError, ValueError):  # what is wrong with the name is told where it is used
             return
 
     @property
@@ -46,7 +46,7 @@ class Lock:
         self.release()
 
     def _locked(self, record: Path) -> int | None:
-        """The locked file; None if its name went to another one meanwhile."""
+        """The locked file; None if its name has meanwhile become another file's."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         file = os.open(self._path, flags, 0o666)
         try:

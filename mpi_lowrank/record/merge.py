@@ -1,4 +1,4 @@
-"""Records of one configuration, of which each has some of the cases, as one."""
+"""Join records of one configuration, each of which has some of its cases."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +10,14 @@ from mpi_lowrank.record.place import Place
 from mpi_lowrank.record.reader import Case, Record, opened
 
 UNFINISHED = ("running", "interrupted", "failed")
-"""The statuses of cases that another record's case of that label stands before."""
+"""The statuses of cases in place of which another record's case of that label is taken."""
 
 
 def merge(paths: Sequence[Path], out: Path) -> None:
     """Write all their cases to `out`, which must not exist, in the configuration's order.
 
-    Of a case in several records the one that ended is taken. Raises UserError where the records are
-    not of one configuration, or a case that ended twice is not the same one.
+    Of a case that several records have, the one that ended is taken. Raises UserError for records
+    of different configurations, and for a case that ended in two records but differs there.
     """
     records = [Record(path) for path in paths]
     for record in records[1:]:
@@ -34,7 +34,7 @@ def merge(paths: Sequence[Path], out: Path) -> None:
 
 
 def _chosen(records: list[Record]) -> list[tuple[Record, Case]]:
-    """Of each label one case, in the order of their numbers."""
+    """One case per label, in the order of their numbers."""
     chosen: dict[str, tuple[Record, Case]] = {}
     for record in records:
         for label, case in record.cases.items():
@@ -45,7 +45,7 @@ def _chosen(records: list[Record]) -> list[tuple[Record, Case]]:
 
 
 def _ended(case: Case, earlier: Case) -> bool:
-    """Whether the case stands before the earlier one; UserError where both ended and differ."""
+    """Whether to take the case and not the earlier one; UserError if both ended and differ."""
     over = [one.attributes.get("status") not in UNFINISHED for one in (case, earlier)]
     if all(over) and case.attributes.get("key") != earlier.attributes.get("key"):
         told = f"its case {case.label!r} is not the one of {earlier.path}"
@@ -54,7 +54,7 @@ def _ended(case: Case, earlier: Case) -> bool:
 
 
 def _joined(records: list[Record]) -> dict[str, Any]:
-    """The root attributes: the first one's, with what concerns all of them."""
+    """The root attributes: the first record's, and what all of them together have."""
     roots = [record.attributes for record in records]
     reasons = list(dict.fromkeys(r for root in roots for r in root.get("timing_reasons", [])))
     data: dict[str, str] = {}

@@ -11,22 +11,22 @@ Scale = Literal["decades", "plain", "percent"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One number per row of a record, and how it is stopped by, tabled and drawn."""
+    """One number per row of a record: how it ends a case, and how tables and figures show it."""
 
     name: str
     meaning: str
     falls: bool
-    """Whether less is better: a target is then reached by falling to it, else by rising to it."""
+    """Whether less is better: it reaches a target by falling to it; if not, by rising to it."""
     heading: str
-    """In tables."""
+    """Its name in tables."""
     label: str
-    """In figures; metrics of one label share a panel, in which a case shows its last recorded."""
+    """Its name in figures. Metrics of one label share a panel; a case shows its last recorded."""
     scale: Scale = "plain"
-    """decades: a log axis; plain: that only where values span decades; percent: of 1."""
+    """decades: a log axis; plain: one only if values span decades; percent: a share, times 100."""
     units: str = "1"
     """In UDUNITS spelling, "1" for none."""
     variant: str = ""
-    """What tells it from others of its label."""
+    """What tells it from other metrics of its label."""
     every_row: bool = False
     """Whether it is measured in every row, not only every `loss_every` rounds."""
     held_out: bool = False
@@ -34,7 +34,7 @@ class Metric:
 
     @property
     def sign(self) -> str:
-        """How a value that has reached a target compares to it."""
+        """How a value that has reached a target compares to it: "<=" or ">="."""
         return "<=" if self.falls else ">="
 
     def reached(self, values: np.ndarray | float, target: float) -> np.ndarray | bool:

@@ -1,7 +1,7 @@
-"""Where a run's record grows: a name that no other run has, into which each image moves whole.
+"""Where a run's record grows: under a name that no other run has, replaced whole at each flush.
 
-Whether a run still goes on cannot be known from another machine. So a run takes a name only if
-nothing has it, and what has not finished is never replaced: its user moves or deletes it.
+Another machine cannot know whether a run is still writing. So a run takes a name only if no file
+has it, and a record that has not finished is never replaced: its user moves or deletes it.
 """
 
 import os
@@ -23,8 +23,8 @@ UNFINISHED = "holds a run that goes on or was stopped; move the file away or del
 class Place:
     """The file `live`, in which one run's record grows until it stands at `path`.
 
-    That is `path` itself where nothing is yet, or where a record is `going_on`; else, with
-    `overwrite`, `path`.partial. Raises UserError where that file cannot be.
+    `live` is `path` itself if there is no such file, or if its record is `going_on`; otherwise,
+    with `overwrite`, it is `path`.partial. Raises UserError where no file can be written there.
     """
 
     def __init__(self, path: Path, overwrite: bool, going_on: bool = False):
@@ -48,11 +48,11 @@ class Place:
             raise UserError(self._failure(error)) from error
 
     def attempt(self, image: Image) -> OSError | None:
-        """Replace the earlier image, or leave it; the reason why."""
+        """Replace the earlier image; if that fails leave it and return why."""
         return _caught(lambda: self._move_in(image, os.replace))
 
     def publish(self, image: Image) -> bool:
-        """Attempt it, and say when that begins to fail and when it succeeds again; whether so."""
+        """As `attempt`; returns whether it succeeded, and warns when that changes."""
         error = self.attempt(image)
         if error is not None and not self._failing:
             complain("warning", f"{self._failure(error)}; the run goes on and tries again")
@@ -62,11 +62,11 @@ class Place:
         return not self._failing
 
     def insist(self, image: Image) -> None:
-        """Attempt it for PATIENCE seconds; the last OSError if in vain."""
+        """Attempt it for PATIENCE seconds. Raises the last OSError if all attempts fail."""
         _patiently(lambda: self.attempt(image))
 
     def finish(self) -> None:
-        """Move the record to `path`, over a finished one; UserError if that is in vain."""
+        """Move the record to `path`, over a finished one. Raises UserError if that fails."""
         if self.live == self.path:
             return
         if is_running(self.path):
@@ -98,7 +98,7 @@ class Place:
         return Path(f"{path}.partial")
 
     def set_beside(self, path: Path, image: Image) -> None:
-        """Replace another file of this run, or leave it and say so once."""
+        """Replace another file of this run; if that fails leave it and warn once."""
         error = _caught(lambda: self._move_in(image, os.replace, path))
         if error is not None and not self._failing_beside:
             told = f"{path}: cannot be written: {error.strerror}"
@@ -123,7 +123,7 @@ class Place:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` unless it is there; UserError where that cannot be."""
+    """Make `folder` unless it is there. Raises UserError where it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,7 +1,7 @@
 """Read a record, finished or still being written, into arrays of its own.
 
-A record may come from anybody and may be damaged: what leads out of the file is not followed,
-nothing is taken on trust, and whatever HDF5 says about it is one line.
+A record may come from anybody and may be damaged. Links out of the file are not followed, names,
+types and shapes are checked, and whatever is wrong is one line, a UserError.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ INFLATION = 1100
 """No data set is larger than its bytes on disk times this: zlib packs 1032 zeros into one byte."""
 
 RISING = ("round", "seconds", "uplink_bytes", "downlink_bytes")
-"""Columns that are counted from the start."""
+"""Columns that are sums from the start on, and so never fall."""
 
 
 class Record:
@@ -58,7 +58,7 @@ class Record:
 class Case:
     """One case: its columns by name (`case["loss"]`), attributes, arrays (L_i), phases, ledger.
 
-    `metrics` maps names to METRICS and to what the case's problem has declared of its own.
+    `metrics` maps names to METRICS and to the metrics that the case's problem has declared.
     """
 
     def __init__(self, path: Path, group: h5py.Group):
@@ -92,7 +92,7 @@ class Case:
 
     @property
     def ledger(self) -> np.ndarray:
-        """Every MPI call (LEDGER_DTYPE); read from the file each time, for it can be large."""
+        """Every MPI call (LEDGER_DTYPE); read from the file each time, because it can be large."""
         with opened(self.path) as file:
             return _table(file[self.group], "ledger", LEDGER_DTYPE)
 
@@ -111,7 +111,7 @@ class Case:
 
 
 def is_running(path: Path) -> bool:
-    """Whether `path` is the record of a run that goes on or was killed; False if it is none."""
+    """Whether `path` is the record of a run that is still writing it or was killed."""
     try:
         with opened(path) as file:
             return bool(file.attrs["status"] == "running")
@@ -121,7 +121,7 @@ def is_running(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """The file, open; whatever goes wrong in it or in what is read from it is one UserError."""
+    """The open file; whatever is wrong with it or with what is read from it is one UserError."""
     try:
         _check_file(path)
         # A record is replaced whole, never changed in place: there is nothing to lock.
@@ -166,7 +166,7 @@ def _plain(value: Any) -> Any:
 
 
 def _fits(value: object, kind: type | None) -> bool:
-    """Whether `value` is of the kind; None is any plain value, or a list of such ones."""
+    """Whether `value` is of that kind; None stands for any plain value, or a list of them."""
     items = value if isinstance(value, list) else [value]
     if kind == list[str]:
         return isinstance(value, list) and all(isinstance(item, str) for item in items)
@@ -191,7 +191,7 @@ def _member(group: h5py.Group, name: str, kind: type) -> h5py.Group | h5py.Datas
 
 
 def array_of(group: h5py.Group, name: str) -> np.ndarray:
-    """The data set `name`, of one dimension; nothing else is read and no room made for nothing."""
+    """The data set `name`, of one dimension. Raises ValueError, before it allocates, for others."""
     data = _member(group, name, h5py.Dataset)
     if data.external or data.is_virtual:
         raise ValueError(f"{data.name} is in another file")

@@ -1,4 +1,4 @@
-"""What a record holds: the one place that writer, reader and README.md take it from."""
+"""What a record holds, for its writer, its reader and README.md."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ SCHEMA = "mpi-lowrank/1"
 
 
 class Column(NamedTuple):
-    """One per-round column: its type on disk, its unit (UDUNITS spelling, "1" for none)."""
+    """A column of rounds: its type on disk, unit (UDUNITS spelling, "1" for none) and meaning."""
 
     dtype: np.dtype
     units: str
@@ -23,8 +23,8 @@ COLUMNS: dict[str, Column] = {
     "round": Column(INTEGER, "1", "the round; 0 is the start"),
     "seconds": Column(REAL, "s", "the method's own clock, cumulative, the slowest rank's"),
     **{name: Column(REAL, metric.units, metric.meaning) for name, metric in METRICS.items()},
-    "uplink_bytes": Column(REAL, "B", "bytes a worker has sent, cumulative, mean over workers"),
-    "downlink_bytes": Column(REAL, "B", "bytes a worker has received back, cumulative, mean"),
+    "uplink_bytes": Column(REAL, "B", "bytes sent per worker, cumulative, mean over workers"),
+    "downlink_bytes": Column(REAL, "B", "bytes received back per worker, cumulative, mean"),
     "published_bits": Column(REAL, "bit", "the papers' count: float bits of what speakers keep"),
 }
 
@@ -44,7 +44,7 @@ LEDGER_DTYPE = np.dtype(
         ("dtype", "S10"),
         ("count", "<i8"),
         ("bytes", "<i8"),
-        ("modelled", "<f8"),  # bytes a mean rank sends onto the wire for such a call
+        ("modelled", "<f8"),  # bytes sent onto the wire for such a call, the mean over ranks
         ("seconds", "<f8"),
         ("purpose", "S10"),  # setup, uplink, downlink, evaluation, control
     ]

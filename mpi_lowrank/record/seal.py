@@ -15,7 +15,7 @@ def seal(image: bytes) -> bytes:
 
 
 def is_broken(file: BinaryIO) -> bool:
-    """Whether `file` has a seal, as records of earlier versions do not, and other bytes before."""
+    """Whether `file` has a seal that does not fit; records of earlier versions have none."""
     size = file.seek(0, SEEK_END) - LENGTH
     if size < 0:
         return False

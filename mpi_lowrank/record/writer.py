@@ -31,14 +31,14 @@ VERDICT = {"valid", "reasons", "timing_valid", "timing_reasons", "traceback"}
 class RecordWriter:
     """The record of one experiment, written by one process.
 
-    `path` must not exist, unless `overwrite`: then the record grows in `path`.partial and takes the
-    earlier one's place in `close(finished=True)`, and nowhere else. `live` names the file that can
-    be read meanwhile; no other run gets it, and a run that has not finished is never overwritten.
+    `path` must not exist, unless `overwrite`: then the record grows in `path`.partial, and only
+    `close(finished=True)` puts it in the earlier one's place. `live` names the file that can be
+    read meanwhile; no other run gets it, and a run that has not finished is never overwritten.
     Attributes are str, int, float, bool or lists of one of them; None is left out. Raises UserError
     where the record cannot be made.
 
-    With `kept`, labels of cases, the record that is at `path` goes on: it keeps those cases, and
-    whoever writes is sure that no other process does.
+    With `kept`, labels of cases, the record at `path` goes on with those cases; the caller makes
+    sure, by a lock, that no other process writes it.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class RecordWriter:
     ) -> None:
         """Begin the case `label`; an array among the attributes becomes a data set of that name.
 
-        `metrics` are columns of this case beside COLUMNS.
+        `metrics` are this case's columns besides COLUMNS.
         """
         self._end_case()
         cases, name = self._file["cases"], group_name(label)
@@ -90,9 +90,9 @@ class RecordWriter:
         self._begin_case(case)
 
     def go_on(self, label: str, done: int, calls: int) -> np.ndarray:
-        """Go on with the case `label` after `done` rounds and so many `calls` of its ledger.
+        """Go on with the case `label` after `done` rounds and `calls` rows of its ledger.
 
-        Rows of later rounds are dropped. Gives back the ledger, (calls,) of LEDGER_DTYPE.
+        Later rows are dropped. Returns the ledger, (calls,) of LEDGER_DTYPE.
         """
         self._end_case()
         case = self._file["cases"][group_name(label)]
@@ -115,9 +115,9 @@ class RecordWriter:
         self._rows.append(dict(row))
 
     def flush(self, now: bool = False) -> None:
-        """Write the record if it is time; `now`: at once, trying for seconds, or raise UserError.
+        """Write the record if a flush is due; `now`: at once, or raise UserError after a while.
 
-        What cannot be written (a full disk, say) is told once and kept for the next flush.
+        A flush that fails, on a full disk say, is told once; the next one writes what is missing.
         """
         if now:
             self._store_rows()
@@ -126,19 +126,19 @@ class RecordWriter:
             self.publish()
 
     def publish(self) -> bool:
-        """Write the record; whether that succeeded."""
+        """Write the record; return whether that succeeded."""
         self._store_rows()
         return self._flushes.publish()
 
     def _flush_soon(self) -> None:
-        """Flush at a case's beginning or end: from here on it must not be lost."""
+        """Flush at a case's beginning and end, which must not be lost."""
         self._flushes.hurry()
         self.flush()
 
     def keep(self, done: int, calls: int, arrays: dict[str, np.ndarray], ranks: int) -> None:
         """Write the current case's checkpoint, once the record has all that it builds on.
 
-        What cannot be written is told once; the earlier checkpoint stays, and fits as well.
+        A failure is told once; the earlier checkpoint stays, and fits the record as well.
         """
         assert self._case is not None
         if self.publish():
@@ -146,7 +146,7 @@ class RecordWriter:
             self._place.set_beside(beside(self.live), as_image(checkpoint))
 
     def add_calls(self, ledger: np.ndarray, phases: np.ndarray) -> int:
-        """Add to the current case's ledger, and replace its phases; the calls that it has now.
+        """Add to the current case's ledger, and replace its phases; return the ledger's length.
 
         `ledger` is of LEDGER_DTYPE, `phases` of PHASES_DTYPE, one row per rank.
         """
@@ -173,9 +173,9 @@ class RecordWriter:
     def end_case(
         self, label: str, attributes: Mapping[str, object], verdict: Mapping[str, object]
     ) -> None:
-        """End the case `label` by `verdict` alone, and write it at once.
+        """End the case `label` with nothing but a `verdict`, and write it at once.
 
-        Where the case had not begun it begins here, with `attributes`.
+        A case that had not begun is begun with `attributes`.
         """
         self._end_case()
         cases, name = self._file["cases"], group_name(label)
@@ -188,8 +188,8 @@ class RecordWriter:
     def close(self, attributes: Mapping[str, object] | None = None, finished: bool = True) -> None:
         """Write the rest; `finished` also moves the record over the one it overwrites.
 
-        UserError where that cannot be. For want of room the ledgers are left out; if that is not
-        enough, the file ends with the last flush that succeeded.
+        Raises UserError where that fails. If there is no room the ledgers are left out; if there is
+        still none, the file stays as the last successful flush left it.
         """
         status = "finished" if finished else "interrupted"
         put(self._file, {"status": status, **(attributes or {})})

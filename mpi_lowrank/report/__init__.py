@@ -1,1 +1,1 @@
-"""Tables and figures out of records, and of nothing else."""
+"""Tables and figures, made from records alone."""

@@ -83,7 +83,7 @@ COSTS = (
 
 
 def plot_medians(records: list[Record], target: tuple[str, float], folder: Path) -> list[Path]:
-    """Draw the cases of `records`, those that differ in their seed alone as one line.
+    """Draw the cases of `records`; cases that differ only in their seed are one line.
 
     The least |grad f|^2 so far against KB per worker: NAME_median.png and .pdf in `folder`.
     Raises UserError for a target that is not of grad_norm_sq, and where no rounds are recorded.
@@ -110,14 +110,14 @@ def _lines(records: list[Record], target: tuple[str, float]) -> list[Line]:
 
 
 def _is_curve(case: Case) -> bool:
-    """Whether rounds are recorded that sent something and had a gradient."""
+    """Whether the case has rounds that sent bytes, and a gradient at its start."""
     sent, total = (cost.values(case) for cost in COSTS)
     measured = np.isfinite(case[METRIC]) & (case[METRIC] > 0)
     return len(case) > 1 and bool(min(sent[-1], total[-1]) > LEAST and measured[0])
 
 
 def _keywords(row: Row) -> dict[str, Any]:
-    """The family's colour; dashes where nothing feeds the error back."""
+    """The family's colour; dashes for methods without error feedback."""
     color = style.FAMILIES.get(row["family"], style.OTHER)
     if str(row["method"]).startswith(WITHOUT_FEEDBACK):
         return {"color": color, "linestyle": (0, (3.2, 1.4)), "linewidth": 1.0}
@@ -179,7 +179,7 @@ def _draw_panel(axes: Axes, lines: list[Line], cost: Cost, scale: Scale) -> None
 
 
 def _make_room(axes: Axes) -> None:
-    """Move the panel's left end so far out that no name sticks out of it."""
+    """Move the panel's left end so far out that all names lie within."""
     frame, right = axes.get_window_extent(), np.log10(axes.get_xlim()[1])
     lowest = np.log10(axes.get_xlim()[0])
     for text in (text for text in axes.texts if isinstance(text, Annotation)):
@@ -190,7 +190,7 @@ def _make_room(axes: Axes) -> None:
 
 
 def _draw_line(axes: Axes, line: Line, cost: Cost, target: float) -> tuple[float, float]:
-    """Draw the median and its band; where the median ends."""
+    """Draw the median and its band; return where the median ends."""
     x, (low, middle, high) = curve(line.cases, cost, target)
     axes.fill_between(x, low, high, color=line.keywords["color"], alpha=0.13, linewidth=0)
     if line.arrives:
@@ -204,8 +204,8 @@ def _draw_line(axes: Axes, line: Line, cost: Cost, target: float) -> tuple[float
 def curve(cases: list[Case], cost: Cost, target: float) -> tuple[np.ndarray, np.ndarray]:
     """KB per worker (GRID,), and quartiles over starts (3, GRID) of the least |grad f|^2 by then.
 
-    Nothing is below the target. The curve ends where the first start ends that has not reached it:
-    further on nobody knows that one's least.
+    Values below the target are drawn at it. If a start has not reached the target, the curve ends
+    where that start ends, because its least is unknown beyond.
     """
     spent = [cost.values(case) for case in cases]
     least = [np.maximum(np.fmin.accumulate(case[METRIC]), 0) for case in cases]
@@ -232,7 +232,7 @@ def _name(axes: Axes, text: str, color: str, end: tuple[float, float], height: f
 
 
 def _frame(axes: Axes, scale: Scale) -> None:
-    """No axis, ticks or grid where the names are."""
+    """Limit axis, ticks and grid to the curves' part of the panel."""
     powers = np.arange(np.ceil(np.log10(scale.target) - 1e-9), np.log10(scale.top))
     axes.set_yticks(10.0**powers)
     axes.minorticks_off()

@@ -86,10 +86,11 @@ class Panel(NamedTuple):
 
 
 def plot(records: list[Record], folder: Path) -> list[Path]:
-    """Draw all cases of `records` into `folder`; return the paths, a PNG and a PDF a figure.
+    """Draw all cases of `records` into `folder`; return the paths, a PNG and a PDF per figure.
 
     NAME_uplink, NAME_total, NAME_rounds and NAME_seconds hold accuracy, loss and squared gradient
-    norm; NAME_phases where the time went. NAME is the record's file name, or all of them joined.
+    norm; NAME_phases shows where the time went. NAME is the record's file name; those of several
+    records are joined by "+". Raises UserError where no rounds are recorded.
     """
     curves = _curves(records)
     if not any(len(curve.case) for curve in curves):
@@ -132,10 +133,10 @@ def _spans_decades(values: list[np.ndarray]) -> bool:
 
 
 X_AXES = (
-    XAxis("uplink", "uplink a worker (MB)", lambda case: case["uplink_bytes"] / 1e6, log=True),
+    XAxis("uplink", "uplink per worker (MB)", lambda case: case["uplink_bytes"] / 1e6, log=True),
     XAxis(
         "total",
-        "uplink + downlink a worker (MB)",
+        "uplink + downlink per worker (MB)",
         lambda case: (case["uplink_bytes"] + case["downlink_bytes"]) / 1e6,
         log=True,
     ),
@@ -148,7 +149,7 @@ FORMULAS = {metric.label for metric in METRICS.values()}  # a record's own may b
 
 
 def _panels(curves: list[Curve]) -> tuple[Panel, ...]:
-    """One panel per label; what rises comes first."""
+    """One panel per label; metrics that rise come first."""
     by_label: dict[str, list[Metric]] = {}
     metrics = all_metrics(curve.case for curve in curves)
     for metric in sorted(metrics.values(), key=lambda metric: metric.falls):
@@ -187,13 +188,13 @@ def _draw_panel(ax: Axes, curves: list[Curve], axis: XAxis, panel: Panel) -> Non
 
 
 def _ceiling(values: list[np.ndarray]) -> float:
-    """Ten times the highest start: a case that diverges leaves there, and the others stay seen."""
+    """Ten times the highest start: a case that diverges leaves the panel there."""
     starts = _positive(column[:1] for column in values)
     return 10 * starts.max() if len(starts) else np.inf
 
 
 def _limits(values: np.ndarray, log: bool) -> tuple[float, float]:
-    """The range of `values` and a margin of a twentieth of it."""
+    """The range of `values`, with a margin of a twentieth of it."""
     values = np.log(values[values > 0]) if log else values
     margin = np.ptp(values) / 20
     low, high = values.min() - margin, values.max() + margin
@@ -203,7 +204,7 @@ def _limits(values: np.ndarray, log: bool) -> tuple[float, float]:
 def _points(
     x: np.ndarray, y: np.ndarray, log_x: bool, log_y: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What can be drawn of a curve: no NaN, nothing below a log axis, and not more than shows."""
+    """The points of a curve that are drawn: finite, positive on log axes, no more than show."""
     kept = np.isfinite(x) & np.isfinite(y)
     kept &= (x > 0) | (not log_x)
     kept &= (y > 0) | (not log_y)
@@ -245,13 +246,13 @@ def _figure(height: float) -> Figure:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay the figure out once and for all formats: it is most of the time that drawing takes."""
+    """Lay the figure out once for all formats, because that takes most of the drawing's time."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
 
 def _annotate(figure: Figure, last: Axes, curves: list[Curve], timing: bool) -> None:
-    """Name the lines beside `last`, and below the panels tell what is not valid."""
+    """Write the lines' names beside `last`, and below the panels what is not valid."""
     notes = _notes(curves, timing)
     width, height = figure.get_size_inches()
     texts = [
@@ -270,7 +271,7 @@ def _annotate(figure: Figure, last: Axes, curves: list[Curve], timing: bool) -> 
 
 
 def _place_labels(figure: Figure, last: Axes, curves: list[Curve], texts: list[Text]) -> None:
-    """Put each label, with a sample of its line, as near as it fits to the height of its end."""
+    """Put each label, with a sample of its line, as near to the line's end as there is room."""
     box = last.get_position()
     width, height = figure.get_size_inches()
     panel = _panels(curves)[-1]
@@ -294,7 +295,7 @@ def _end_height(ax: Axes, values: np.ndarray) -> float:
 
 
 def _spread(heights: np.ndarray, gap: float) -> np.ndarray:
-    """`heights` in their order, moved up to be `gap` apart, then down to end below 1."""
+    """`heights`, in their order, moved up until they are `gap` apart, then down to end below 1."""
     order = np.argsort(heights, kind="stable")
     steps = gap * np.arange(len(heights))
     raised = np.maximum.accumulate(heights[order] - steps) + steps
@@ -315,7 +316,7 @@ def _notes(curves: list[Curve], timing: bool) -> list[str]:
 
 
 def _draw_phases(curves: list[Curve]) -> Figure:
-    """Seconds in each phase, the mean over ranks, in all and a round; evaluation is left out."""
+    """Seconds per phase, the mean over ranks, in all and per round; evaluation is left out."""
     figure = _figure(0.19 * len(curves) + 0.95)
     whole, each = figure.subplots(1, 2, sharey=True)
     rounds = np.array([max(int(curve.case["round"][-1]), 1) for curve in curves])
@@ -323,7 +324,7 @@ def _draw_phases(curves: list[Curve]) -> Figure:
     _draw_bars(each, curves, 1e3 / rounds)
     doubt = DOUBT if any(curve.timing for curve in curves) else ""
     whole.set_xlabel("seconds, mean over ranks" + doubt)
-    each.set_xlabel("milliseconds a round, mean over ranks" + doubt)
+    each.set_xlabel("milliseconds per round, mean over ranks" + doubt)
     handles, labels = whole.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False)
     notes = _notes(curves, timing=True)
@@ -347,7 +348,7 @@ def _draw_bars(ax: Axes, curves: list[Curve], scale: np.ndarray) -> None:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write the figure in each format, whole: what was there stays if drawing fails."""
+    """Write the figure in each format; a file that was there stays if drawing fails."""
     paths = []
     for extension in FORMATS:
         drawn = io.BytesIO()

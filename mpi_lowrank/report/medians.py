@@ -1,4 +1,4 @@
-"""Cases that differ in their seed alone, together: medians over starts of what a target took."""
+"""Cases that differ only in their seed, together: medians over starts of what a target took."""
 
 from collections.abc import Callable
 
@@ -22,13 +22,12 @@ from mpi_lowrank.report.table import (
 
 
 def median_rows(records: list[Record], target: tuple[str, float]) -> list[Row]:
-    """One JSON-ready row per group of cases that differ in their seed alone, in the records' order.
+    """One JSON-ready row per group of cases that differ only in their seed, in the records' order.
 
     COSTS hold the medians over the group's starts of what the target (metric, value) took; a start
-    that never arrived took infinitely much, and a median that is infinite is None. `..._ratio` is
-    over the medians of the baseline's group, `uplink_least` and `uplink_most` are the ends,
-    `arrived` says how many of `starts` did, `lowest` is the median of the best value reached.
-    Raises UserError as `table_rows` does.
+    that never arrived counts as infinite, and an infinite median is None. `..._ratio`: divided by
+    the baseline's median. `uplink_least`, `uplink_most`: the extremes. `arrived`: how many of the
+    `starts` did. `lowest`: the median of the best values. Raises UserError as `table_rows` does.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in table_rows(records, target):
@@ -40,7 +39,7 @@ def median_rows(records: list[Record], target: tuple[str, float]) -> list[Row]:
 
 
 def grouped_cases(records: list[Record]) -> dict[tuple[str, str], list[Case]]:
-    """The cases of each group that `median_rows` has a row of, by its record and label."""
+    """The cases of each row of `median_rows`, by its record and label."""
     groups: dict[tuple[str, str], list[Case]] = {}
     for name, record in zip(record_names(records), records, strict=True):
         for label, case in record.cases.items():
@@ -50,10 +49,10 @@ def grouped_cases(records: list[Record]) -> dict[tuple[str, str], list[Case]]:
 
 
 def together(rows: list[Row]) -> Row:
-    """The first of `table_rows` of several starts, with what all of them took.
+    """The first of several starts' `table_rows`, with the costs of all of them.
 
-    `costs` hold an array over the starts for each of COSTS, infinite where the target was not
-    reached, and `reached` their medians, or None if that of the rounds is infinite.
+    `costs`: for each of COSTS an array (starts,), infinite where the target was not reached.
+    `reached`: their medians, or None if that of the rounds is infinite.
     """
     costs = {
         cost: np.array([row["reached"][cost] if row["reached"] else np.inf for row in rows], float)
@@ -72,7 +71,7 @@ def start_free(label: str, seed: int | None) -> str:
 
 
 def format_medians(rows: list[Row]) -> str:
-    """`median_rows` as text at most 100 wide."""
+    """`median_rows` as text, at most WIDTH characters wide."""
     rows = plain(rows)
     if not rows:
         return ""
@@ -108,13 +107,13 @@ def _median_row(key: tuple[str, str], members: list[Row], best: list[float]) -> 
 
 
 def _best(cases: list[Case], metric: str) -> list[float]:
-    """The best value of the metric that each start has reached; of those that measured it."""
+    """The best value of the metric per start, of those that measured it."""
     recorded = [case for case in cases if is_recorded(case, metric)]
     return [case.metrics[metric].best(case[metric]) for case in recorded]
 
 
 def _verdict(members: list[Row]) -> Row:
-    """The status and validity of all: those of the worst."""
+    """The status and validity of the group: those of its worst case."""
     status = next((row["status"] for row in members if row["status"] != "finished"), "finished")
     verdict: Row = {"status": status}
     for valid, reasons in (("valid", "reasons"), ("timing_valid", "timing_reasons")):

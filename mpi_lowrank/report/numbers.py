@@ -1,4 +1,4 @@
-"""Numbers as people and as JSON can read them."""
+"""Numbers in a form that people can read, or JSON."""
 
 import math
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ def finite(value: object) -> Any:
 def byte_unit(values: Iterable[float | None]) -> str:
     """The largest decimal unit in which the smallest positive of `values` is at least 1.
 
-    A column then needs no exponents, unless its values span more than 1e5: the largest decides.
+    A column then needs no exponents. Where values span more than 1e5 the largest decides.
     """
     positive = [value for value in values if value]
     if not positive:

@@ -1,4 +1,4 @@
-"""What a record says, as it may be shown: a record can come from anybody."""
+"""Texts of a record made safe to show, because a record can come from anybody."""
 
 from typing import Any
 
@@ -17,5 +17,5 @@ def plain(value: object) -> Any:
 
 
 def drawable(text: str) -> str:
-    """`text` as Matplotlib draws it: printable, and a dollar begins no formula."""
+    """`text` for Matplotlib: printable, and with dollars that begin no formula."""
     return printable(text).replace("$", r"\$")

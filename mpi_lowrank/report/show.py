@@ -35,7 +35,7 @@ def format_show(shown: dict[str, Any]) -> str:
 
 
 def _quoted(title: str, text: object) -> list[str]:
-    """A text of many lines as it is, below its title; nothing where there is none."""
+    """The lines of `text` as they are, indented below a title; none if there is no text."""
     lines = str(text).expandtabs().splitlines() if text else []
     return [title, *("  " + plain(line) for line in lines)] if lines else []
 
@@ -73,7 +73,7 @@ def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _parsed(versions: object) -> Any:
-    """Versions as the dictionary that their JSON text holds; another text as it is."""
+    """The dictionary that a JSON text of versions holds; any other value as it is."""
     try:
         return json.loads(versions) if isinstance(versions, str) else versions
     except (ValueError, RecursionError):

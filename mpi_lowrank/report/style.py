@@ -1,4 +1,4 @@
-"""How every figure looks: sizes for a paper's columns, and lines that differ without colour."""
+"""How all figures look: sized for a paper's columns, with lines that differ without colour too."""
 
 from typing import Any, NamedTuple
 
@@ -63,7 +63,7 @@ FAMILIES = {
     "a few bits of each": "#009E73",
     "everything whole": "#CC79A7",
 }
-"""A compressor's colour by its family; one of another family is in OTHER."""
+"""A compressor's colour by its family; other families get OTHER."""
 OTHER = "#56B4E9"
 
 
@@ -73,7 +73,7 @@ def line(number: int) -> Line:
     return Line(color, dashes, MARKERS[number % len(MARKERS)])
 
 
-# Each phase's grey differs from its neighbours' by its lightness, and by a hatch in print.
+# Printed in grey, a phase differs from its neighbours by lightness or by a hatch.
 PHASE_FILLS: dict[str, dict[str, Any]] = {
     "gradient": {"facecolor": "#0072B2", "hatch": ""},
     "compress": {"facecolor": "#F0E442", "hatch": ""},

@@ -21,7 +21,7 @@ Row = dict[str, Any]
 def table_rows(records: list[Record], target: tuple[str, float] | None = None) -> list[Row]:
     """One JSON-ready row per case, in the order of the records and of their cases.
 
-    Bytes are a worker's, `total_bytes` is uplink + downlink; what is not a number is None. With a
+    Bytes are per worker, `total_bytes` is uplink + downlink; NaN and infinities are None. With a
     `target` (metric, value) a row also has `reached`: None, or the costs (COSTS) at the first
     recorded round that meets it, and `..._ratio`, each cost over the baseline's. Raises UserError
     for a metric that is no target or that no case recorded.
@@ -36,7 +36,7 @@ def table_rows(records: list[Record], target: tuple[str, float] | None = None) -
 
 
 def read_target(option: str, text: str) -> tuple[str, float]:
-    """A command line's METRIC=VALUE as (metric, value); UserError, naming the option."""
+    """A command line's METRIC=VALUE as (metric, value). Raises UserError, naming the option."""
     metric, _, value = text.partition("=")
     try:
         return metric, float(value)
@@ -46,10 +46,10 @@ def read_target(option: str, text: str) -> tuple[str, float]:
 
 
 def format_table(rows: list[Row]) -> str:
-    """`rows` as text at most WIDTH wide: the end of each case, the target, what is not valid."""
+    """`rows` as text at most WIDTH wide: how cases ended, the target, what is not valid."""
     rows = plain(rows)
     columns = (*END, *map(_metric_column, row_metrics(rows).values()))
-    blocks = [block("At the end; bytes are a worker's", rows, columns)]
+    blocks = [block("At the end; bytes per worker", rows, columns)]
     if rows and "target" in rows[0]:
         blocks.append(block(_target_title(rows), rows, REACHED))
     blocks.append("\n".join(footnotes(rows)))
@@ -66,7 +66,7 @@ def record_names(records: list[Record]) -> list[str]:
 
 
 def mark(row: Row) -> str:
-    """The case's mark: "*" where a note tells why its numbers are not a finished, valid run's."""
+    """The case's mark: "*" where a note tells why it is not a finished, valid run."""
     return "*" if case_note(row) else ""
 
 
@@ -112,12 +112,12 @@ def _check_target(records: list[Record], metric: str) -> None:
 
 
 def all_metrics(cases: Iterable[Case]) -> dict[str, Metric]:
-    """METRICS, and those that problems of the cases have declared of their own."""
+    """METRICS, and those that the problems of the cases have declared."""
     return METRICS | {name: metric for case in cases for name, metric in case.metrics.items()}
 
 
 def row_metrics(rows: list[Row]) -> dict[str, Metric]:
-    """The same of rows."""
+    """As `all_metrics`, of rows."""
     own = (row.get("metrics", {}) for row in rows)
     return METRICS | {name: Metric(**told) for one in own for name, told in one.items()}
 
@@ -160,9 +160,9 @@ def _own_metrics(case: Case) -> Row:
 
 
 def _last(case: Case, key: str) -> float | None:
-    """The last number measured: loss and accuracy need not be in every row.
+    """The last number measured: not every row has loss and accuracy.
 
-    None where there is none, or where the case diverged to one that is not finite.
+    None if none was measured, or if the case diverged to one that is not finite.
     """
     column = case[key]
     ended = case.attributes.get("status") == "diverged"
@@ -251,7 +251,7 @@ def _target_title(rows: list[Row]) -> str:
     metric, value = rows[0]["target"]["metric"], rows[0]["target"]["value"]
     bases = dict.fromkeys(row["label"] for row in rows if row["baseline"])
     against = f"; base is {', '.join(bases)}" if bases else ""
-    return f"To {metric} {row_metrics(rows)[metric].sign} {value:g}; bytes are a worker's{against}"
+    return f"To {metric} {row_metrics(rows)[metric].sign} {value:g}; bytes per worker{against}"
 
 
 def block(title: str, rows: list[Row], columns: tuple[Column, ...]) -> str:
@@ -313,14 +313,14 @@ def _with_headings(lines: list[str], rows: list[Row]) -> list[str]:
 
 
 def footnotes(rows: list[Row], timing: bool = True) -> list[str]:
-    """What is not valid of the rows, in lines; of their seconds too where these are shown."""
+    """Lines that tell which rows are not valid, and with `timing` which seconds are not."""
     notes = _grouped("*", rows, case_note)
     notes += _grouped("~", rows, timing_note) if timing else []
     return [line for note in notes for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
 
 
 def _grouped(sign: str, rows: list[Row], note_of: Callable[[Row], str]) -> list[str]:
-    """One line a note, with the cases it is about unless it is about all."""
+    """One line per note, with the cases it is about unless it is about all."""
     noted: dict[str, list[Row]] = {}
     for row in rows:
         noted.setdefault(note_of(row), []).append(row)
@@ -332,7 +332,7 @@ def _grouped(sign: str, rows: list[Row], note_of: Callable[[Row], str]) -> list[
 
 
 def _about(noted: list[Row], rows: list[Row]) -> str:
-    """The labels of the noted rows; a record's name where all of its rows are."""
+    """The labels of the noted rows; the record's name if all of its rows are noted."""
     names: list[str] = []
     for record in dict.fromkeys(row["record"] for row in noted):
         labels = [row["label"] for row in noted if row["record"] == record]

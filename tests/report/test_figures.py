@@ -59,7 +59,7 @@ def test_the_axes_of_bytes_are_logarithmic_and_start_at_the_first_byte(make_reco
     for ax in figure.axes:
         assert ax.get_xscale() == "log"
         assert all(line.get_xdata().min() > 0 for line in ax.lines)
-    assert figure.axes[1].get_xlabel() == "uplink a worker (MB)"
+    assert figure.axes[1].get_xlabel() == "uplink per worker (MB)"
 
 
 def test_curves_are_the_records_numbers(make_record):

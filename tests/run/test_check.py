@@ -126,7 +126,7 @@ def test_batches_that_take_more_memory_than_there_is_are_refused():
         (case,) = config.parse(text % batch + 'compressor = "topk:k=1"', Path("some.toml")).cases
         dataset = load("mushrooms")
         if refused:
-            with pytest.raises(UserError, match=r"takes at least 320 GiB of memory .* batches of EF21-SGDM"):
+            with pytest.raises(UserError, match=r"least 320 GiB of memory .* batches of EF21-SGDM"):
                 check(case, Placement(20, 1, 0), dataset, 2**30)
         else:
             check(case, Placement(20, 1, 0), dataset, 2**30)
