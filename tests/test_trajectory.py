@@ -119,6 +119,7 @@ dtype = "float32"
 
 [[cases]]
 method = ["EF21-W", "EControl", "EF21+", "CLAG", "ADEF"]
+sync_every = 5
 compressor = "topk:k=9"
 dtype = "float32"
 stepsize = "0.02/L"
@@ -131,10 +132,12 @@ stepsize = "0.02/L"
 
 [[cases]]
 method = ["LAG", { name = "Scaffnew", p = 0.3 }]
+sync_every = 5
 stepsize = "0.5/L"
 
 [[cases]]
 method = ["ADIANA", "LoCoDL", "CompressedScaffnew"]
+sync_every = 5
 compressor = { name = "permk", copies = 3 }
 problem = { name = "logistic", regularizer = "l2" }
 
@@ -163,6 +166,7 @@ stepsize = 1e-3
 [[cases]]
 method = "EF21"
 compressor = SPECS
+sync_every = 5
 dtype = "float32"
 topology = "allgather"
 reduction = "ordered"

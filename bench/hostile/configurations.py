@@ -115,7 +115,8 @@ def _run(case: Case) -> None:
     method, total = made.method, made.ground.placement.total
     replicas = Replicas(method, door)
     observers = [Consistency(made), Whole(made), FirstRounds(method, made.exchange)]
-    observers += [Estimate(method, door, total), replicas, Divergence(replicas)]
+    estimate = Estimate(method, door, total, repair=made.repair)
+    observers += [estimate, replicas, Divergence(replicas)]
     verdict = run_rounds(made, [*observers, Targets(case), Schedule(case)])
     if verdict.reasons and verdict.status != "diverged":
         raise AssertionError(f"{case.label}: {verdict.status}, not valid: {verdict.reasons}")

@@ -44,6 +44,7 @@ class Case:
     evaluate_every: int = 1  # rounds; the last one is evaluated as well
     loss_every: int = 1  # rounds between rows with loss and accuracy, if `stop` names neither
     stop: Mapping[str, float] = field(default_factory=dict)  # metric = value: ends the case
+    sync_every: int = 0  # rounds between two repairs of what drifts by round-off; 0: none
     time_limit: float | None = None  # seconds after which it is stopped
     label: str = ""
 
@@ -198,6 +199,8 @@ def _check(case: Case, where: str) -> None:
     for key, value in positive.items():
         if value is not None and not value > 0:
             raise OptionError(where + key, value, "a number above 0")
+    if case.sync_every < 0:
+        raise OptionError(where + "sync_every", case.sync_every, "a number of rounds, or 0 for off")
     if not 0 <= case.seed < 2**63:
         raise OptionError(where + "seed", case.seed, "an integer from 0 to below 2**63")
     if case.stepsize is not None and case.multiple is not None:

@@ -262,6 +262,15 @@ class Method(Component, ABC):
         """The local g_i (workers, d) and g (d,) of a method that keeps g = mean g_i; else None."""
         return None
 
+    def repair(self, mean: np.ndarray) -> None:
+        """Make g the `mean` (d,) of the g_i that `estimate_error` gives: see `sync_every`.
+
+        For those whose `estimate_error` gives the very array that is g.
+        """
+        state = self.estimate_error()
+        assert state is not None  # else there is nothing to repair
+        state[1][:] = mean
+
     def estimate_change(self) -> np.ndarray | None:
         """By how much the round has moved the local g_i, as all others know it, (workers, d).
 

@@ -108,6 +108,9 @@ class Scaffnew(LocalSteps):
         """The h_i, whose mean is 0; not to the last bit where sums are Allreduced."""
         return None if self.compressor.shared else (self._controls, np.zeros_like(self.x))
 
+    def repair(self, mean):
+        self._controls -= mean
+
     def estimate_change(self):
         return self._moved
 
@@ -212,6 +215,9 @@ class LoCoDL(LocalSteps):
     def estimate_error(self):
         """The u_i, whose mean is -v; not to the last bit where sums are Allreduced."""
         return None if self.compressor.shared else (self._controls, -self._control)
+
+    def repair(self, mean):
+        np.negative(mean, out=self._control)
 
     def estimate_change(self):
         return self._change

@@ -36,6 +36,7 @@ from mpi_lowrank.run.components import dense_beside, initial, make_compressor
 from mpi_lowrank.run.evaluation import Evaluator
 from mpi_lowrank.run.gradients import Gradients, Hessians, Losses
 from mpi_lowrank.run.interruption import StopAgreed
+from mpi_lowrank.run.repair import Repair
 from mpi_lowrank.run.stepsize import stepsize
 from mpi_lowrank.run.validity import check_gradient
 from mpi_lowrank.steps import steps
@@ -195,6 +196,8 @@ class Assembly:
     evaluate: Evaluator
     notes: State
     """What the run itself keeps from round to round: seconds, and the sums of observers."""
+    repair: Repair | None
+    """What the case repairs before some rounds, where it is to."""
 
     @property
     def door(self) -> Door:
@@ -230,7 +233,15 @@ def _assembly(case, ground, state, exchange, notes) -> Assembly:
     x0, size = initial(case, problem), stepsize(case, ground.constants, made.compressor)
     method = make_method(case, functions, made, exchange, state, x0, size)
     evaluate = _evaluator(case, ground, exchange.door, gradients, notes, method.step)
-    return Assembly(case, ground, state, exchange, made, method, evaluate, notes)
+    repair = _repair(case, problem.blocks, method, exchange, notes)
+    return Assembly(case, ground, state, exchange, made, method, evaluate, notes, repair)
+
+
+def _repair(case, blocks, method, exchange, notes) -> Repair | None:
+    if not case.sync_every:
+        return None
+    ways = _uplink(case, blocks, exchange), _downlink(case, blocks, exchange)
+    return Repair(case.sync_every, method, exchange, *ways, notes)
 
 
 @dataclass(frozen=True)

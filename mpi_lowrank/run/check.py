@@ -17,8 +17,9 @@ from mpi_lowrank.problems.base import Block
 from mpi_lowrank.problems.batch import Batch
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.state import State
-from mpi_lowrank.run import footprint
+from mpi_lowrank.run import footprint, repair
 from mpi_lowrank.run.assembly import Channels, Functions, channels, make_method
+from mpi_lowrank.run.components import make_operator
 from mpi_lowrank.run.stepsize import theory
 from mpi_lowrank.steps import steps
 from mpi_lowrank.steps.base import Step
@@ -46,8 +47,12 @@ def check(case: Case, placement: Placement, dataset: Dataset | None, share: int)
             theory(case, _any_constants(placement), made.compressor)
         drawn = placement.local * (case.method.arguments().get("batch") or 0) * ROW_NUMBER
         footprint.check(least + drawn, share, f"the rows of batches of {case.method}")
-        kept = planned_state(case, placement, blocks, made).nbytes
-        footprint.check(least + kept, share, f"the state of {case.method} with {case.compressor}")
+        method, state = planned(case, placement, blocks, made)
+        kept = least + state.nbytes
+        footprint.check(kept, share, f"the state of {case.method} with {case.compressor}")
+        if case.sync_every:
+            sent = _repaired(case, method, placement)
+            footprint.check(kept + sent, share, f"repairs, sync_every = {case.sync_every}")
     except OptionError as error:
         raise OptionError(key + error.option, error.value, error.allowed) from error
 
@@ -92,6 +97,15 @@ def _check_messages(made: Channels, placement: Placement, share: int) -> None:
     footprint.check(needed, share, f"messages of {total} workers")
 
 
+def _repaired(case: Case, method: Method, placement: Placement) -> int:
+    """Bytes of the messages by which a repair sends every worker's g_i."""
+    size, sent = repair.numbers(method), repair.whole(np.dtype(case.dtype))
+    if not size:
+        return 0
+    sender = make_operator(sent, (size,), case.dtype, placement.total)
+    return footprint.messages(sender, placement.local, placement.total)
+
+
 def _check_options(kind: type[Method] | type[Step], choice: Choice) -> None:
     kind.check(kind.filled(choice.arguments()))
 
@@ -115,10 +129,10 @@ class _Planned(Exchange):
         compressor.remember(self.state.within(name))
 
 
-def planned_state(
+def planned(
     case: Case, placement: Placement, blocks: tuple[Block, ...], made: Channels
-) -> State:
-    """The names and sizes of what the case keeps from round to round on this rank; no memory."""
+) -> tuple[Method, State]:
+    """The method, and names and sizes of what it keeps from round to round here; no memory."""
     dtype, d = np.dtype(case.dtype), sum(int(np.prod(shape)) for _, shape in blocks)
     state, model = (State(placement.local, dtype, planned=True) for _ in range(2))
     exchange = _Planned(Door(Alone()), placement, Clock(), dtype, state=state)
@@ -128,5 +142,4 @@ def planned_state(
     constants = _any_constants(placement)
     none = _no_gradients
     functions = Functions(blocks, samples, none, none, none, constants)
-    make_method(case, functions, made, exchange, state, x0, 1.0)
-    return state
+    return make_method(case, functions, made, exchange, state, x0, 1.0), state

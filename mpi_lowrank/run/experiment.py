@@ -222,7 +222,7 @@ class _Run:
             Consistency(made),
             Whole(made),
             FirstRounds(method, exchange, notes),
-            Estimate(method, door, made.ground.placement.total, notes),
+            Estimate(method, door, made.ground.placement.total, notes, made.repair),
             replicas,
             Divergence(replicas, notes),
             Targets(case),

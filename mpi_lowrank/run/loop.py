@@ -67,6 +67,7 @@ def run_rounds(made: Assembly, observers: Sequence[Observer], start: int = 0) ->
     that these rounds are over, and before they were asked for a row: so they are asked now.
     """
     method, clock, exchange, door = made.method, made.clock, made.exchange, made.door
+    repair = made.repair
     round_begun, round_done = (told(observers, event) for event in ("round_begun", "round_done"))
     asks = told(observers, "asks")
     row = _RowMeasured(made, observers)
@@ -79,6 +80,8 @@ def run_rounds(made: Assembly, observers: Sequence[Observer], start: int = 0) ->
         for tell in round_begun:
             tell(t)
         clock.resume()
+        if repair:
+            repair(t)
         method.round(t)
         clock.pause()
         t += 1

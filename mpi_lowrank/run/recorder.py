@@ -37,6 +37,7 @@ def described(case: Case, workers: int) -> dict:
         "workers": workers,
         "topology": case.topology,
         "dtype": case.dtype,
+        "sync_every": case.sync_every,
         "seed": case.seed,
     }
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mpi_lowrank.door import Door
     from mpi_lowrank.exchange import Exchange
     from mpi_lowrank.run.assembly import Assembly
+    from mpi_lowrank.run.repair import Repair
 
 
 class Consistency(Observer):
@@ -198,12 +199,20 @@ class Estimate(Observer):
     """g must be mean g_i, up to the round-off that the sizes of g in all rounds allow.
 
     `largest` is the largest |g|^2 after any round, `energy` the sum of |g|^2 over rounds, `scale`
-    the largest root mean square of |grad f_i| that was measured.
+    the largest root mean square of |grad f_i| that was measured. What a repair has found is held
+    against the same.
     """
 
-    def __init__(self, method: Method, door: Door, total: int, notes: State | None = None):
+    def __init__(
+        self,
+        method: Method,
+        door: Door,
+        total: int,
+        notes: State | None = None,
+        repair: Repair | None = None,
+    ):
         notes = (notes or State(0, float)).within("estimate")
-        self._method, self._door, self._total = method, door, total
+        self._method, self._door, self._total, self._repair = method, door, total, repair
         self._rounds = notes.counter("rounds")
         self.largest, self.energy = notes.array("largest"), notes.array("energy")
         self.scale = notes.array("scale")
@@ -243,6 +252,7 @@ class Estimate(Observer):
         mean = np.zeros(estimate.size)
         self._door.ordered_sum(estimates, mean, "control")
         error = float(np.linalg.norm(mean / self._total - estimate))
+        error = max(error, self._repair.mended.item() if self._repair else 0.0)
         unit = np.finfo(estimate.dtype).eps / 2
         scale = self.scale.item() ** 2
         each = 20**2 * max(self._rounds.item(), 1) * max(scale, self.largest.item())

@@ -14,6 +14,7 @@ workers = 4
 rounds = 60
 evaluate_every = 50
 stepsize = 0.01
+sync_every = {sync}
 problem = {{ name = "matrix", shape = [6, 4] }}
 [[cases]]
 method = "stray"
@@ -30,10 +31,10 @@ def case_of(comm, tmp_path_factory, monkeypatch):
     from mpi_lowrank.methods import methods
     from mpi_lowrank.run import experiment
 
-    def case_of(method, compressor=IDENTITY):
+    def case_of(method, compressor=IDENTITY, sync=0):
         methods.names()
         monkeypatch.setitem(methods._found, "stray", method)
-        text = CONFIG.format(compressor)
+        text = CONFIG.format(compressor, sync=sync)
         folder = comm.bcast(str(tmp_path_factory.mktemp("stray")) if comm.rank == 0 else None)
         experiment.run(config.parse(text, Path("some.toml")), comm, Path(folder) / "some.h5")
         comm.Barrier()
@@ -99,3 +100,18 @@ def test_an_x_that_is_lost_on_one_rank_between_rows_ends_the_case_on_all(comm, c
     assert case.attributes["status"] == "diverged"
     assert case["round"].tolist() == [0, 20]
     assert case.attributes["valid"] == (comm.size == 1)
+
+
+@pytest.mark.parametrize(("array", "name"), [("x", "x"), ("_estimate", "g")])
+def test_a_repair_makes_the_same_of_what_drifted_and_what_it_was_is_told(
+    comm, case_of, array, name
+):
+    def leave(method, t):
+        if t == 15:
+            getattr(method, array)[0] += 1e-9
+
+    method = type("Stray", (Still, estranged(comm, "EF21", leave)), {})
+    reasons = set(case_of(method, TOPK, sync=20).attributes["reasons"])
+    told = f"{name} was not the same on all ranks after round 19"
+    assert told in reasons if comm.size > 1 else not reasons or array == "_estimate"
+    assert not [reason for reason in reasons if reason.startswith("replicas of x differ")]

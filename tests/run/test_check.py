@@ -14,7 +14,7 @@ from mpi_lowrank.errors import UserError
 from mpi_lowrank.methods import methods
 from mpi_lowrank.problems import problems
 from mpi_lowrank.run.assembly import assemble, channels, ground
-from mpi_lowrank.run.check import check, planned_state
+from mpi_lowrank.run.check import check, planned
 
 CASE = """
 workers = 3
@@ -49,10 +49,11 @@ def only_case(method, spec, dtype="float64", shape="6, 4"):
     return case
 
 
-def planned(case, placement):
+def kept(case, placement):
     kind = problems[case.problem.name]
     blocks = kind.model(None, kind.filled(case.problem.arguments()))
-    return planned_state(case, placement, blocks, channels(case, blocks, placement.total))
+    made = channels(case, blocks, placement.total)
+    return planned(case, placement, blocks, made)[1]
 
 
 def described(state):
@@ -75,7 +76,7 @@ def pairs():
 def test_what_is_planned_is_what_a_run_keeps(method, spec):
     case, door = only_case(method, spec), Door(Alone())
     made = assemble(case, ground(case, door), door)
-    plan = planned(case, Placement(3, 1, 0))
+    plan = kept(case, Placement(3, 1, 0))
     listed = [
         [(e.name, e.array.shape, e.array.dtype) for e in state] for state in (made.state, plan)
     ]
@@ -84,9 +85,9 @@ def test_what_is_planned_is_what_a_run_keeps(method, spec):
 
 def test_a_rank_keeps_a_g_i_per_worker_of_its_own():
     case, traffic = only_case("EF21", "topk:k=3", "float32"), 4 * 8 + 1
-    assert planned(case, Placement(3, 1, 0)).nbytes == 4 * (2 + 3) * 24 + traffic  # x, g, g_i
-    assert planned(case, Placement(3, 2, 0)).nbytes == 4 * (2 + 2) * 24 + traffic
-    assert planned(case, Placement(3, 2, 1)).nbytes == 4 * (2 + 1) * 24 + traffic
+    assert kept(case, Placement(3, 1, 0)).nbytes == 4 * (2 + 3) * 24 + traffic  # x, g, g_i
+    assert kept(case, Placement(3, 2, 0)).nbytes == 4 * (2 + 2) * 24 + traffic
+    assert kept(case, Placement(3, 2, 1)).nbytes == 4 * (2 + 1) * 24 + traffic
 
 
 def test_a_problem_without_second_derivatives_is_refused_before_anything_runs():

@@ -26,6 +26,7 @@ evaluate_every = 3
 loss_every = 5
 dtype = "{dtype}"
 stepsize = 0.01
+sync_every = {sync}
 problem = {problem}
 [[cases]]
 method = {method}
@@ -48,11 +49,11 @@ CONVEX = '{ name = "logistic", regularizer = "l2" }'
 MATRIX = '{ name = "matrix", shape = [8, 14] }'
 
 
-def the_case(method="EF21", spec="topk:k=3", dtype="float64"):
+def the_case(method="EF21", spec="topk:k=3", dtype="float64", sync=0):
     server = methods[method].needs_server
     told = OPTIONS.get(method, f'"{method}"')
     topology = "server" if server else "allgather"
-    given = {"method": told, "spec": spec, "topology": topology, "dtype": dtype}
+    given = {"method": told, "spec": spec, "topology": topology, "dtype": dtype, "sync": sync}
     sampled = method in BATCHED or methods[method].needs_hessians
     given["problem"] = CONVEX if sampled else MATRIX
     text = CASE.format(rounds=ROUNDS, **given)
@@ -101,7 +102,7 @@ class Session:
         self.observers = [
             Consistency(made),
             FirstRounds(made.method, made.exchange, notes),
-            Estimate(made.method, door, 3, notes),
+            Estimate(made.method, door, 3, notes, made.repair),
             replicas,
             Divergence(replicas, notes),
             Targets(case),
@@ -164,6 +165,12 @@ def test_every_method_goes_on(method, spec, pauses):
 def test_every_compressor_goes_on(spec):
     for dtype in ("float64", "float32"):
         assert_goes_on(the_case("EF21", spec, dtype), 4, 8)
+
+
+@pytest.mark.parametrize("method", ["EF21", "EF21-PP", "Scaffnew", "LoCoDL"])
+def test_a_case_that_repairs_its_drift_goes_on(method):
+    spec = {"Scaffnew": "identity", "LoCoDL": "natural"}.get(method, "randk:k=5")
+    assert_goes_on(the_case(method, spec, "float32", sync=4), 4, 6)
 
 
 class Longest(Observer):
