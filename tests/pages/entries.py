@@ -53,7 +53,7 @@ FEWER = "--set rounds=3 --set 'seed=[0,1]'"
 SMALL = """--set rounds=5 --set 'problem={name="matrix",shape=[64,64]}'"""
 SOON = "--target grad_norm_sq=1"
 
-SBATCH = By("tests/slurm/test_sbatch.py", "slurm.submit(partition, script, *options")
+SBATCH = By("tests/slurm/test_sbatch.py", 'slurm.submit("-p", partition, script, *options')
 AUDIT = By("tests/bench/test_audit.py", "audit.main()")
 PLUGIN = "tests/test_plugin.py"
 SAME = "tests/bench/test_same.py"
@@ -162,6 +162,9 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     ),
     "python bench/kills.py": By("tests/bench/test_kills.py", "import kills"),
     "python bench/kills.py --kills 5 --seed 1": By("tests/bench/test_kills.py", "import kills"),
+    "python bench/requeue.py": Part("a site with Slurm"),
+    "python bench/requeue.py mine.sbatch --sbatch=--account=mine": Part("a site with Slurm"),
+    "python bench/requeue.py --own": Part("a machine with Slurm's daemons"),
     "python bench/mutants.py": Run("rounds/randomness.py --sample 2"),
     "python bench/fuzz.py --cases 1000000 --seed 0": Run("--cases 50 --only decoder LIBSVM"),
     "python bench/fuzz.py --only decoder LIBSVM": Run("--cases 50"),
@@ -189,6 +192,10 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     # Slurm.
     "sbatch slurm/run.sbatch": SBATCH,
     "sbatch slurm/run.sbatch --set rounds=100": SBATCH,
+    "sbatch --array=1-4 slurm/run.sbatch": By("bench/requeue.py", 'f"--array=1-{TASKS}"'),
+    "mpi-lowrank merge results/mushrooms-1_*.h5 -o results/mushrooms-1.h5": By(
+        "bench/requeue.py", "mpi_lowrank merge results/sweep-{array}_*.h5"
+    ),
     "job 1 on n[1-2]: results/mushrooms-1.h5": By(
         "tests/slurm/test_sbatch.py", 'f"job {number} on {nodes}: results/mushrooms-{number}.h5'
     ),
@@ -198,6 +205,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "mpirun": Part("a launcher"),
     "srun --mpi=pmi2": Part("a launcher"),
     "mpi-lowrank show": Part("without its record"),
+    "mpi-lowrank merge": Part("without its records"),
     "mpi-lowrank data": Part("without its action"),
     "python -m mpi_lowrank run": Part("without its configuration"),
     "ip netns delete": Part("without its namespace"),

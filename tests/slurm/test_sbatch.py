@@ -3,14 +3,18 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import cluster
 import pytest
 
-from mpi_lowrank.record import Record, RecordWriter
+from mpi_lowrank.record import Record
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+
+import cluster
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "slurm" / "run.sbatch"
@@ -62,18 +66,50 @@ def test_script_has_three_lines_to_edit():
     assert (ROOT / "bench" / "mushrooms.toml").is_file()
 
 
-def test_a_requeued_job_leaves_what_it_had_recorded(tmp_path):
-    for folder in ("bench", "results"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "bench" / "mushrooms.toml").write_text("[[cases]]\nmethod = 'GD'\nrounds = 2\n")
-    (tmp_path / "run.sbatch").write_text(edited(SCRIPT.read_text(), 'launch=""'))
-    killed = RecordWriter(tmp_path / "results" / "mushrooms-7.h5", {"name": "killed"})
-    job = {"SLURM_JOB_NAME": "mushrooms", "SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}
-    command = ["bash", "run.sbatch", "--set", "rounds=1"]
-    subprocess.run(command, cwd=tmp_path, env=os.environ | job, check=True, timeout=60)
-    assert Record(killed.live).attributes["name"] == "killed"
-    record = Record(tmp_path / "results" / "mushrooms-7-1.h5")
-    assert record.attributes["status"] == "finished"
+class Task:
+    """The second of an array's three, as Slurm starts it; what it asks of scontrol is noted."""
+
+    def __init__(self, folder):
+        for name in ("bench", "results", "bin"):
+            (folder / name).mkdir()
+        config = "rounds = 400000000\n[[cases]]\nmethod = 'GD'\nstepsize = [0.1, 0.2, 0.3]\n"
+        (folder / "bench" / "mushrooms.toml").write_text(config)
+        (folder / "run.sbatch").write_text(edited(SCRIPT.read_text(), 'launch=""'))
+        scontrol = folder / "bin" / "scontrol"
+        scontrol.write_text(f'#!/bin/sh\necho "$@" >> {folder}/asked\n')
+        scontrol.chmod(0o755)
+        array = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}
+        job = {"SLURM_JOB_NAME": "mushrooms", "SLURM_JOB_ID": "9", "SLURM_ARRAY_TASK_COUNT": "3"}
+        path = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+        self.folder, self.environment = folder, os.environ | array | job | path
+        self.file = folder / "results" / "mushrooms-7_2.h5"
+
+    def signalled(self):
+        """The exit status of the script that is told of its limit after the first round."""
+        script = subprocess.Popen(["bash", "run.sbatch"], cwd=self.folder, env=self.environment)
+        cluster.until(self._runs, 30, "the first round")
+        script.send_signal(signal.SIGUSR1)
+        return script.wait(30)
+
+    def asked(self):
+        file = self.folder / "asked"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def _runs(self):
+        record = Record(self.file) if self.file.exists() else None
+        return record and record.attributes["status"] == "running" and record.cases
+
+
+def test_a_task_that_is_signalled_takes_a_checkpoint_queues_again_and_goes_on(tmp_path):
+    task, rounds = Task(tmp_path), []
+    for _ in range(2):
+        assert task.signalled() == 130
+        ((label, case),) = Record(task.file).cases.items()
+        assert "0.2" in label and case.attributes["status"] == "interrupted"
+        rounds.append(case["round"][-1])
+    assert task.asked() == ["requeue 7_2"] * 2
+    assert 0 < rounds[0] < rounds[1]
+    assert rounds[0] in case["round"] and len(Record(task.file).attributes["sessions"]) == 2
 
 
 @pytest.mark.timeout(300, method="signal")
@@ -85,8 +121,8 @@ def test_job_completes_with_a_valid_record_on_two_cores_wherever_they_are(
     slurm, project, capfd, partition, nodes, hosts
 ):
     script, options = project / "run.sbatch", ("--set", "rounds=20", "--set", "seed=0")
-    number = slurm.submit(partition, script, *options, cwd=project)
-    job = slurm.wait(number, seconds=120)
+    number = slurm.submit("-p", partition, script, *options, cwd=project)
+    (job,) = slurm.wait(number, seconds=120)
     log = (project / f"results/mushrooms-{number}.log").read_text()
     assert job["JobState"] == "COMPLETED", log
     assert f"job {number} on {nodes}: results/mushrooms-{number}.h5\n" in log
