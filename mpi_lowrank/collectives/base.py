@@ -59,6 +59,10 @@ class Topology(Component, ABC):
         """
         return sum(counts)
 
+    def handed_varying(self, counts: Sequence[int], most: int) -> int:
+        """As `handed`, of a `move_varying`; it is asked for where messages are received."""
+        return self.handed(counts)
+
     def tell(self, mean: np.ndarray) -> None:
         """Copy the `mean` (d,) of rank 0, which alone has it, to all. Only with a server."""
         self.door.broadcast(mean, "downlink")
@@ -113,10 +117,9 @@ class Reduction(Component, ABC):
     ) -> None:
         """Fill `total` (k,) with the sum over all workers of the local workers' rows."""
 
-    @classmethod
     @abstractmethod
-    def handed(cls, nbytes: int, workers: int, ranks: int) -> int:
-        """The bytes that all ranks together hand over, where each worker has `nbytes`."""
+    def handed(self, rows: np.ndarray) -> int:
+        """The bytes that all ranks together count in the ledger for the mean of such rows."""
 
     @classmethod
     @abstractmethod

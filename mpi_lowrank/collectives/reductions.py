@@ -30,10 +30,9 @@ class Allreduce(Reduction):
         self.door.maximum(mine, whole, "uplink")
         return whole.astype(self.dtype)
 
-    @classmethod
-    def handed(cls, nbytes: int, workers: int, ranks: int) -> int:
+    def handed(self, rows: np.ndarray) -> int:
         """One sum per rank."""
-        return nbytes * ranks
+        return int(rows[0].nbytes) * self.placement.ranks
 
     @classmethod
     def downlink(cls, nbytes: int, workers: int) -> int:
@@ -63,16 +62,17 @@ class Ordered(Reduction):
     ) -> None:
         local, everybody = buffers
         local[...] = rows
-        counts = [count * rows.shape[1] for count in self.placement.counts]
-        self.door.allgather(local, everybody.reshape(-1), counts, purpose)
+        self.door.allgather(local, everybody.reshape(-1), self._counts(rows), purpose)
         total[...] = 0
         for row in everybody:
             total += row
 
-    @classmethod
-    def handed(cls, nbytes: int, workers: int, ranks: int) -> int:
+    def _counts(self, rows: np.ndarray) -> list[int]:
+        return [count * rows.shape[1] for count in self.placement.counts]
+
+    def handed(self, rows: np.ndarray) -> int:
         """Every worker's."""
-        return nbytes * workers
+        return rows.itemsize * self.door.counted_in_allgather(self._counts(rows))
 
     @classmethod
     def downlink(cls, nbytes: int, workers: int) -> int:

@@ -20,6 +20,9 @@ class Allgather(Topology):
         assert whole is not None  # every rank receives
         self.door.allgather(mine, whole, counts, purpose)
 
+    def handed(self, counts: Sequence[int]) -> int:
+        return self.door.counted_in_allgather(counts)
+
     @classmethod
     def downlink(cls, sent: int, told: int, workers: int) -> float:
         """All messages but its own."""
@@ -50,6 +53,12 @@ class Server(Topology):
         purpose: str,
     ) -> None:
         self.door.gather(mine, whole, counts, purpose, most)
+
+    def handed(self, counts: Sequence[int]) -> int:
+        return self.door.counted_in_gather(counts)
+
+    def handed_varying(self, counts: Sequence[int], most: int) -> int:
+        return self.door.counted_in_gather(counts, most)
 
     @classmethod
     def downlink(cls, sent: int, told: int, workers: int) -> int:

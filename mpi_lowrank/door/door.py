@@ -66,6 +66,17 @@ class Door:
         move = self.transport.gather
         self._counted(calls.GATHER, mine, purpose, move, mine, whole, counts)
 
+    def counted_in_allgather(self, counts: Sequence[int]) -> int:
+        """The elements that the ledgers of all ranks together count for an `allgather`."""
+        total = sum(counts)
+        return total * self.size if total > self.limit else total
+
+    def counted_in_gather(self, counts: Sequence[int], most: int | None = None) -> int:
+        """As `counted_in_allgather`, of a `gather`; for rank 0, which knows the counts."""
+        total = sum(counts)
+        pairs = (total if most is None else most) > self.limit
+        return 2 * (total - counts[0]) if pairs else total
+
     def broadcast(self, array: np.ndarray, purpose: str, root: int = 0) -> None:
         """Copy the root's array into everybody's."""
         for chunk in self._chunks(array):

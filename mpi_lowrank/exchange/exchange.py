@@ -194,9 +194,9 @@ class Exchange:
         call overwrites the result.
         """
         self.clock.lap("update")
-        total = self.placement.total
-        self.door.allgather(mine.view(np.uint8), self._flags, self.placement.counts, "uplink")
-        self.bill(1, total, total - 1)
+        total, counts = self.placement.total, self.placement.counts
+        self.door.allgather(mine.view(np.uint8), self._flags, counts, "uplink")
+        self.bill(1, self.door.counted_in_allgather(counts), total - 1)
         self.clock.lap("exchange")
         return self._flags.view(bool)
 

@@ -1,7 +1,5 @@
 """A per-worker compressor's messages: packed, moved as the topology says, added up."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from mpi_lowrank.collectives.base import Topology
@@ -57,7 +55,7 @@ class Gathered:
         if active is not None:
             sent, counts, weights = self._speaking(active, weights)
         self.clock.lap("compress")
-        speakers, sizes = self._transfer(sent, counts, "uplink")
+        speakers, nbytes, handed = self._transfer(sent, counts, "uplink")
         self.clock.lap("exchange")
         if own:
             self.compressor.decode(self.sent, self.own)
@@ -69,7 +67,7 @@ class Gathered:
         if share and self.topology.server:
             self.topology.tell(self.mean)
             self.clock.lap("exchange")
-        self._account(sizes, share)
+        self._account(nbytes, handed, share)
         return (self.own if own else None), self.mean
 
     def _add_up(self, speakers, weights):
@@ -106,19 +104,18 @@ class Gathered:
         return self.sent[active[self.placement.workers]], counts, weights[active]
 
     def _transfer(self, sent, counts, purpose):
-        """Move the messages; return those received, and the bytes of each rank's."""
+        """Move the messages; return those received, their bytes, and what all ledgers count."""
         speakers = self.received[: sum(counts)]
         if self.variable:
-            return speakers, self.bodies.transfer(sent, speakers, counts, purpose)
+            return speakers, *self.bodies.transfer(sent, speakers, counts, purpose)
         sizes = [count * self.nbytes for count in counts]
         self.topology.move(sent, speakers.reshape(-1) if self.receives else None, sizes, purpose)
-        return speakers, sizes
+        return speakers, sum(sizes), self.topology.handed(sizes)
 
-    def _account(self, sizes, share):
-        n, sent = self.placement.total, sum(sizes)
+    def _account(self, nbytes, handed, share):
+        n = self.placement.total
         told = self.mean.nbytes if share and self.topology.server else 0
-        downlink = self.topology.downlink(sent, told, n)
-        self.seam.bill(sent / n, self.topology.handed(sizes), downlink)
+        self.seam.bill(nbytes / n, handed, self.topology.downlink(nbytes, told, n))
 
 
 class Bodies:
@@ -133,10 +130,10 @@ class Bodies:
         self.all = np.zeros(total * body, np.uint8)
         self.lengths = np.zeros(total, LENGTH)
 
-    def transfer(self, sent, speakers, counts, purpose) -> Sequence[int]:
-        """Fill the rows of `speakers`; return the bytes of each rank's messages.
+    def transfer(self, sent, speakers, counts, purpose) -> tuple[int, int]:
+        """Fill the rows of `speakers`; return their bytes, and what all ledgers count for them.
 
-        A rank that receives nothing knows only those of its own.
+        A rank that receives nothing knows only its own messages.
         """
         mine, header = message_lengths(sent).copy(), LENGTH.itemsize
         lengths = self.lengths[: sum(counts)] if self.receives else None
@@ -147,7 +144,7 @@ class Bodies:
             at += length - header
         if not self.receives:
             self.topology.move_varying(flat[:at], None, counts, self.most, purpose)
-            return [header * len(mine) + at]
+            return header * len(mine) + at, 0
         speakers[:, :header].view(LENGTH)[:, 0] = lengths
         bodies = (message_lengths(speakers) - header).astype(np.int64)
         ends = np.cumsum(bodies)
@@ -157,4 +154,6 @@ class Bodies:
         self.topology.move_varying(flat[:at], whole, sizes, self.most, purpose)
         for row, end, size in zip(speakers, ends, bodies, strict=True):
             row[header : header + size] = whole[end - size : end]
-        return [size + header * count for size, count in zip(sizes, counts, strict=True)]
+        handed = header * self.topology.handed(counts)
+        handed += self.topology.handed_varying(sizes, self.most)
+        return header * sum(counts) + sum(sizes), handed

@@ -53,8 +53,7 @@ class Reduced:
     def _reduced(self, rows, reduced, reduction):
         """Bill what was reduced; zeros where it is not finite, on every rank alike."""
         nbytes, placement = rows[0].nbytes, self.placement
-        handed = reduction.handed(nbytes, placement.total, placement.ranks)
-        self.seam.bill(nbytes, handed, reduction.downlink(nbytes, placement.total))
+        self.seam.bill(nbytes, reduction.handed(rows), reduction.downlink(nbytes, placement.total))
         self.seam.clock.lap("exchange")
         if not finite(reduced):  # overflow on the wire
             self.seam.unsendable = True

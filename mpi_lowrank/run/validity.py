@@ -64,7 +64,8 @@ def check_bytes(door: Door, exchange: Exchange) -> list[str]:
     mine = np.array([[door.ledger.nbytes("uplink")]], np.int64)
     counted = np.zeros(1, np.int64)
     door.ordered_sum(mine, counted, "control")
-    if counted[0] == exchange.handed_bytes:
+    sent = np.array([exchange.handed_bytes], np.int64)
+    door.broadcast(sent, "control")  # a server alone knows how long all messages were
+    if counted[0] == sent[0]:
         return []
-    sent = exchange.handed_bytes
-    return [f"the ledger counts {counted[0]} uplink bytes, the messages make {sent}"]
+    return [f"the ledger counts {counted[0]} uplink bytes, the messages make {sent[0]}"]

@@ -57,5 +57,6 @@ def test_coefficients_are_billed_as_predicted(reduction):
     exchange, way = exchanged(compressor, reduction=reduction), collectives[reduction]
     assert exchange.uplink_bytes == compressor.nbytes
     assert exchange.downlink_bytes == way.downlink(compressor.nbytes, WORKERS) > 0
-    handed = way.handed(compressor.nbytes, WORKERS, 1)
+    rows = np.zeros((WORKERS, compressor.nbytes), np.uint8)
+    handed = way(exchange.door, exchange.placement, np.dtype(float)).handed(rows)
     assert exchange.handed_bytes == exchange.door.ledger.nbytes("uplink") == handed
