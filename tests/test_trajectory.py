@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mpi_lowrank.certificate import default_specs
-from mpi_lowrank.record import Record
+from mpi_lowrank.record import THEORY, Record
 
 CONFIG = """
 workers = 20
@@ -164,6 +164,13 @@ dtype = "float32"
 stepsize = 1e-3
 
 [[cases]]
+method = ["EF21", { name = "EF21-PP", probability = 0.3 }]
+compressor = ["topk:k=9", "powersgd:rank=2"]
+topology = "allgather"
+reduction = "ordered"
+theory = true
+
+[[cases]]
 method = "EF21"
 compressor = SPECS
 sync_every = 5
@@ -201,11 +208,12 @@ def records(tmp_path_factory, mpirun):
 def test_the_trajectory_does_not_depend_on_the_number_of_ranks(records):
     swept = 2 * 2 * (1 + 4 * 6 + 1 + 2 + 1 + 3 + 1 + 1) + 2 * (2 * 4) + 6 + 6
     family = 2 * (3 * 2 + 5 + 2) + 2 * 2 * (2 + 3) + 2 * 4
-    assert len(records[1].cases) == swept + family + len(default_specs())
+    told = 2 * 2 * 2
+    assert len(records[1].cases) == swept + family + told + len(default_specs())
     for label, case in records[1].cases.items():
         assert len(case["loss"]) == 3
         for ranks in (2, 4):
-            for column in EXACT:
+            for column in {*EXACT, *THEORY} & case.columns().keys():
                 np.testing.assert_array_equal(
                     records[ranks].cases[label][column], case[column], err_msg=f"{label} {column}"
                 )

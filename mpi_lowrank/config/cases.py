@@ -43,6 +43,7 @@ class Case:
     seed: int = 0
     evaluate_every: int = 1  # rounds; the last one is evaluated as well
     loss_every: int = 1  # rounds between rows with loss and accuracy, if `stop` names neither
+    theory: bool = False  # rows have what theorems promise, and what came of it
     stop: Mapping[str, float] = field(default_factory=dict)  # metric = value: ends the case
     sync_every: int = 0  # rounds between two repairs of what drifts by round-off; 0: none
     time_limit: float | None = None  # seconds after which it is stopped

@@ -27,5 +27,6 @@ workers sent.
 """
 
 from mpi_lowrank.exchange.exchange import Exchange
+from mpi_lowrank.exchange.witnessed import Witnessed
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "Witnessed"]

@@ -194,6 +194,26 @@ def strong_convexity(constants: Constants, method: str, instead: str) -> float:
     )
 
 
+@dataclass(frozen=True)
+class Guarantee:
+    """Theorem 1 of the EF21 paper, of a method with the plain step and its theory's stepsize.
+
+    With G^t = mean |g_i^t - grad f_i(x^t)|^2, theta = 1 - sqrt(1 - alpha) and Psi^t = f(x^t) -
+    f_inf + gamma / (2 theta) G^t: Psi^{t+1} <= Psi^t - gamma/2 |grad f(x^t)|^2.
+    """
+
+    alpha: float
+    """An exchange leaves at most 1 - alpha of mean |g_i - grad f_i|^2."""
+    first: float
+    """The same of round 0, where g_i = 0."""
+    certain: bool
+    """Whether it holds in every run, not only in the mean over draws."""
+
+    @property
+    def theta(self) -> float:
+        return 1 - sqrt(1 - self.alpha)
+
+
 class Method(Component, ABC):
     """One round: local gradients at x, an exchange, a step. `x` is the same on every rank.
 
@@ -245,6 +265,14 @@ class Method(Component, ABC):
         return ef21_stepsize(constants, compressor.alpha, compressor.linear)
 
     @classmethod
+    def guarantee(cls, compressor: Operator, options: Options) -> Guarantee | None:
+        """What its theorem promises of a run at `theory_stepsize`; None without an alpha.
+
+        A class speaks for itself alone: what is derived from it has no guarantee but its own.
+        """
+        return None
+
+    @classmethod
     def check(cls, options: Options) -> None:
         """Raise OptionError for an impossible option."""
 
@@ -260,6 +288,10 @@ class Method(Component, ABC):
 
     def estimate_error(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The local g_i (workers, d) and g (d,) of a method that keeps g = mean g_i; else None."""
+        return None
+
+    def gradient_estimates(self) -> np.ndarray | None:
+        """The local g_i (workers, d) that follow grad f_i, or the g (d,) that stands for all."""
         return None
 
     def repair(self, mean: np.ndarray) -> None:

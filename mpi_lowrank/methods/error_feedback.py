@@ -6,7 +6,7 @@ import numpy as np
 
 from mpi_lowrank.component import option
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Method, ef21_stepsize
+from mpi_lowrank.methods.base import Guarantee, Method, ef21_stepsize
 from mpi_lowrank.methods.participation import Participating
 from mpi_lowrank.registry import Choice
 
@@ -73,6 +73,18 @@ class EF21(Method):
     def estimate_error(self):
         return (self._estimates, self._estimate) if self._stores else None
 
+    def gradient_estimates(self):
+        state = self.estimate_error()
+        return self._estimates if state is None else state[0]
+
+    @classmethod
+    def guarantee(cls, compressor, options):
+        if compressor.alpha is None:
+            return None
+        first = 1.0 if options.g0 == "dense" else compressor.alpha
+        certain = not (compressor.random or compressor.common)
+        return Guarantee(compressor.alpha, first, certain)
+
 
 @methods.register("EF21-PP")
 class PartialParticipation(Participating, EF21):
@@ -89,6 +101,15 @@ class PartialParticipation(Participating, EF21):
     def theory_stepsize(cls, constants, compressor, options):
         super().theory_stepsize(constants, compressor, options)  # refuses what has no alpha
         return ef21_stepsize(constants, options.probability * compressor.alpha, compressor.linear)
+
+    @classmethod
+    def guarantee(cls, compressor, options):
+        whole = super().guarantee(compressor, options)
+        if whole is None or options.probability == 1:
+            return whole
+        if compressor.linear:  # who is silent moves the mean, however near to it g is
+            return None
+        return Guarantee(options.probability * whole.alpha, whole.first, certain=False)
 
 
 @methods.register("EF21-BC")

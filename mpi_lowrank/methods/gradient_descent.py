@@ -3,7 +3,7 @@
 import numpy as np
 
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Method
+from mpi_lowrank.methods.base import Guarantee, Method
 
 
 @methods.register("DCGD")
@@ -38,3 +38,7 @@ class GD(DCGD):
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):
         return 1 / constants.L
+
+    @classmethod
+    def guarantee(cls, compressor, options):
+        return Guarantee(alpha=1.0, first=1.0, certain=True)

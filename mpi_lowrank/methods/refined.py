@@ -135,6 +135,10 @@ class Plus(EF21):
         return self._moved
 
     @classmethod
+    def guarantee(cls, compressor, options):
+        return super().guarantee(compressor, options)
+
+    @classmethod
     def admit(cls, compressor):
         super().admit(compressor)
         if compressor.shared:

@@ -160,6 +160,9 @@ class MARINA(Method):
         self._before[:] = gradients
         self.move(self._estimate)
 
+    def gradient_estimates(self):
+        return self._estimate
+
     @staticmethod
     def _probability(compressor, p):
         return 1 / (1 + compressor.omega) if p is None else p

@@ -15,7 +15,7 @@ from mpi_lowrank.component import Component, Options
 from mpi_lowrank.datasets import Dataset
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.problems.batch import Batch
-from mpi_lowrank.record import COLUMNS, METRICS, Metric
+from mpi_lowrank.record import COLUMNS, METRICS, THEORY, Metric
 
 if TYPE_CHECKING:
     from mpi_lowrank.datasets.local import LocalShards
@@ -55,6 +55,8 @@ class Problem(Component, ABC):
     """(workers,) int: how many samples each local f_i is a mean over; batches are drawn of them."""
     smooth = True
     """Whether `smoothness` knows the constants; if not, a case must set a stepsize."""
+    f_inf: float | None = None
+    """A number that f is never below, where the class knows one: bounds of theorems rest on it."""
     has_hessians = False
     """Whether it gives second derivatives, which FedNL needs."""
 
@@ -144,8 +146,8 @@ class Problem(Component, ABC):
         """All that is measured of a model, by name. Raises UserError for a name that is taken."""
         own = {metric.name: metric for metric in cls.metrics}
         for name in own:
-            if name in COLUMNS or not name.isidentifier():
-                allowed = f"a word, and none of {', '.join(COLUMNS)}"
+            if name in COLUMNS or name in THEORY or not name.isidentifier():
+                allowed = f"a word, and none of {', '.join([*COLUMNS, *THEORY])}"
                 raise UserError(f"problem {cls.name}: metric {name!r}: expected {allowed}")
         return METRICS | own
 

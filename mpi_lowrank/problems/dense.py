@@ -22,6 +22,7 @@ class Classifier(Problem):
     """
 
     default_data = "digits"
+    f_inf = 0.0
     lambda_: float = option(1e-3)
 
     def __init__(self, shards: LocalShards, dtype: np.dtype, **options: Any):

@@ -68,6 +68,7 @@ class LinearModel(Problem):
     """
 
     default_data = "mushrooms"
+    f_inf = 0.0
     has_hessians = True
     regularizer: Kind
     lambda_: float

@@ -40,6 +40,7 @@ class MatrixRegression(Problem):
     """
 
     default_data = None
+    f_inf = 0.0
     has_hessians = True
 
     shape: tuple[int, int] = option((256, 256))

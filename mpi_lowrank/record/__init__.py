@@ -1,6 +1,6 @@
 """The record of an experiment: one self-describing HDF5 file (schema in README.md beside this)."""
 
-from mpi_lowrank.record.metrics import METRICS, Metric
+from mpi_lowrank.record.metrics import METRICS, THEORY, Metric
 from mpi_lowrank.record.reader import Case, Record
 from mpi_lowrank.record.schema import COLUMNS, LEDGER_DTYPE, PHASES, PHASES_DTYPE, SCHEMA
 from mpi_lowrank.record.writer import RecordWriter
@@ -12,6 +12,7 @@ __all__ = [
     "PHASES",
     "PHASES_DTYPE",
     "SCHEMA",
+    "THEORY",
     "Case",
     "Metric",
     "Record",

@@ -85,6 +85,60 @@ METRICS: dict[str, Metric] = {
     )
 }
 
+THEORY: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "realised_alpha",
+            "1 less the square of C(v) - v over that of v in the last exchange; the worst "
+            "worker's, or the mean vector's where C is Allreduced",
+            falls=False,
+            heading="alpha",
+            label="alpha, realised",
+            variant="worst",
+            every_row=True,
+        ),
+        Metric(
+            "realised_alpha_mean",
+            "the same, mean over the workers that sent",
+            falls=False,
+            heading="mean alpha",
+            label="alpha, realised",
+            variant="mean",
+            every_row=True,
+        ),
+        Metric(
+            "estimate_error",
+            "G, the mean squared distance of g_i, before the next exchange, from grad f_i(x); of g "
+            "from grad f(x) where it stands for all g_i",
+            falls=True,
+            heading="G",
+            label="G",
+            scale="decades",
+            every_row=True,
+        ),
+        Metric(
+            "lyapunov",
+            "f(x) - f_inf + gamma / (2 theta) (1 - alpha) G: at least the theorem's, which has G "
+            "after the next exchange",
+            falls=True,
+            heading="Lyapunov",
+            label="Lyapunov function",
+        ),
+        Metric(
+            "grad_bound",
+            "the theorem's bound on the mean of grad_norm_sq over the rounds before; that of the "
+            "theory's stepsize where this one is larger and nothing is proved of it",
+            falls=True,
+            heading="bound",
+            label="bound",
+            scale="decades",
+            every_row=True,
+        ),
+    )
+}
+"""What a case with `theory` has besides, NaN where its method or compressor gives no meaning."""
+
 
 def declared(name: str, attributes: Mapping[str, Any]) -> Metric:
     """The metric that a column's attributes declare; TypeError or ValueError for nonsense."""

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record import METRICS, PHASES, Case, Metric, Record
+from mpi_lowrank.record import METRICS, PHASES, THEORY, Case, Metric, Record
 from mpi_lowrank.report import style
 from mpi_lowrank.report.plain import drawable
 from mpi_lowrank.report.table import (
@@ -149,10 +149,11 @@ FORMULAS = {metric.label for metric in METRICS.values()}  # a record's own may b
 
 
 def _panels(curves: list[Curve]) -> tuple[Panel, ...]:
-    """One panel per label; metrics that rise come first."""
+    """One panel per label; metrics that rise come first, those of theorems not at all."""
     by_label: dict[str, list[Metric]] = {}
     metrics = all_metrics(curve.case for curve in curves)
-    for metric in sorted(metrics.values(), key=lambda metric: metric.falls):
+    drawn = (metric for name, metric in metrics.items() if name not in THEORY)
+    for metric in sorted(drawn, key=lambda metric: metric.falls):
         by_label.setdefault(metric.label, []).append(metric)
     return tuple(Panel(tuple(members)) for members in by_label.values())
 

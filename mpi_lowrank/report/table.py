@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpi_lowrank.errors import UserError, one_of
-from mpi_lowrank.record import METRICS, Case, Metric, Record
+from mpi_lowrank.record import METRICS, THEORY, Case, Metric, Record
 from mpi_lowrank.report.numbers import BYTE_UNITS, byte_unit, finite, short
 from mpi_lowrank.report.plain import plain
 
@@ -48,7 +48,8 @@ def read_target(option: str, text: str) -> tuple[str, float]:
 def format_table(rows: list[Row]) -> str:
     """`rows` as text at most WIDTH wide: how cases ended, the target, what is not valid."""
     rows = plain(rows)
-    columns = (*END, *map(_metric_column, row_metrics(rows).values()))
+    shown = (metric for name, metric in row_metrics(rows).items() if name not in THEORY)
+    columns = (*END, *map(_metric_column, shown))
     blocks = [block("At the end; bytes per worker", rows, columns)]
     if rows and "target" in rows[0]:
         blocks.append(block(_target_title(rows), rows, REACHED))

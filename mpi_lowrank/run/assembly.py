@@ -22,7 +22,7 @@ from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.door import Door
 from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.errors import OptionError
-from mpi_lowrank.exchange import Exchange
+from mpi_lowrank.exchange import Exchange, Witnessed
 from mpi_lowrank.machine.clock import PHASES, Clock
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method, Setting, Uplink
@@ -38,6 +38,7 @@ from mpi_lowrank.run.gradients import Gradients, Hessians, Losses
 from mpi_lowrank.run.interruption import StopAgreed
 from mpi_lowrank.run.repair import Repair
 from mpi_lowrank.run.stepsize import stepsize
+from mpi_lowrank.run.theory import Theorem, Theory
 from mpi_lowrank.run.validity import check_gradient
 from mpi_lowrank.steps import steps
 from mpi_lowrank.steps.base import Step
@@ -198,6 +199,8 @@ class Assembly:
     """What the run itself keeps from round to round: seconds, and the sums of observers."""
     repair: Repair | None
     """What the case repairs before some rounds, where it is to."""
+    theory: Theory | None = None
+    """What measures it, where the case asks for it."""
 
     @property
     def door(self) -> Door:
@@ -214,7 +217,8 @@ def assemble(case: Case, ground: Ground, door: Door, together: Together = alone)
     state, ways = State(placement.local, dtype), (case.topology, case.reduction, case.seed)
     notes = State(placement.local, np.float64)
     clock = Clock(notes.of_rank("seconds", len(PHASES)))
-    exchange = Exchange(door, placement, clock, dtype, *ways, state)
+    given = door, placement, clock, dtype, *ways, state
+    exchange = Witnessed(*given, notes=notes) if case.theory else Exchange(*given)
     assembly = together(lambda: _assembly(case, ground, state, exchange, notes))
     exchange.warm_up()
     return assembly
@@ -234,7 +238,12 @@ def _assembly(case, ground, state, exchange, notes) -> Assembly:
     method = make_method(case, functions, made, exchange, state, x0, size)
     evaluate = _evaluator(case, ground, exchange.door, gradients, notes, method.step)
     repair = _repair(case, problem.blocks, method, exchange, notes)
-    return Assembly(case, ground, state, exchange, made, method, evaluate, notes, repair)
+    theory = None
+    if isinstance(exchange, Witnessed):
+        operators, gamma = (made.compressor, made.dense), float(method.stepsize)
+        theorem = Theorem.of(case, problem, ground.constants, operators, gamma)
+        theory = Theory(theorem, exchange, made.compressor, method, evaluate, notes)
+    return Assembly(case, ground, state, exchange, made, method, evaluate, notes, repair, theory)
 
 
 def _repair(case, blocks, method, exchange, notes) -> Repair | None:

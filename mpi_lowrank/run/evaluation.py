@@ -107,6 +107,11 @@ class Evaluator:
         """grad f, (d,) float64, of the last evaluation; the f_i's are added in worker order."""
         return self._sums[0] / self.total
 
+    @property
+    def worker_gradients(self) -> np.ndarray:
+        """The local grad f_i (workers, d) float64 there."""
+        return self._parts[0]
+
     def _measure(self, x, whole):
         gradients, extra, own = self._parts
         gradients[...] = self.gradients.evaluated(x)

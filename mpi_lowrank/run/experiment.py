@@ -27,6 +27,7 @@ from mpi_lowrank.run.assembly import (
 )
 from mpi_lowrank.run.checkpoint import Checkpoints, check_fits, unpack
 from mpi_lowrank.run.grounds import Grounds
+from mpi_lowrank.run.guarantees import Guarantees
 from mpi_lowrank.run.inputs import Inputs
 from mpi_lowrank.run.interruption import Interruption, StopAgreed
 from mpi_lowrank.run.loop import Observer, Status, run_rounds
@@ -228,6 +229,8 @@ class _Run:
             Targets(case),
             Schedule(case),
         ]
+        if made.theory:
+            watching.append(Guarantees(made.theory, notes))
         if case.time_limit is not None:
             watching.append(TimeLimit(case.time_limit, agreement, notes))
         checkpoints = Checkpoints(made, uncounted, recorder, watching, self.checkpoint_every)

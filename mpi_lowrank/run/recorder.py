@@ -10,6 +10,7 @@ import numpy as np
 from mpi_lowrank.comm import parcels
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.config import Case
+from mpi_lowrank.record.metrics import THEORY
 from mpi_lowrank.record.schema import PHASES, PHASES_DTYPE
 from mpi_lowrank.record.writer import RecordWriter
 from mpi_lowrank.registry import Choice
@@ -65,8 +66,8 @@ class Recorder(Observer):
         if writer and going_on:
             made.door.ledger.count(writer.go_on(label, step.done, step.calls))
         elif writer:
-            attributes = _attributes(made) | dict(known)
-            writer.start_case(label, attributes, made.ground.problem.metrics)
+            attributes, own = _attributes(made) | dict(known), made.ground.problem.metrics
+            writer.start_case(label, attributes, (*own, *(THEORY.values() if made.theory else ())))
 
     def flush(self) -> None:
         if self._writer:
@@ -105,7 +106,7 @@ def _columns(row: Row, made: Assembly) -> dict:
     return {
         "round": row.done,
         "seconds": row.seconds,
-        **row.measures.columns(),
+        **row.columns(),
         "uplink_bytes": exchange.uplink_bytes,
         "downlink_bytes": exchange.downlink_bytes,
         "published_bits": made.channels.compressor.published_bits * exchange.messages,
@@ -127,6 +128,7 @@ def _attributes(made: Assembly) -> dict:
         "contraction": compressor.contraction,
         "reduction": case.reduction if compressor.shared else None,
         "blocks": made.channels.blocks,
+        **(made.theory.attributes() if made.theory else {}),
     }
 
 

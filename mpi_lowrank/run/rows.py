@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mpi_lowrank.run.evaluation import Measures
+from mpi_lowrank.run.theory import Outcome
 from mpi_lowrank.run.validity import astray
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ class Row:
     """What the method took, on the slowest rank."""
     lost: bool
     """Whether a rank had an x that is not finite, or a vector that cannot be sent."""
+    theory: Outcome | None = None
+    """Where the case asks for it."""
+
+    def columns(self) -> dict[str, float]:
+        """What was measured, as the record has it."""
+        return self.measures.columns() | (self.theory.columns() if self.theory else {})
 
 
 class Measurement:
@@ -40,9 +47,15 @@ class Measurement:
         lost = made.exchange.unsendable or astray(made.method.x)
         mine = np.array([made.clock.total(), lost])
         made.door.maximum(mine, self._worst, "evaluation")
-        return Row(done, measures, float(self._worst[0]), bool(self._worst[1]))
+        seconds, lost = float(self._worst[0]), bool(self._worst[1])
+        return Row(done, measures, seconds, lost, self._theory(measures, done))
 
     def whole(self, row: Row) -> Row:
         """Collective: the row with loss and accuracy, as a case's last row has them."""
         made = self._made
-        return replace(row, measures=made.evaluate(made.method.step.model, row.done, last=True))
+        measures = made.evaluate(made.method.step.model, row.done, last=True)
+        return replace(row, measures=measures, theory=self._theory(measures, row.done))
+
+    def _theory(self, measures: Measures, done: int) -> Outcome | None:
+        theory = self._made.theory
+        return theory(measures, done) if theory else None

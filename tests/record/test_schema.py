@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 
 import mpi_lowrank.record
-from mpi_lowrank.record import COLUMNS, LEDGER_DTYPE, PHASES_DTYPE, SCHEMA
+from mpi_lowrank.record import COLUMNS, LEDGER_DTYPE, PHASES_DTYPE, SCHEMA, THEORY
 
 README = (Path(mpi_lowrank.record.__file__).parent / "README.md").read_text(encoding="utf-8")
 
@@ -22,6 +22,10 @@ def type_name(dtype):
 def test_the_readme_lists_the_columns():
     expected = [[n, type_name(c.dtype), c.units, c.meaning] for n, c in COLUMNS.items()]
     assert rows("rounds") == expected
+
+
+def test_the_readme_lists_the_columns_of_theory():
+    assert rows("theory") == [[n, "float64", m.units, m.meaning] for n, m in THEORY.items()]
 
 
 def test_the_readme_lists_the_fields_of_both_tables():

@@ -1,5 +1,6 @@
 """A case that is put away and taken out again goes on to the bit: in one process, without MPI."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from mpi_lowrank.methods import methods
 from mpi_lowrank.record.checkpoint import Checkpoint, as_image, read
 from mpi_lowrank.run.assembly import assemble, ground
 from mpi_lowrank.run.checkpoint import check_fits, entries, pack, unpack
-from mpi_lowrank.run.loop import Observer, run_rounds
+from mpi_lowrank.run.guarantees import Guarantees
+from mpi_lowrank.run.loop import Observer, run_rounds, told
 from mpi_lowrank.run.stopping import Divergence, Schedule, Targets
+from mpi_lowrank.run.theory import Theorem
 from mpi_lowrank.run.watch import Consistency, Estimate, FirstRounds, Replicas
 
 ROUNDS = 12
@@ -70,17 +73,19 @@ class Rows(Observer):
     def row_measured(self, row):
         exchange = self.made.exchange
         traffic = exchange.uplink_bytes, exchange.downlink_bytes, exchange.messages
-        self.rows[row.done] = [*row.measures.columns().values(), *traffic]
+        self.rows[row.done] = [*row.columns().values(), *traffic]
 
 
 class PutAway(Observer):
     """Puts the case away after `done` rounds, and lets it go on for a while."""
 
-    def __init__(self, made, done):
-        self.made, self.done, self.taken = made, done, None
+    def __init__(self, made, observers, done):
+        self.made, self.observers, self.done, self.taken = made, observers, done, None
 
     def round_done(self, done):
         if done == self.done:
+            for put_away in told(self.observers, "put_away"):
+                put_away()
             self.taken = pack(self.made, self.made.door)
 
     def asks(self, done):
@@ -113,7 +118,7 @@ class Session:
 
     def run(self, start=0, until=None):
         """The verdict, and what was put away after `until` rounds."""
-        away = [] if until is None else [PutAway(self.made, until)]
+        away = [] if until is None else [PutAway(self.made, self.observers, until)]
         with np.errstate(all="ignore"):
             verdict = run_rounds(self.made, [*self.observers, *away], start)
         return verdict, away[0].taken if away else None
@@ -171,6 +176,15 @@ def test_every_compressor_goes_on(spec):
 def test_a_case_that_repairs_its_drift_goes_on(method):
     spec = {"Scaffnew": "identity", "LoCoDL": "natural"}.get(method, "randk:k=5")
     assert_goes_on(the_case(method, spec, "float32", sync=4), 4, 6)
+
+
+@pytest.mark.parametrize("multiple", [1, 40])
+@pytest.mark.parametrize("spec", ["topk:k=5", "powersgd:rank=2"])
+@pytest.mark.parametrize("pauses", [(4,), (3, 7)], ids=["once", "at a row, and again"])
+def test_what_theorems_promise_goes_on(spec, pauses, multiple, monkeypatch):
+    monkeypatch.setattr(Theorem, "proved", True)  # a step of which nothing is proved breaks them
+    case = replace(the_case("EF21", spec), theory=True, stepsize=None, multiple=multiple)
+    assert_goes_on(case, *pauses, others=[lambda made: Guarantees(made.theory, made.notes)])
 
 
 class Longest(Observer):

@@ -1,0 +1,85 @@
+"""An exchange that remembers what its last call was given, for who compares it with what came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mpi_lowrank.exchange.exchange import Exchange
+from mpi_lowrank.rounds.state import State
+
+
+class Witness(NamedTuple):
+    """The last call, through the case's own compressor C."""
+
+    vectors: np.ndarray
+    """The v of the local workers, (workers, d). Where C is Allreduced, what each one adds to the
+    mean of all v."""
+    heard: np.ndarray
+    """C(v), (workers, d). Where C is Allreduced, that of the mean, (d,)."""
+    spoke: np.ndarray
+    """Who sent, (workers,) bool."""
+
+
+class Witnessed(Exchange):
+    """Results are those of an Exchange; copies are made outside the method's clock."""
+
+    def __init__(self, *ways: Any, notes: State):
+        super().__init__(*ways)
+        self._notes, self._heard = notes.within("exchange"), True
+
+    def prepare(self, compressor, name="uplink"):
+        super().prepare(compressor, name)
+        if name == "uplink":
+            self._watched, notes = compressor, self._notes
+            one_or_rows = notes.array if compressor.shared else notes.rows
+            self._witness = Witness(
+                vectors=notes.rows("v", compressor.d, self.dtype),
+                heard=one_or_rows("C(v)", compressor.d, self.dtype),
+                spoke=notes.rows("spoke", (), bool),
+            )
+            self._seen = notes.array("seen", (), bool)
+
+    def __call__(self, x, compressor, weights=None, active=None, own=True, share=True):
+        if compressor is not self._watched:
+            return super().__call__(x, compressor, weights, active, own, share)
+        with self._aside():
+            self._keep(x, weights, active)
+        given = super().__call__(x, compressor, weights, active, own, share)
+        if compressor.shared:
+            with self._aside():
+                self._witness.heard[:] = given[1]
+        return given
+
+    def witness(self) -> Witness | None:
+        """The last call; None before the first one. Holds until the next one."""
+        self.put_away()
+        return self._witness if self._seen else None
+
+    def put_away(self) -> None:
+        """Decode what is not decoded yet: it is part of the case's notes."""
+        if not self._heard:
+            heard = self.heard(self._watched)
+            if heard is not None:
+                self._witness.heard[:] = heard
+            self._heard = True
+
+    def _keep(self, x, weights, active):
+        vectors, _, spoke = self._witness
+        vectors[:], spoke[:] = x, True if active is None else active[self.placement.workers]
+        if self._watched.shared:
+            total, workers = self.placement.total, self.placement.workers
+            each = 1 / total if weights is None else weights[workers, np.newaxis]
+            vectors *= spoke[:, np.newaxis] * each
+        self._seen[()], self._heard = True, False
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Nobody's time."""
+        self.clock.lap("update")
+        with self.clock.stopped():
+            yield
+            self.clock.lap("update")
