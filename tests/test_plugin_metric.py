@@ -164,7 +164,7 @@ def test_it_is_a_target_and_a_column_of_the_table(record):
 
 
 def test_it_has_a_panel_of_every_figure(record):
-    figure = figures._draw_curves(figures._curves([record]), figures.X_AXES[0])
+    figure = figures._draw_curves(figures.all_curves([record]), figures.X_AXES[0])
     panels = {ax.get_title(loc="left"): ax for ax in figure.axes}
     assert {"fit (%)", "|x - x_true|"} < panels.keys()
     assert panels["|x - x_true|"].get_yscale() == "log"

@@ -179,6 +179,7 @@ def table(options: argparse.Namespace) -> None:
 def plot(options: argparse.Namespace) -> None:
     from mpi_lowrank.report.crossings import plot_medians
     from mpi_lowrank.report.figures import plot
+    from mpi_lowrank.report.promises import plot_promises
     from mpi_lowrank.report.table import read_target
 
     folder = options.output or options.records[0].parent
@@ -187,7 +188,7 @@ def plot(options: argparse.Namespace) -> None:
         if options.median:
             paths = plot_medians(records, read_target("--median", options.median), folder)
         else:
-            paths = plot(records, folder)
+            paths = plot(records, folder) + plot_promises(records, folder)
     except OSError as error:
         raise UserError(
             f"{error.filename or folder}: cannot be written: {error.strerror}"

@@ -92,12 +92,11 @@ def plot(records: list[Record], folder: Path) -> list[Path]:
     norm; NAME_phases shows where the time went. NAME is the record's file name; those of several
     records are joined by "+". Raises UserError where no rounds are recorded.
     """
-    curves = _curves(records)
+    curves = all_curves(records)
     if not any(len(curve.case) for curve in curves):
         raise UserError(f"{', '.join(str(r.path) for r in records)}: no rounds are recorded yet")
     folder.mkdir(parents=True, exist_ok=True)
-    stem = re.sub(r"[^\w.+-]+", "_", "+".join(record.path.stem for record in records))
-    paths = []
+    stem, paths = stem_of(records), []
     with matplotlib.rc_context(style.RC):
         for axis in X_AXES:
             paths += save(_draw_curves(curves, axis), folder / f"{stem}_{axis.name}")
@@ -107,7 +106,13 @@ def plot(records: list[Record], folder: Path) -> list[Path]:
     return paths
 
 
-def _curves(records: list[Record]) -> list[Curve]:
+def stem_of(records: list[Record]) -> str:
+    """What the names of their figures begin with."""
+    return re.sub(r"[^\w.+-]+", "_", "+".join(record.path.stem for record in records))
+
+
+def all_curves(records: list[Record]) -> list[Curve]:
+    """Those of all cases, each with a line of its own."""
     curves: list[Curve] = []
     numbers = itertools.count()
     for name, record in zip(record_names(records), records, strict=True):
@@ -159,14 +164,15 @@ def _panels(curves: list[Curve]) -> tuple[Panel, ...]:
 
 
 def _draw_curves(curves: list[Curve], axis: XAxis) -> Figure:
-    figure = _figure(max(style.PANEL_HEIGHT, style.LABEL_STEP * len(curves) + 0.6))
+    figure = new_figure(max(style.PANEL_HEIGHT, style.LABEL_STEP * len(curves) + 0.6))
     panels = _panels(curves)
     axes = figure.subplots(1, len(panels))
     for panel, ax in zip(panels, axes, strict=True):
         _draw_panel(ax, curves, axis, panel)
     doubt = DOUBT if axis.timing and any(curve.timing for curve in curves) else ""
     axes[1].set_xlabel(axis.label + doubt)
-    _annotate(figure, axes[-1], curves, axis.timing)
+    values = [panels[-1].values(curve.case) for curve in curves]
+    annotate(figure, axes[-1], curves, values, axis.timing)
     return figure
 
 
@@ -180,9 +186,9 @@ def _draw_panel(ax: Axes, curves: list[Curve], axis: XAxis, panel: Panel) -> Non
     ax.set_yscale("log" if log_y else "linear")
     for number, (curve, column) in enumerate(zip(curves, values, strict=True)):
         above = np.minimum(column, 1e3 * ceiling)  # out of sight, and still a number to Matplotlib
-        x, y = _points(axis.values(curve.case), above, axis.log, log_y)
+        x, y = points(axis.values(curve.case), above, axis.log, log_y)
         if len(x):
-            marks = _marks(_position(x, axis.log), number)
+            marks = spaced_marks(_position(x, axis.log), number)
             ax.plot(x, y, markevery=marks, zorder=3 - number / 100, **curve.line.keywords())
     if any((column > ceiling).any() for column in values):
         ax.set_ylim(_limits(np.concatenate(shown), log_y))
@@ -202,9 +208,7 @@ def _limits(values: np.ndarray, log: bool) -> tuple[float, float]:
     return (np.exp(low), np.exp(high)) if log else (low, high)
 
 
-def _points(
-    x: np.ndarray, y: np.ndarray, log_x: bool, log_y: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def points(x: np.ndarray, y: np.ndarray, log_x: bool, log_y: bool) -> tuple[np.ndarray, np.ndarray]:
     """The points of a curve that are drawn: finite, positive on log axes, no more than show."""
     kept = np.isfinite(x) & np.isfinite(y)
     kept &= (x > 0) | (not log_x)
@@ -233,14 +237,14 @@ def _thin(position: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([starts, ends, by_height[starts], by_height[ends]]))
 
 
-def _marks(position: np.ndarray, number: int, count: int = 4) -> list[int]:
+def spaced_marks(position: np.ndarray, number: int, count: int = 4) -> list[int]:
     """Indices of the points that bear a marker: even along the axis, shifted from line to line."""
     fractions = (np.arange(count) + (number % 7 + 0.5) / 7) / count
     wanted = position[0] + fractions * (position[-1] - position[0])
     return np.minimum(np.searchsorted(position, wanted), len(position) - 1).tolist()
 
 
-def _figure(height: float) -> Figure:
+def new_figure(height: float) -> Figure:
     figure = Figure(figsize=(style.TWO_COLUMNS, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -252,8 +256,17 @@ def _settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def _annotate(figure: Figure, last: Axes, curves: list[Curve], timing: bool) -> None:
-    """Write the lines' names beside `last`, and below the panels what is not valid."""
+def annotate(
+    figure: Figure,
+    last: Axes,
+    curves: list[Curve],
+    values: list[np.ndarray],
+    timing: bool = False,
+) -> None:
+    """Write the lines' names beside `last`, and below the panels what is not valid.
+
+    `values` are the lines' there: a name stands near to its line's end.
+    """
     notes = _notes(curves, timing)
     width, height = figure.get_size_inches()
     texts = [
@@ -268,15 +281,16 @@ def _annotate(figure: Figure, last: Axes, curves: list[Curve], timing: bool) -> 
     engine.set(rect=(0, bottom, 1 - right, 1 - bottom))
     figure.text(0.01, 0.01, "\n".join(notes), fontsize=style.NOTE_SIZE, va="bottom")
     _settle(figure)
-    _place_labels(figure, last, curves, texts)
+    ends = [_end_height(last, column) for column in values]
+    _place_labels(figure, last, curves, texts, ends)
 
 
-def _place_labels(figure: Figure, last: Axes, curves: list[Curve], texts: list[Text]) -> None:
+def _place_labels(
+    figure: Figure, last: Axes, curves: list[Curve], texts: list[Text], ends: list[float]
+) -> None:
     """Put each label, with a sample of its line, as near to the line's end as there is room."""
     box = last.get_position()
     width, height = figure.get_size_inches()
-    panel = _panels(curves)[-1]
-    ends = [_end_height(last, panel.values(curve.case)) for curve in curves]
     spread = _spread(np.array(ends), style.LABEL_STEP / (box.height * height))
     for curve, text, end in zip(curves, texts, spread, strict=True):
         y = box.y0 + end * box.height
@@ -318,7 +332,7 @@ def _notes(curves: list[Curve], timing: bool) -> list[str]:
 
 def _draw_phases(curves: list[Curve]) -> Figure:
     """Seconds per phase, the mean over ranks, in all and per round; evaluation is left out."""
-    figure = _figure(0.19 * len(curves) + 0.95)
+    figure = new_figure(0.19 * len(curves) + 0.95)
     whole, each = figure.subplots(1, 2, sharey=True)
     rounds = np.array([max(int(curve.case["round"][-1]), 1) for curve in curves])
     _draw_bars(whole, curves, np.ones(len(curves)))

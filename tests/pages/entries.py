@@ -47,7 +47,9 @@ MINIBATCH, MUON, FEDERATED, BIDIRECTIONAL = (
     f"mpi-lowrank run bench/{name}.toml"
     for name in ("minibatch", "muon", "federated", "bidirectional")
 )
-BELLS, PAPER = (f"mpi-lowrank run bench/{name}.toml" for name in ("bells", "paper"))
+BELLS, PAPER, THEORY = (
+    f"mpi-lowrank run bench/{name}.toml" for name in ("bells", "paper", "theory")
+)
 FEW = "--set rounds=3"
 FEWER = "--set rounds=3 --set 'seed=[0,1]'"
 SMALL = """--set rounds=5 --set 'problem={name="matrix",shape=[64,64]}'"""
@@ -129,6 +131,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
         """--set cases.rounds=2 --set 'cases.data={name="mushrooms"}' --set cases.2.multiple=3"""
     ),
     "mpi-lowrank table results/paper.h5 --target grad_norm_sq=1e-6": Run(after=PAPER),
+    THEORY: Run("--set rounds=3"),
+    "mpi-lowrank plot results/theory.h5": Run(after=THEORY),
     # Stochastic, federated, both directions.
     MINIBATCH: Run("--set rounds=100 --set seed=0"),
     "python bench/floors.py results/minibatch.h5": Run(after=MINIBATCH),

@@ -18,7 +18,7 @@ NAMES = ("uplink", "total", "rounds", "seconds", "phases")
 
 def drawn(record, name):
     axis = next(axis for axis in figures.X_AXES if axis.name == name)
-    return figures._draw_curves(figures._curves([record]), axis)
+    return figures._draw_curves(figures.all_curves([record]), axis)
 
 
 def texts(figure):
@@ -49,7 +49,7 @@ def test_the_same_record_gives_the_same_pdf(make_record, tmp_path):
 def test_several_records_share_one_set_of_figures(make_record, tmp_path):
     records = [make_record("a", cases=TWO), make_record("b", cases=TWO)]
     assert plot(records, tmp_path)[0].name == "a+b_uplink.png"
-    labels = [curve.label for curve in figures._curves(records)]
+    labels = [curve.label for curve in figures.all_curves(records)]
     assert labels[0] == "a: GD 4x"
     assert labels[-1] == "b: EF21 topk(k=2) 256x"
 
@@ -133,14 +133,14 @@ def test_only_axes_of_seconds_bear_what_is_wrong_with_seconds(make_record):
     root = {"timing_valid": False, "timing_reasons": ["4 ranks on 2 cores"]}
     record = make_record(cases=TWO, root=root)
     assert "~" not in "".join(texts(drawn(record, "uplink")))
-    for figure in (drawn(record, "seconds"), figures._draw_phases(figures._curves([record]))):
+    for figure in (drawn(record, "seconds"), figures._draw_phases(figures.all_curves([record]))):
         assert any("(not valid: ~)" in text for text in texts(figure))
     assert "~ seconds not valid: 4 ranks on 2 cores" in texts(drawn(record, "seconds"))
 
 
 def test_bars_add_up_to_the_mean_over_ranks_of_all_phases_but_evaluation(make_record):
     record = make_record(cases=TWO)
-    whole, each = figures._draw_phases(figures._curves([record])).axes
+    whole, each = figures._draw_phases(figures.all_curves([record])).axes
     phases = record.cases["GD 4x"].phases
     total = sum(
         phases[name].mean() for name in phases.dtype.names if name not in ("rank", "evaluate")

@@ -56,7 +56,7 @@ def test_a_metric_is_a_target_and_a_heading_of_the_table(metric, record):
 
 @EVERY
 def test_a_metric_has_a_panel_of_every_figure(metric, record):
-    figure = figures._draw_curves(figures._curves([record]), figures.X_AXES[0])
+    figure = figures._draw_curves(figures.all_curves([record]), figures.X_AXES[0])
     shown = [ax for ax in figure.axes if ax.get_title(loc="left").endswith(metric.label)]
     assert len(shown) == 1
     drawn = shown[0].lines[0].get_ydata()
