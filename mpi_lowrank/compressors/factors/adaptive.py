@@ -9,14 +9,14 @@ from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Promise
 from mpi_lowrank.compressors.composed.carrier import Carrier
-from mpi_lowrank.compressors.factors.lowrank import Factors, matrix_shape
+from mpi_lowrank.compressors.factors.lowrank import FactorPair, matrix_shape
 from mpi_lowrank.compressors.sampling import tails_of
 from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError, message_lengths
 from mpi_lowrank.errors import OptionError
 
 
 @compressors.register("adaptive")
-class AdaptiveSVD(Factors):
+class AdaptiveSVD(FactorPair):
     """The truncated SVD of the least rank r that leaves epsilon |X|^2 or less.
 
     alpha = max(1 - epsilon, 1/q), q = min(m, c), attained where the first singular value leaves

@@ -1,5 +1,6 @@
 """What compressors of matrices share; truncated and randomized SVD, Gaussian range finding."""
 
+from abc import abstractmethod
 from math import isqrt
 from typing import Literal
 
@@ -78,26 +79,17 @@ class Matrices(Carrier):
         return None
 
 
-class Factors(Matrices):
+class FactorPair(Matrices):
     """A message holds the r columns of P (m x r) and the r rows of Q (r x c); it stands for P Q.
 
     Wire: r (m + c) numbers. The mean of n messages is one product with the factors side by side.
-    Subclasses choose P and Q.
+    Subclasses write P and Q in `choose`.
     """
 
     def factors(self, r: int, name: str = "rank") -> Groups:
         """`see` the matrix and its r directions; the factors' columns and rows."""
         self.see(r, name)
         return (self.m, r), (self.c, r)
-
-    def factor(self, matrices: np.ndarray, generators) -> tuple[np.ndarray, np.ndarray]:
-        """P (workers, m, r) and Q (workers, r, c) for the matrices (workers, m, c)."""
-        raise NotImplementedError
-
-    def choose(self, x, side, numbers, generators):
-        left, right = self._factors_in(numbers)
-        p, q = self.factor(self.fold(x), generators)
-        left[...], right[...] = p.transpose(0, 2, 1), q
 
     def _factors_in(self, numbers):
         """The columns of P (workers, r, m) and the rows of Q (workers, r, c), views."""
@@ -114,6 +106,19 @@ class Factors(Matrices):
         left, right = self._factors_in(numbers)
         right *= weights[:, np.newaxis, np.newaxis]
         self.fold.write(out, left.reshape(-1, self.m).T, right.reshape(-1, self.c))
+
+
+class Factors(FactorPair):
+    """A `FactorPair` of one rank: subclasses give P and Q."""
+
+    @abstractmethod
+    def factor(self, matrices: np.ndarray, generators) -> tuple[np.ndarray, np.ndarray]:
+        """P (workers, m, r) and Q (workers, r, c) for the matrices (workers, m, c)."""
+
+    def choose(self, x, side, numbers, generators):
+        left, right = self._factors_in(numbers)
+        p, q = self.factor(self.fold(x), generators)
+        left[...], right[...] = p.transpose(0, 2, 1), q
 
 
 @compressors.register("svd")

@@ -1,5 +1,6 @@
 """A vector seen as a tensor of more than two modes: Tucker and tensor-train truncations."""
 
+from abc import abstractmethod
 from math import prod
 
 import numpy as np
@@ -48,13 +49,13 @@ class Tensors(Carrier):
         groups = (*((rows, r) for rows, _, r in self.steps), self.remainder())
         return groups, Promise(0, 0, alpha=prod(r / min(rows, c) for rows, c, r in self.steps))
 
+    @abstractmethod
     def plan(self) -> list[tuple[int, int, int]]:
         """The steps: (rows, columns, r)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remainder(self) -> tuple[int, int]:
-        """(length, count) of the vectors that what is left travels as."""
-        raise NotImplementedError
+        """(length, count) of the vectors in which what is left travels."""
 
     def prepare(self, local, total):
         super().prepare(local, total)

@@ -68,13 +68,13 @@ class Dithering(Wired, Compressor):
         """What packs a sign and a level a number."""
         return BitFields(self.d, 1 + bits_for(self.s + 1))
 
+    @abstractmethod
     def _omega(self, d: int) -> float:
         """The variance constant of a bucket of d numbers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _nearest_alpha(self, d: int) -> float:
         """The contraction of rounding to the nearest level; none if not above 0."""
-        raise NotImplementedError
 
     def prepare(self, local, total):
         padded = self.buckets * self.size
@@ -160,12 +160,12 @@ class Dithering(Wired, Compressor):
         norms[short] = np.nextafter(norms[short], self.number.type(inf))
         return norms
 
+    @abstractmethod
     def _locate(self, y, at, part):
-        """The level below or at each y in [0, 1], at most s - 1, and the way to the next.
+        """Fill `at` with the level below or at each y in [0, 1], at most s - 1.
 
-        y may be overwritten.
+        And `part` with the share of the way to the next level. y may be overwritten.
         """
-        raise NotImplementedError
 
     def _write(self, x, levels, norms, messages):
         messages[:, : self._header].view(self.number)[...] = norms

@@ -117,35 +117,12 @@ class GridRounding(Wired, Compressor):
         codes |= signs
         self._codes.pack(codes, messages)
 
+    @abstractmethod
     def _locate(self, magnitude, at, part):
-        """The level below or at each magnitude, and the way from there to the next, in [0, 1)."""
-        table, low, n = self._table, self._low[: len(magnitude)], len(magnitude)
-        self._guess(magnitude, at)
-        np.clip(at, 0, len(self.levels) - 1, out=at)
-        for _ in range(self._slack):
-            np.take(table, at, out=low, mode="clip")
-            np.greater(low, magnitude, out=self._up[:n])
-            np.subtract(at, self._up[:n], out=at, dtype=np.intp)
-            np.maximum(at, 0, out=at)
-        for _ in range(self._slack):
-            np.add(at, 1, out=at)
-            np.take(table, at, out=low, mode="clip")
-            np.greater(low, magnitude, out=self._up[:n])
-            np.subtract(at, self._up[:n], out=at, dtype=np.intp)
-        np.take(table, at, out=low, mode="clip")
-        np.subtract(magnitude, low, out=part)
-        np.add(at, 1, out=at)
-        np.take(table, at, out=self._draws[:n], mode="clip")
-        np.subtract(at, 1, out=at)
-        np.subtract(self._draws[:n], low, out=low)
-        np.divide(part, low, out=part)
+        """Fill `at` with the level below or at each magnitude.
 
-    _slack = 1
-    """By how many levels `_guess` may be wrong."""
-
-    def _guess(self, magnitude, at):
-        """About the level below each magnitude."""
-        raise NotImplementedError
+        And `part` with the share of the way from there to the next level, in [0, 1).
+        """
 
     def decode(self, messages, out):
         codes = self._packed[: len(messages)]
@@ -215,7 +192,30 @@ class _Periodic(GridRounding):
     def in_a_period(self) -> list[float]:
         """The steps, from 1 to below the base."""
 
+    def _locate(self, magnitude, at, part):
+        table, low, n = self._table, self._low[: len(magnitude)], len(magnitude)
+        self._guess(magnitude, at)
+        np.clip(at, 0, len(self.levels) - 1, out=at)
+        for _ in range(self._slack):
+            np.take(table, at, out=low, mode="clip")
+            np.greater(low, magnitude, out=self._up[:n])
+            np.subtract(at, self._up[:n], out=at, dtype=np.intp)
+            np.maximum(at, 0, out=at)
+        for _ in range(self._slack):
+            np.add(at, 1, out=at)
+            np.take(table, at, out=low, mode="clip")
+            np.greater(low, magnitude, out=self._up[:n])
+            np.subtract(at, self._up[:n], out=at, dtype=np.intp)
+        np.take(table, at, out=low, mode="clip")
+        np.subtract(magnitude, low, out=part)
+        np.add(at, 1, out=at)
+        np.take(table, at, out=self._draws[:n], mode="clip")
+        np.subtract(at, 1, out=at)
+        np.subtract(self._draws[:n], low, out=low)
+        np.divide(part, low, out=part)
+
     def _guess(self, magnitude, at):
+        """Fill `at` with the level below each magnitude, or one at most `_slack` away."""
         logs = self._low[: len(magnitude)]
         np.maximum(magnitude, self._table[0], out=logs)
         np.log(logs, out=logs)
