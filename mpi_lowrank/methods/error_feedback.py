@@ -63,8 +63,15 @@ class EF21(Method):
 
     def _news(self, t, **ways):
         """Send how far the target is from g_i; return (own, mean) of it."""
-        np.subtract(self.target(t), self._estimates, out=self._difference)
-        return self.exchange(self._difference, self.first if t == 0 else self.compressor, **ways)
+        return self.exchange(self._behind_target(t), self._through(t), **ways)
+
+    def _behind_target(self, t):
+        """How far the g_i are from the target, (workers, d)."""
+        return np.subtract(self.target(t), self._estimates, out=self._difference)
+
+    def _through(self, t):
+        """The compressor of round t."""
+        return self.first if t == 0 else self.compressor
 
     def active(self, t):
         """Which workers speak in round t, (total,) bool; None: all."""

@@ -149,12 +149,11 @@ class SCALLION(Corrected):
         super().check(options)
         check_share("alpha", options.alpha)
 
-    def _news(self, t, **ways):
-        compressor = self.first if t == 0 else self.compressor
-        np.subtract(self.target(t), self._estimates, out=self._difference)
-        if compressor is self.compressor:
-            self._difference *= self._share
-        return self.exchange(self._difference, compressor, **ways)
+    def _behind_target(self, t):
+        behind = super()._behind_target(t)
+        if self._through(t) is self.compressor:
+            behind *= self._share
+        return behind
 
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):

@@ -70,12 +70,11 @@ class EControl(EF21):
         self._sent = np.zeros_like(self._difference)
 
     def _news(self, t, **ways):
-        np.subtract(self.target(t), self._estimates, out=self._difference)
+        behind = self._behind_target(t)
         np.multiply(self._kept, self.eta, out=self._sent)
-        self._sent += self._difference
-        compressor = self.first if t == 0 else self.compressor
-        own, mean = self.exchange(self._sent, compressor, **ways | {"own": True})
-        self._kept += self._difference
+        self._sent += behind
+        own, mean = self.exchange(self._sent, self._through(t), **ways | {"own": True})
+        self._kept += behind
         self._kept -= own
         return own, mean
 
@@ -104,8 +103,7 @@ class Plus(EF21):
         self._moved = np.zeros_like(self._difference)
 
     def _learn(self, t):
-        compressor = self.first if t == 0 else self.compressor
-        gradients = self.target(t)
+        compressor, gradients = self._through(t), self.target(t)
         np.subtract(gradients, self._estimates, out=self._difference)
         whole, apart = (self._error(rows, compressor) for rows in (gradients, self._difference))
         plain = np.less(whole, apart, out=self._plain)[:, np.newaxis]
