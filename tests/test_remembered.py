@@ -53,6 +53,8 @@ OPTIONS = {
 
 OURS = ("mpi_lowrank.methods", "mpi_lowrank.compressors", __name__)
 
+ADVICE = 'ask for what a later round reads by name, state.rows("g_i", d) or state.array("g", d)'
+
 EXCHANGE = (*OURS, "mpi_lowrank.exchange", "mpi_lowrank.collectives")
 
 
@@ -203,10 +205,11 @@ def assert_names_all(*case, **options):
     running = Running(*case, **options)
     before = running.scalars()
     for t, expected in enumerate(models):
-        np.testing.assert_array_equal(running.round(t), expected, f"after round {t}")
+        np.testing.assert_array_equal(running.round(t), expected, f"after round {t}: {ADVICE}")
         spoil(running, found)
         now = running.scalars()
-        assert before == now, {path for path in before | now if before.get(path) != now.get(path)}
+        kept = {path for path in before | now if before.get(path) != now.get(path)}
+        assert before == now, f"{kept}: {ADVICE}"
 
 
 def assert_goes_on(*case, **options):
@@ -219,7 +222,9 @@ def assert_goes_on(*case, **options):
     for entry in fresh.state:
         entry.array[...] = saved[entry.name]
     for t in range(3, ROUNDS):
-        np.testing.assert_array_equal(fresh.round(t), through.round(t), f"after round {t}")
+        np.testing.assert_array_equal(
+            fresh.round(t), through.round(t), f"after round {t}: {ADVICE}"
+        )
 
 
 METHODS = [
