@@ -86,7 +86,7 @@ def mushrooms(comm: MPI.Comm) -> None:
             comm.Barrier()
     if comm.rank == 0:
         middle = {name: median(batch[name] for batch in ours) for name in ours[0]}
-        print(f"us a round, median of {BATCHES} batches of {ROUNDS} rounds, {comm.size} ranks")
+        print(f"us per round, median of {BATCHES} batches of {ROUNDS} rounds, {comm.size} ranks")
         print("".join(f"{name:>10}" for name in middle) + f"{'script':>10}{'ratio':>8}")
         plain = median(theirs)
         cells = "".join(f"{1e6 * value:>10.0f}" for value in middle.values())
@@ -158,7 +158,7 @@ def matrix(comm: MPI.Comm) -> None:
 
 
 def allreduce(comm: MPI.Comm, rows: np.ndarray) -> np.ndarray:
-    """The mean over ranks of one worker a rank, (1, k) to (k,)."""
+    """The mean over ranks, one worker per rank, (1, k) to (k,)."""
     total = np.empty(rows.shape[1], rows.dtype)
     comm.Allreduce(rows, total)
     total /= comm.size

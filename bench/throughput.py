@@ -8,7 +8,7 @@ square as d allows. Without --only it is every registered compressor with each o
 budgets scaled to d: 1 % of the coordinates (a quarter of them behind another compressor), rank 4.
 GB/s are the state's bytes over the median of the repeats, encode with its check for numbers that
 are not finite. `copies`: how many times a memcpy of the vector, measured between the repeats, goes
-into that time. ns a number, at d/10 and at d: what grows has left the cache, or is an SVD; a Python
+into that time. ns per number, at d/10 and d: what grows has left the cache, or is an SVD; a Python
 loop over coordinates would take 100 ns and more at any d. Of an Allreduced compressor the last step
 is taken for the decoding.
 """
@@ -168,7 +168,7 @@ WIDTH = 28
 def header(d: int) -> str:
     tenth, whole = (f"{n:.0e}".replace("+0", "") for n in (d // 10, d))
     part = f"{'GB/s':>7}{'copies':>7}{tenth:>7}{whole:>7}"
-    upper = "".join(f"{name:>14}{'ns a number':>14}" for name in ("encode", "decode"))
+    upper = "".join(f"{name:>14}{'ns per number':>14}" for name in ("encode", "decode"))
     empty = f"{'':<{WIDTH + 3}}"
     return f"{empty}{upper}\n{'compressor':<{WIDTH + 3}}{part}{part}{'KB':>7}{'of f4':>6}"
 

@@ -17,7 +17,7 @@ REQUIRED: Any = inspect.Parameter.empty
 
 @dataclass(frozen=True)
 class Option:
-    """What a configuration may set: under which type, and what holds where it does not."""
+    """What a configuration may set: its type, and its default."""
 
     annotation: Any
     default: Any = REQUIRED
@@ -49,7 +49,7 @@ class _Declared:
 
 
 class Component:
-    """A class with options, made with them as keyword arguments beside what its kind is given."""
+    """A class with options, which are keyword arguments besides the arguments of its kind."""
 
     name: str = "unregistered"
     options: ClassVar[Mapping[str, Option]] = {}

@@ -1,4 +1,4 @@
-"""The one kind of error a user can mend."""
+"""The one kind of error that a user can mend."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -24,7 +24,7 @@ class UserError(Exception):
 class OptionError(UserError):
     """A key or an option whose value is not allowed, or missing (None).
 
-    Who knows more adds the file and the component.
+    Code that knows the file and the component adds them.
     """
 
     def __init__(self, option: str, value: object, allowed: str):

@@ -47,7 +47,7 @@ def mpi_lowrank(environment, *arguments, launcher=()):
 def test_it_is_listed_with_its_options(environment):
     listed = json.loads(mpi_lowrank(environment, "list", "compressors", "--json"))["compressors"]
     (sign,) = (entry for entry in listed if entry["name"] == "sign")
-    assert sign["summary"].startswith("One bit a coordinate") and list(sign["options"]) == ["wire"]
+    assert sign["summary"].startswith("One bit per") and list(sign["options"]) == ["wire"]
     lines = mpi_lowrank(environment, "list").splitlines()
     assert any(line.startswith("  sign  ") for line in lines) and max(map(len, lines)) <= 100
 

@@ -126,7 +126,7 @@ def _row(rate: str | None, kernel: int, record: Record, hosts: int) -> Row:
 
 
 def _check(record: Record, case: Case, hosts: int) -> None:
-    """Stop at a run that was not one rank a host, or whose own checks found something."""
+    """Stop at a run that had not one rank per host, or whose own checks found something."""
     expected = [f"host{number}" for number in range(1, hosts + 1)]
     if record.attributes["hosts"] != expected:
         raise RuntimeError(f"{case.label}: ran on {record.attributes['hosts']}, not {expected}")

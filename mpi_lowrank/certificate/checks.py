@@ -18,7 +18,7 @@ from mpi_lowrank.registry import Choice
 from mpi_lowrank.run.components import make_operator
 
 SAMPLES = 1024
-"""Draws an input; of a shared compressor, whose draws are made one by one, a quarter."""
+"""Draws per input; a quarter of them for shared compressors, which are driven one by one."""
 
 WORKERS = 4
 
@@ -28,7 +28,7 @@ MakeBlock = Callable[[tuple[int, ...], int], Operator]
 
 
 def maker(choice: Choice, spec: str) -> MakeBlock:
-    """Makes the chosen compressor; an impossible option names the specification."""
+    """What makes the chosen compressor; its errors name the specification."""
 
     def make(block: tuple[int, ...], workers: int) -> Operator:
         try:
@@ -43,7 +43,7 @@ Check = Callable[[Subject], Iterator[Finding]]
 
 
 def certify(spec: str, make: MakeBlock) -> list[Finding]:
-    """Measure all that the compressor of `make`, called `spec` in the findings, promises."""
+    """Measure all promises of the compressor that `make` makes; findings call it `spec`."""
     whole, row = (Subject(spec, partial(make, block, WORKERS)) for block in ((D,), (1, 24)))
     checks = _EVERY + (_SHARED if whole.operator.shared else _GATHERED)
     findings = [finding for check in checks for finding in check(whole)]
@@ -61,7 +61,7 @@ def _one_row() -> dict[str, np.ndarray]:
 
 
 def constants(subject: Subject) -> Iterator[Finding]:
-    """alpha or omega on every input, the mean where it is unbiased, tightness where it is tight."""
+    """alpha or omega on every input; the mean, if unbiased; that a tight constant is attained."""
     yield from _constants(subject, inputs(subject.operator))
 
 
@@ -98,8 +98,8 @@ def _worst(errors: dict[str, np.ndarray]) -> tuple[str, float, float]:
 def _bound(values: np.ndarray) -> float:
     """Half the confidence interval of the mean of independent draws; 0 for a single one.
 
-    Draws that are all alike may have missed a rarer outcome: one whose probability is above
-    SIGMAS^2 / (2 draws) is missed as seldom as a normal mean misses by SIGMAS.
+    Draws that are all alike may have missed a rare outcome. If its probability is above
+    SIGMAS^2 / (2 draws), that is as unlikely as a normal mean that is off by SIGMAS.
     """
     spread, count = float(values.std()), len(values)
     if count > 1 and spread <= 1e-12 * float(values.mean()):
@@ -108,7 +108,7 @@ def _bound(values: np.ndarray) -> float:
 
 
 def _bounded(subject, promise, promised, errors):
-    """No input's mean error, less its confidence bound, may exceed what is promised."""
+    """On no input may the mean error, less its confidence bound, exceed what is promised."""
     allowed = (sqrt(max(promised, 0)) + subject.slack) ** 2
     excess = {n: float(e.mean()) - _bound(e) - allowed for n, e in errors.items()}
     name = max(excess, key=lambda name: excess[name])
@@ -205,7 +205,7 @@ def _rows(count=WORKERS):
 
 
 def message(subject: Subject) -> Iterator[Finding]:
-    """The receiver's numbers follow from the bytes that are counted, and from nothing else."""
+    """The receiver's numbers follow from the counted bytes alone."""
     sender, x = _prepared(subject, WORKERS), _rows()
     messages = drive.pack(sender, x, round=3)
     own = drive.unpack(sender, messages, D)
@@ -276,7 +276,7 @@ def _equal(operator, left, right):
 
 
 def _differing(subject, x):
-    """Other rounds and seeds draw anew if anything is drawn, and change nothing if not."""
+    """Another round or seed draws anew, and changes nothing where nothing is drawn."""
     operator = _prepared(subject, WORKERS)
     first = drive.pack(operator, x, round=5, seed=9)
     expected = "others" if operator.random or operator.common else "same bits"
@@ -284,7 +284,7 @@ def _differing(subject, x):
         ("another round", [{"round": 6 + r, "seed": 9} for r in range(30)]),
         ("another seed", [{"round": 5, "seed": 10 + s} for s in range(30)]),
     ):
-        # A coin may fall twice alike: of thirty draws one must differ.
+        # A coin may fall alike twice, but of thirty draws one must differ.
         others = [drive.pack(operator, x, **key) for key in keys]
         same = all(_equal(operator, first, other) for other in others)
         told = "same bits" if same else "others"
@@ -322,22 +322,22 @@ def shared_draws(subject: Subject) -> Iterator[Finding]:
 
 
 def memory(subject: Subject) -> Iterator[Finding]:
-    """It contracts what is orthogonal to all that it has learned its basis from."""
+    """It also contracts what is orthogonal to everything that its basis was learned from."""
     operator = subject.operator
     if operator.alpha is None or not (hasattr(operator, "m") and hasattr(operator, "c")):
         return
     seeds, errors = range(SAMPLES // 8), {}
     for name, past, present in _strangers(operator.m, operator.c):
-        for rounds in (2, 3):  # where factors take turns, both of them
+        for rounds in (2, 3):  # so that where factors take turns either one comes last
             drawn = [_after_learning(operator, past, present, rounds, seed) for seed in seeds]
             errors[f"{name} of {rounds} rounds"] = np.array(drawn)
     yield _bounded(subject, "1 - alpha", 1 - operator.alpha, errors)
 
 
 def _strangers(m, c):
-    """Matrices that come after a past with which they share no row or no column, and its place.
+    """(name, place of the past, matrix): the two share no row, or no column.
 
-    A flat spectrum is the hardest: it leaves a warm basis with its fresh columns alone.
+    A flat spectrum is the hardest: there only the fresh columns of a warm basis help.
     """
     half, flat = np.zeros((m, c)), np.eye(m, c)[::-1]  # nothing where zeros pad the last row
     half[m // 2 :, c // 2 :] = np.random.default_rng(0).standard_normal((m - m // 2, c - c // 2))
@@ -347,13 +347,13 @@ def _strangers(m, c):
 
 
 def _unused(x):
-    """Where the zero rows of x cross its zero columns; all of either where there are no others."""
+    """Where zero rows of x cross zero columns; if it has only one of these, all of them."""
     rows, columns = ~x.any(axis=1, keepdims=True), ~x.any(axis=0, keepdims=True)
     return rows & columns if rows.any() and columns.any() else rows | columns
 
 
 def _after_learning(operator, past, present, rounds, seed):
-    """The error on `present` after rounds of matrices that are random in the place `past`."""
+    """The relative error on `present` after rounds of matrices that are random where `past` is."""
     drive.prepare(operator, 1)
     learned = past * np.random.default_rng(seed).standard_normal(past.shape)
     for round in range(rounds):

@@ -1,4 +1,4 @@
-"""Driving a compressor by hand, as the exchange does: no MPI, any number of workers."""
+"""Calls a compressor as the exchange does, without MPI and for any number of workers."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ Make = Callable[[], Operator]
 
 
 def prepare(operator: Operator, rows: int) -> None:
-    """Let it allocate for that many workers, all of them in this process, and know no past."""
+    """Let it allocate for that many workers, all in this process, and forget the past."""
     operator.remember(State(rows, np.float64))
     operator.prepare(rows, rows)
 
@@ -29,7 +29,7 @@ def pack(
 
 
 def begin(compressor: Compressor, rows: int, round: int, seed: int, first: int) -> None:
-    """Let it draw what the workers share, sender and receiver alike."""
+    """Let it draw what all workers share; senders and receivers both do."""
     if compressor.common:
         shared = Stream(seed, Purpose.COMPRESS, SHARED).at(round)
         compressor.begin(shared, range(first, first + rows))
@@ -38,7 +38,7 @@ def begin(compressor: Compressor, rows: int, round: int, seed: int, first: int) 
 def own_draws(
     operator: Operator, rows: int, round: int, seed: int, first: int
 ) -> Sequence[np.random.Generator]:
-    """A generator a row, if the operator draws for each worker."""
+    """A generator per row, if the operator draws for each worker."""
     workers = range(first, first + rows) if operator.random else ()
     return [Stream(seed, Purpose.COMPRESS, worker).at(round) for worker in workers]
 
@@ -53,7 +53,7 @@ def unpack(compressor: Compressor, messages: np.ndarray, d: int, dtype=np.float6
 def reduce(
     compressor: SharedCompressor, x: np.ndarray, round: int = 0, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """(own (workers, d), mean (d,), bytes a worker contributed): all workers in lockstep."""
+    """(own (workers, d), mean (d,), bytes per worker): all workers in lockstep."""
     own, mean = np.full(x.shape, np.nan), np.full(x.shape[1], np.nan)
     shared = Stream(seed, Purpose.COMPRESS, SHARED).at(round)
     draws = own_draws(compressor, len(x), round, seed, 0)
@@ -80,7 +80,7 @@ def samples(make: Make, x: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     if not (operator.random or operator.common):
         count = 1
     assert isinstance(operator, Compressor)
-    # Workers who share a draw are not independent: then it is one worker a round.
+    # Workers who share a draw are not independent: then one worker per round.
     rows = 1 if operator.common else min(count, 256)
     prepare(operator, rows)
     repeated, drawn = np.repeat(x[np.newaxis], rows, axis=0), []

@@ -1,4 +1,4 @@
-"""What is measured of a promise, and whose promise it is."""
+"""What was measured of a promise, and the compressor that promised it."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from mpi_lowrank.certificate import drive
 from mpi_lowrank.compressors.base import Operator
 
 SIGMAS = 4.5
-"""Standard errors by which a measured mean may miss what is promised: one in 150 000 does."""
+"""Standard errors by which a measured mean may miss the promise: 1 in 150 000 misses by more."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Subject:
-    """A compressor under test, made anew whenever it must have no past."""
+    """A compressor under test; `make` makes one without a past."""
 
     spec: str
     make: drive.Make

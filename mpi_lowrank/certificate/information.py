@@ -1,12 +1,12 @@
-"""The uncertainty principle: how small an error so many bits allow at all.
+"""The uncertainty principle: the least error that so many bits allow.
 
 A message of b bits stands for one of 2^b points, whatever the sender draws, and whatever both sides
-draw in common. Of all sets of 2^b points, and of x uniform in a ball of R^d, the mean squared
-distance to the nearest one is at least 4^(-b/d) times the mean |x|^2: cells of equal volume that
-are balls would attain it. So no compressor, random or not, has E|C(x) - x|^2 <= (1 - alpha)|x|^2
-with (1 - alpha) 4^(b/d) < 1 (Safaryan, Shulgin, Richtarik 2020, for deterministic ones). And of x
-with independent normal numbers the mean error is at least 4^(-b/d) as well (Shannon 1959), with b
-the mean length of the messages. Who is below has sent bits that nobody counted.
+draw in common. For x uniform in a ball of R^d and any 2^b points, the mean squared distance to the
+nearest one is at least 4^(-b/d) times the mean |x|^2: cells of equal volume that are balls would
+attain it. So no compressor, random or not, has E|C(x) - x|^2 <= (1 - alpha)|x|^2 with
+(1 - alpha) 4^(b/d) < 1 (Safaryan, Shulgin, Richtarik 2020, for deterministic ones). For x of
+independent normal numbers the mean relative error is at least 4^(-b/d) as well (Shannon 1959), with
+b the mean length of the messages. A compressor below that has sent bits that nobody counted.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from mpi_lowrank.compressors.wire.messages import message_lengths
 Number = TypeVar("Number", float, np.ndarray)
 
 VECTORS = 256
-"""Gaussian vectors; a quarter of them where they go one by one."""
+"""Gaussian vectors; a quarter of them for compressors that are driven one vector at a time."""
 
 
 def least_error(bits_per_number: Number) -> Number:
-    """The least E|C(x) - x|^2 / |x|^2 of so many bits for each number."""
+    """The least E|C(x) - x|^2 / |x|^2 with so many bits per number."""
     return 4.0**-bits_per_number
 
 
 def information(subject: Subject) -> Iterator[Finding]:
-    """Neither the declared constant nor the error of Gaussian vectors is below the least one."""
+    """Neither the declared constant nor the error on Gaussian vectors is below the least error."""
     operator = subject.operator
     if (error := declared_error(operator)) is not None:
         allowed = (sqrt(error) + subject.slack) ** 2
@@ -50,7 +50,7 @@ def information(subject: Subject) -> Iterator[Finding]:
 
 
 def declared_error(operator: Operator) -> float | None:
-    """The least 1 - alpha that is declared, by an unbiased one for its multiple 1 / (1 + omega)."""
+    """The declared 1 - alpha; an unbiased compressor declares it of C / (1 + omega)."""
     found = [] if operator.alpha is None else [1 - operator.alpha]
     if operator.omega is not None:
         found.append(operator.omega / (1 + operator.omega))
@@ -58,7 +58,7 @@ def declared_error(operator: Operator) -> float | None:
 
 
 def _gaussian(operator: Operator) -> tuple[np.ndarray, float]:
-    """|C(x) - x|^2 / d of Gaussian vectors, and the bytes a message had in the mean."""
+    """|C(x) - x|^2 / d of Gaussian vectors, (vectors,), and the mean bytes of their messages."""
     x = np.random.default_rng(5).standard_normal((VECTORS, D))
     if isinstance(operator, SharedCompressor):
         return _one_by_one(operator, x[: VECTORS // 4], _reduced)
@@ -70,7 +70,7 @@ def _gaussian(operator: Operator) -> tuple[np.ndarray, float]:
 
 
 def _one_by_one(operator, x, drive_round):
-    """Each in a round of its own, for what all workers of a round share."""
+    """Each vector in a round of its own, because workers of one round share draws."""
     drive.prepare(operator, 1)
     rows = [drive_round(operator, x[t : t + 1], t) for t in range(len(x))]
     errors, nbytes = zip(*rows, strict=True)

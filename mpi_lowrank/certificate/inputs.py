@@ -1,4 +1,4 @@
-"""Vectors on which a wrong compressor shows: hostile ones, and differences of real gradients."""
+"""Vectors that expose a wrong compressor: hostile ones, and differences of real gradients."""
 
 from functools import cache
 
@@ -13,7 +13,7 @@ D = 112
 """The length of most inputs: that of a gradient on mushrooms."""
 
 SHAPES = ((7, 16), (8, 14))
-"""The matrices that inputs of low rank and of equal singular values are made as."""
+"""The shapes of inputs of low rank and of equal singular values."""
 
 WORKERS = 20
 

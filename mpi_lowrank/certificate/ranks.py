@@ -1,4 +1,4 @@
-"""What only several ranks can show: everybody reads the same, and as in one process."""
+"""What only several ranks can show: all decode the same, and the same as in one process."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ ROUNDS = 3
 SEED = 9
 
 ALLOWED = 16
-"""Round-offs of the wire: an Allreduce adds in its precision, and in another order."""
+"""Round-offs of the wire that are allowed: an Allreduce adds in its type, in another order."""
 
 
 def certify_ranks(comm: MPI.Intracomm, spec: str, make: MakeBlock) -> list[Finding]:
-    """Collective: run a few rounds over MPI, by every collective; the same findings everywhere."""
+    """Collective: run a few rounds over MPI, by each collective; all ranks return the findings."""
     placement = Placement(max(4, comm.size), comm.size, comm.rank)
     shared = make((D,), placement.total).shared
     key, ways = ("reduction", of_kind(Reduction)) if shared else ("topology", of_kind(Topology))

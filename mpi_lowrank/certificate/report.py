@@ -9,7 +9,7 @@ _WIDTHS = (38, 24, 10, 17)
 
 
 def format_findings(findings: list[Finding], verbose: bool = False) -> str:
-    """A line a promise that has a number or that failed; the others are counted."""
+    """A line per promise that has a constant or that failed; the others are counted."""
     lines = [_line("compressor", "promise", "promised", "measured", "")]
     for spec in dict.fromkeys(finding.spec for finding in findings):
         own = [finding for finding in findings if finding.spec == spec]

@@ -1,4 +1,4 @@
-"""The command line: its options, and what becomes of an error."""
+"""The command line: its options, and how errors are told."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a command ends with."""
+"""The exit statuses of commands."""
 
 FAILED = 2
 """The exit status of an error that a user can mend."""

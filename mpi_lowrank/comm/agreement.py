@@ -8,19 +8,19 @@ import numpy as np
 from mpi_lowrank.door import Door
 
 PERIOD = 0.25
-"""Seconds between two agreements, about: Open MPI gives ranks half a second to end."""
+"""About the seconds between two agreements: Open MPI gives ranks half a second to end."""
 
 GROWTH = 4
-"""The factor by which the steps between two agreements grow at the most."""
+"""The most by which the steps between two agreements are multiplied."""
 
 
 class Agreement:
-    """Ranks that take the same steps (rounds, say) agree after few of them whether one must stop.
+    """Ranks that take the same steps, such as rounds, agree every few steps whether to stop.
 
-    An agreement costs an Allreduce, so there is none after every step. The steps to the next one
-    follow from the pace of the slowest rank since the last one, which all are told in the same
-    Allreduce: so all know it alike, whatever their clocks say. `wished`: whether this rank was
-    asked to stop. `seconds`: those until the last agreement, of the slowest ranks; the same on all.
+    An agreement costs an Allreduce, so there is none after every step. How many steps lead to the
+    next one follows from the pace of the slowest rank since the last one. All learn that pace in
+    the same Allreduce, and so agree on it, whatever their clocks say. `wished`: whether this rank
+    was asked to stop. `seconds`: until the last agreement, on the slowest ranks; the same on all.
     """
 
     def __init__(self, door: Door, wished: Callable[[], bool]):
@@ -31,11 +31,11 @@ class Agreement:
         self._mine, self._most = np.zeros((2, 2))
 
     def due(self, done: int) -> bool:
-        """Whether all ranks are to `reach` an agreement after `done` steps; the same on each."""
+        """Whether all ranks must `reach` an agreement after `done` steps; the same on each."""
         return done >= self._next
 
     def reach(self, done: int) -> bool:
-        """Collective: whether a rank was asked to stop."""
+        """Collective: whether any rank was asked to stop."""
         self._mine[:] = self._wished(), time.monotonic() - self._last
         self._door.maximum(self._mine, self._most, "control")
         wished, seconds = self._most

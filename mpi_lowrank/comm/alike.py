@@ -1,4 +1,4 @@
-"""Before anything runs: that every rank has the same code, or what differs and where."""
+"""The check, before anything runs, that every rank has the same code."""
 
 import hashlib
 import importlib.util
@@ -22,13 +22,13 @@ CODE = (".py", ".so", ".npz")
 """Suffixes of the files that make a package what it is: code, and the data it carries."""
 
 NAMED = 5
-"""Ranks that an error names one by one."""
+"""The most ranks that an error names."""
 
 ABSENT = ["none", ""]
 
 
 def check_alike(comm: MPI.Intracomm, command: str) -> None:
-    """Collective: refuse ranks of which one runs another command or other code than rank 0.
+    """Collective: refuse to run if a rank has another command or other code than rank 0.
 
     Raises AgreedError; its line names the ranks, what differs and both values.
     """
@@ -37,7 +37,7 @@ def check_alike(comm: MPI.Intracomm, command: str) -> None:
 
 
 def local_code() -> dict[str, list[str]]:
-    """What makes this rank's numbers: for each thing what is compared, and where it lies."""
+    """The code that makes this rank's numbers: by name, what is compared and where it lies."""
     folder = Path(mpi_lowrank.__file__).parent
     packages = (np, scipy, ml_dtypes, mpi4py)
     versions = {package.__name__: package.__version__ for package in packages}
@@ -52,7 +52,7 @@ def local_code() -> dict[str, list[str]]:
 
 
 def compare(everybody: list[dict[str, list[str]]]) -> None:
-    """Raise UserError for the first thing of which a rank has another one than rank 0."""
+    """Raise UserError for the first thing that differs between a rank and rank 0."""
     for what in dict.fromkeys(what for code in everybody for what in code):
         found = [code.get(what, ABSENT) for code in everybody]
         other = next((one for one in found if one[0] != found[0][0]), None)
@@ -73,7 +73,7 @@ def _plugin(entry: EntryPoint) -> list[str]:
 
 
 def _digest(places: list[Path]) -> str:
-    """Of the code in these folders and files: where it lies inside them, and what is in it."""
+    """A digest of the code in these folders and files: of its paths inside them and its bytes."""
     sums = hashlib.blake2b(digest_size=8)
     for place in places:
         inside = sorted(path for path in place.rglob("*") if path.suffix in CODE)

@@ -23,9 +23,9 @@ def distribute(
     seed: int,
     together: Callable = lambda step: step(),
 ) -> LocalShards:
-    """Hand out the rows; `dataset` and `assigned` (from `assign`) are read on rank 0 only.
+    """Collective: deal out the rows; `dataset` and `assigned` (see `assign`) are rank 0's alone.
 
-    Raises UserError, in what `together` carries out on all ranks, where one has received other rows
+    Raises UserError, in what `together` carries out on all ranks, if a rank has received other rows
     than rank 0 has sent.
     """
     parcel = (
@@ -50,7 +50,7 @@ CLASS, REAL = np.dtype(np.int32), np.dtype(np.float64)
 """The types of labels: see `Dataset`."""
 
 HEADER = 9
-"""Numbers in a parcel before the sizes of its shards."""
+"""How many numbers of a parcel come before the sizes of its shards."""
 
 
 def _pack(dataset, assigned, workers):
@@ -73,7 +73,7 @@ def _pack(dataset, assigned, workers):
 
 
 def _digest(parts) -> int:
-    """Of all bytes of the arrays, 63 bits."""
+    """A digest of all bytes of the arrays, of 63 bits."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)

@@ -1,4 +1,4 @@
-"""What every rank runs on, and whether seconds measured there mean anything."""
+"""What each rank runs on, and whether seconds measured there can be trusted."""
 
 import os
 import platform
@@ -48,7 +48,7 @@ def timing_problems(facts: list[dict]) -> list[str]:
 
 def attributes(comm: "MPI.Intracomm", facts: list[dict]) -> dict:
     """The record's root attributes that describe MPI and the machines."""
-    from mpi4py import MPI  # elsewhere this module is read where there is none
+    from mpi4py import MPI  # here, because this module is also imported where there is none
 
     version = MPI.Get_library_version()
     return {

@@ -21,12 +21,12 @@ POLL = 0.001
 
 
 class FailedElsewhere(Exception):
-    """Another rank has failed in a step that all ranks carry out; this one has no error itself."""
+    """Another rank has failed in a step that all ranks carry out, and this one has not."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What the lowest rank that failed has raised."""
+    """What was raised on the lowest rank that failed."""
 
     rank: int
     reason: str
@@ -39,7 +39,7 @@ class Failure:
 
 
 def together(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
-    """Run a step without communication on every rank; what raises on one fails on all.
+    """Run a step without communication on every rank; if it raises on one, it fails on all.
 
     A rank without an error of its own raises FailedElsewhere.
     """
@@ -57,11 +57,11 @@ def together(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
 
 
 def conclude(comm: MPI.Intracomm, error: Exception | None) -> Failure | None:
-    """End a case on every rank: what one has raised, on all of them; None if none has.
+    """Collective: end a case; return on all ranks what one has raised, None if none has.
 
-    Collective, on a communicator for this alone. A rank that waits for what a failed one never
-    sent cannot be told: where the others do not come here within PATIENCE, a rank with an error
-    prints it and ends the job.
+    The communicator serves nothing else. A rank that waits for what a failed one never sent cannot
+    be told. So if the others do not come here within PATIENCE, a rank with an error prints it and
+    ends the job.
     """
     arrival = comm.Ibarrier()
     deadline = time.monotonic() + PATIENCE

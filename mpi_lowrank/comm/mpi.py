@@ -44,7 +44,7 @@ class MpiTransport:
 
 
 def _parts(whole: np.ndarray, counts: Sequence[int]) -> list:
-    """A buffer in which each rank has so many elements: a tuple would be (counts, places)."""
+    """A buffer of which rank i has counts[i] elements; mpi4py takes a tuple for something else."""
     return [_plain(whole), list(counts)]
 
 
@@ -61,7 +61,7 @@ def _operation(name: Operation, dtype: np.dtype) -> MPI.Op:
 
 @functools.cache
 def _has_type(dtype: np.dtype) -> bool:
-    """Whether this MPI knows such numbers: bfloat16 none does, float16 not Open MPI 4."""
+    """Whether this MPI knows such numbers. No MPI knows bfloat16, Open MPI 4 not float16."""
     if dtype == BFLOAT16:
         return False
     try:

@@ -1,7 +1,7 @@
-"""What ranks tell each other beside the counted calls: before a run, and after its last round.
+"""What ranks tell each other besides the counted calls: before a run, and after its last round.
 
-It goes through a door of its own, whose ledger nobody reads: in pieces like everything else, and
-no case's ledger counts what only carries it.
+It goes through a door of its own, whose ledger nobody reads: so large arrays go in chunks here too,
+and no case's ledger counts these calls.
 """
 
 import json
@@ -17,7 +17,7 @@ PURPOSE = "control"
 
 
 def from_root(comm: MPI.Intracomm, value: object, limit: int = LIMIT) -> Any:
-    """Collective: rank 0's `value`, of what JSON holds, on every rank; the others' is dropped."""
+    """Collective: rank 0's `value`, which JSON can hold, on every rank; others' are ignored."""
     door = _uncounted(comm, limit)
     text = _bytes(value)
     size = np.array([text.size])
@@ -28,7 +28,7 @@ def from_root(comm: MPI.Intracomm, value: object, limit: int = LIMIT) -> Any:
 
 
 def from_all(comm: MPI.Intracomm, value: object, limit: int = LIMIT) -> list:
-    """Collective: every rank's `value`, of what JSON holds, on every rank, in rank order."""
+    """Collective: every rank's `value`, which JSON can hold, on every rank, in rank order."""
     door, text = _uncounted(comm, limit), _bytes(value)
     sizes = _sizes(door, text)
     whole = np.empty(sum(sizes), np.uint8)

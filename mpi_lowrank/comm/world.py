@@ -21,15 +21,15 @@ from mpi_lowrank.machine.launch import check_library, check_size, read_launch, t
 Result = TypeVar("Result")
 
 COURTESY = 3.0
-"""Seconds for rank 0 to write the record before another rank ends the job."""
+"""Seconds that other ranks give rank 0 to write the record before they end the job."""
 
 
 class AgreedError(Exception):
-    """An error that every rank knows of and that has been printed by one of them."""
+    """An error that all ranks know of and one of them has printed."""
 
 
 def start() -> MPI.Intracomm:
-    """Initialise MPI and return the world, or refuse a launch that would measure nonsense."""
+    """Initialise MPI and return the world. Raises AgreedError for a mistaken launch."""
     library = MPI.Get_library_version()
     try:
         launch = read_launch()
@@ -45,12 +45,12 @@ def start() -> MPI.Intracomm:
 
 
 def report(error: UserError) -> None:
-    """Print the error as the one line a user sees."""
+    """Print the error as one line, which is all that a user sees."""
     output.complain("error", error)
 
 
 def agree(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
-    """Run a step without communication on every rank; a UserError of one is an error of all.
+    """Run a step without communication on every rank; a UserError on one is an error on all.
 
     The lowest rank with an error prints it; all raise AgreedError.
     """
@@ -71,7 +71,7 @@ def agree(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
 
 
 def leave(comm: MPI.Intracomm, status: int) -> NoReturn:
-    """End the job at a user's wish; the other ranks give rank 0, which has the record, a moment."""
+    """End the job as the user asked; other ranks first wait for rank 0, which has the record."""
     if comm.rank > 0:
         time.sleep(COURTESY)
     comm.Abort(status)

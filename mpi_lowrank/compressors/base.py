@@ -22,12 +22,12 @@ class Promise:
     """What a compressor, once made, says of itself; `mpi-lowrank certify` measures all of it."""
 
     nbytes: int
-    """Bytes a worker contributes to a round: all of them cross the wire, nothing else does."""
+    """Bytes per worker and round: all of them cross the wire, and nothing else does."""
     published_bits: float
-    """The bits a round that papers count: numbers and levels, but no indices and no headers."""
+    """Bits per round as papers count them: numbers and levels, but no indices and no headers."""
     alpha: float | None = None
-    """Contraction: E|C(x) - x|^2 <= (1 - alpha)|x|^2 for all x, if it is contractive. Where it is
-    not given but omega < 1 is, alpha = 1 - omega."""
+    """Contraction: E|C(x) - x|^2 <= (1 - alpha)|x|^2 for all x, if it is contractive. Unless given
+    it is 1 - omega, if omega < 1."""
     omega: float | None = None
     """Variance: E C(x) = x and E|C(x) - x|^2 <= omega |x|^2 for all x, if it is unbiased."""
     contraction: Literal["worker", "mean"] = "worker"
@@ -39,11 +39,11 @@ class Promise:
     homogeneous: bool = True
     """Whether C(t x) = t C(x) for every t > 0 and the same draws."""
     variable: bool = False
-    """Whether messages differ in length: each one then begins with its own, as LENGTH, only that
+    """Whether messages differ in length. Each one then begins with its length, a LENGTH; only that
     many bytes of a row cross the wire, and `nbytes` is the longest."""
     precision: np.dtype = field(default=np.dtype(np.float32))
-    """The number type on the wire: by its round-off, and outside its normal range altogether, the
-    constants may be missed."""
+    """The number type on the wire. The constants hold up to its round-off, and for numbers in its
+    normal range."""
 
     def __post_init__(self) -> None:
         if self.alpha is None and self.omega is not None and self.omega < 1:
@@ -56,7 +56,7 @@ def coarsest(parts: Iterable[Operator]) -> np.dtype:
 
 
 class Operator(Component, ABC):
-    """What every compressor tells of itself, for a block of d numbers, d the product of its shape.
+    """A compressor of a block of d numbers, d the product of its shape.
 
     A subclass is written in this order, and its methods are called in this order:
 
@@ -71,16 +71,16 @@ class Operator(Component, ABC):
     """
 
     family: str = "a few bits of each"
-    """What it sends of its block, in words that figures colour it by; built in are "everything
-    whole", "some coordinates", "a few bits of each", "two factors", "several factors", "factors of
-    signs and zeros" and "factors, Allreduced"."""
+    """What it sends of its block, in words; figures choose its colour by them. Built in are
+    "everything whole", "some coordinates", "a few bits of each", "two factors", "several factors",
+    "factors of signs and zeros" and "factors, Allreduced"."""
     examples: tuple[str, ...] = ("",)
     """The options, "k=8", with which `mpi-lowrank certify` measures it; compositions "k=8+natural"
     too. Needed where an option is required."""
     shared = False
     """Whether its coefficients are Allreduced (`SharedCompressor`) or its messages gathered."""
     linear = False
-    """Whether the mean of the decoded vectors depends on the mean of the vectors alone."""
+    """Whether the mean of the decoded vectors depends only on the mean of the vectors."""
     per_block = False
     """Whether it compresses each block of the model by its own shape, or all as one vector."""
 
@@ -147,8 +147,8 @@ class Operator(Component, ABC):
     def remember(self, state: State) -> None:
         """Ask `state` for what a later round reads, if there is any; called once, by the exchange.
 
-        Other arrays are overwritten before they are read, or read-only, and nothing else changes:
-        a number that `begin` draws goes into an array that `prepare` has made.
+        All other arrays are overwritten before they are read, or read-only. No attribute changes: a
+        number that `begin` draws goes into an array that `prepare` has made.
         """
 
     def prepare(self, local: int, total: int) -> None:
@@ -164,7 +164,7 @@ class Operator(Component, ABC):
 
 
 def equal_error(operator: Operator, x: np.ndarray) -> np.ndarray:
-    """E|C(x) - x|^2 of the rows of x where it is the same share of |x|^2 for every x."""
+    """E|C(x) - x|^2 of the rows of x, (workers,), if it is the same share of |x|^2 for every x."""
     share = operator.omega
     if share is None:
         assert operator.alpha is not None
@@ -185,17 +185,17 @@ class Compressor(Operator):
     """
 
     def begin(self, generator: np.random.Generator, workers: Sequence[int]) -> None:
-        """Start a round, if `common`: draw what all workers share; `workers` are the rows' own."""
+        """Start a round, if `common`: draw what all workers share. `workers`: the rows' numbers."""
 
     @abstractmethod
     def encode(
         self, x: np.ndarray, messages: np.ndarray, generators: Sequence[np.random.Generator]
     ) -> None:
-        """Write each row's message; `generators` holds one generator a row if `random`."""
+        """Write each row's message; if `random`, `generators` has one generator per row."""
 
     @abstractmethod
     def decode(self, messages: np.ndarray, out: np.ndarray) -> None:
-        """Write what each message stands for into the rows of `out`, (workers, d).
+        """Write the vector that each message stands for into the rows of `out`, (workers, d).
 
         Raises MessageError for a message that `encode` cannot have written.
         """
@@ -212,7 +212,7 @@ class Compressor(Operator):
     def pack(
         self, x: np.ndarray, messages: np.ndarray, generators: Sequence[np.random.Generator]
     ) -> None:
-        """`encode`, refusing what cannot be sent.
+        """As `encode`, but refuse what cannot be sent.
 
         Raises FloatingPointError where x is not finite or does not fit the wire's type.
         """
@@ -222,10 +222,10 @@ class Compressor(Operator):
             self.encode(x, messages, generators)
 
     def unpack(self, messages: np.ndarray, out: np.ndarray) -> None:
-        """`decode`, refusing messages that no encoder writes.
+        """As `decode`, but refuse messages that no encoder writes.
 
-        Raises MessageError for a wrong length, and where what is decoded is not finite: factors may
-        be so, and their product not.
+        Raises MessageError for a wrong length, and where the decoded vector is not finite: that of
+        finite factors may not be.
         """
         if messages.ndim != 2 or messages.shape[1] != self.nbytes:
             raise MessageError(
@@ -240,14 +240,14 @@ class Compressor(Operator):
 
 @dataclass(frozen=True)
 class Largest:
-    """Rows (workers, k) of which the largest over all workers is wanted, not the mean."""
+    """Rows (workers, k) whose maximum over all workers is wanted, not their mean."""
 
     rows: np.ndarray
 
 
 Phases = Generator[np.ndarray | Largest, np.ndarray, None]
-"""Yields the local workers' coefficients, (workers, k) in the wire's dtype; is sent their mean over
-all workers, (k,) in the state's dtype; any number of times. `Largest` asks for the maximum."""
+"""Any number of times yields the local workers' coefficients, (workers, k) in the wire's dtype, and
+is sent their mean over all workers, (k,) in the state's dtype. `Largest` asks for the maximum."""
 
 
 def complete(
@@ -255,9 +255,9 @@ def complete(
     average: Callable[[np.ndarray], np.ndarray],
     largest: Callable[[np.ndarray], np.ndarray],
 ) -> None:
-    """Take `phases` to their end.
+    """Carry out all `phases`.
 
-    `average` turns rows (workers, k) into their mean over all workers (k,), `largest` into the
+    `average` turns rows (workers, k) into their mean over all workers (k,), `largest` into their
     maximum.
     """
     reduced: Any = None
@@ -270,10 +270,9 @@ def complete(
 
 
 class SharedCompressor(Operator):
-    """A compressor whose coefficients are summed: linear once its basis is common, as a rule.
+    """A compressor whose coefficients are summed; as a rule linear, given its common basis.
 
-    It never sees MPI: `reduce` yields what is to be averaged over workers and is sent the average
-    back.
+    It never sees MPI: `reduce` yields what is to be averaged over workers, and is sent the average.
     """
 
     shared = linear = True
@@ -289,7 +288,7 @@ class SharedCompressor(Operator):
     ) -> Phases:
         """Compress the rows of x, (workers, d).
 
-        Writes what each row stands for into `own`, (workers, d), unless that is None, and the mean
-        of that over all workers into `mean`, (d,). `generator` is the same on every rank (if
-        `common`), `generators` holds one a row (if `random`).
+        Writes what each row becomes into `own`, (workers, d), unless that is None, and the mean of
+        that over all workers into `mean`, (d,). `generator` is the same on every rank (if
+        `common`), `generators` has one per row (if `random`).
         """

@@ -17,9 +17,9 @@ def threshold(values: np.ndarray, budget: float) -> tuple[np.ndarray, np.ndarray
 
     These probabilities minimise sum values_i^2 / p_i (ATOMO, Wang et al. 2018; Wangni et al. 2018).
 
-    The values (workers, q) fall along a row. Those above their share of the budget get 1, the
-    others share what is left of it, until none is above; all get theirs at once here. Where
-    `budget` values or fewer are positive tau is 0.
+    The values (workers, q) fall along a row. The papers give 1 to values above their share of the
+    budget and divide the rest among the others, until none is above; here one pass finds how many
+    that are. Where `budget` values or fewer are positive tau is 0.
     """
     count = ceil(budget)
     tails = tails_of(values)[:, :count]
@@ -34,10 +34,10 @@ def systematic(
 ) -> np.ndarray:
     """The `budget` different values drawn in each row, (workers, budget), increasing.
 
-    The first `certain` ones are; intervals as long as the probabilities of the others lie one
-    behind the other, and points at distance 1 from each other, the first one in [0, 1), draw the
-    intervals they are in. No round-off makes two of them draw one value, or one of them none, or a
-    value of 0 while a positive one is left.
+    The first `certain` ones always are. The probabilities of the others are the lengths of
+    intervals, one behind the other; points at distance 1 from each other, the first one in [0, 1),
+    draw the intervals in which they lie. Round-off never makes two points draw the same value, a
+    point draw none, or a value of 0 be drawn while a positive one is left.
     """
     order = np.arange(budget)
     tails, drawn = tails_of(values), np.empty((len(values), budget), np.intp)

@@ -32,7 +32,7 @@ class Case:
     step: Choice = field(default_factory=lambda: Choice("plain"))  # how x moves
     problem: Choice = field(default_factory=lambda: Choice("logistic"))
     data: Data = field(default_factory=Data)
-    workers: int | None = None  # None: one a rank
+    workers: int | None = None  # None: one per rank
     rounds: int = 1000
     multiple: float | None = None  # of the theory's stepsize; 1 if no stepsize is given
     stepsize: float | str | None = None  # a number, or a multiple of 1/L such as "8/L"
@@ -64,7 +64,7 @@ class Experiment:
 
 
 MOST = 10_000
-"""Cases of an experiment, at most: a slip of a few long lists would ask for millions."""
+"""The most cases of an experiment: a few long lists, by mistake, would make millions."""
 
 SHARED_KEYS = {"name", "baseline", "cases"}
 COMPONENTS: dict[str, Registry[Any]] = {
@@ -274,7 +274,7 @@ def _labels(cases: list[Case]) -> list[str]:
 
 
 def _flat(case: Case) -> dict[str, str]:
-    """All that a case is, a text per key; options of problem and data by their own names."""
+    """All keys of a case as texts; options of problem and data have keys of their own."""
     flat = {}
     for spec in fields(Case):
         value = getattr(case, spec.name)

@@ -6,10 +6,10 @@ from pathlib import Path
 from mpi_lowrank.errors import OptionError, UserError, short
 
 LARGEST = 16 * 2**20
-"""Bytes of a configuration file, at most."""
+"""The most bytes of a configuration file."""
 
 DEEPEST = 20
-"""Tables and lists in one another, at most."""
+"""The most tables and lists in one another."""
 
 
 def read(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Data sets: the carried one, LIBSVM's, files of one's own, and how rows are shared out."""
+"""Data sets: bundled ones, LIBSVM's, files of one's own, and how rows are dealt out."""
 
 from pathlib import Path
 
@@ -49,12 +49,12 @@ def _is_missing(path: Path) -> bool:
 
 
 def fetch(name: str) -> Path:
-    """The file of a known data set, downloaded and verified if it is not there. Or UserError."""
+    """The file of a known data set, downloaded and verified if need be. Raises UserError."""
     return datasets[name]().fetch()
 
 
 def listing() -> list[dict]:
-    """A row a known set: name, rows, features, where it is, licence."""
+    """A row per known data set: name, rows, features, where it is, licence."""
     sources = [datasets[name]() for name in datasets.names()]
     return [
         {

@@ -13,7 +13,7 @@ from mpi_lowrank.datasets.base import Dataset, Source, datasets
 
 FILE = Path(__file__).with_name("digits.npz")
 FULL = 16
-"""Dots in a pixel: a full one's count."""
+"""The count of a full pixel."""
 
 
 @datasets.register("digits")

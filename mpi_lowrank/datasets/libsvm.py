@@ -29,10 +29,10 @@ PARSED = 16
 """Bytes of memory that a byte of text takes while it is parsed (measured on w8a)."""
 
 DENSEST = 100
-"""Bytes of text in a byte of a compressed file, at most: mushrooms has 55, and others fewer."""
+"""The most bytes of text per byte of a compressed file: mushrooms has 55, others have fewer."""
 
 UNSUSPECTED = 64 * 2**20
-"""Bytes of text that a compressed file of any size may have."""
+"""Bytes of text that any compressed file may have, however small it is."""
 
 # Nothing can be read in two ways, so that a long line that is wrong at its end is refused at once.
 # Possessive quantifiers would say so, but before Python 3.11.5 they match what they should not.
@@ -45,7 +45,7 @@ def read_text(path: Path, place: str | None = None) -> bytes:
     """The file's text, decompressed by its suffix.
 
     Raises UserError, which names `place` instead of the path if given, if it cannot be read, or if
-    its text is longer than memory takes, or than a compressed file of that size can be meant to be.
+    its text is longer than memory allows, or suspiciously long for a compressed file of that size.
     """
     try:
         with OPENERS.get(path.suffix, open)(path, "rb") as stream:

@@ -70,8 +70,8 @@ def shard_rows(
 def dirichlet_rows(labels: np.ndarray, workers: int, seed: int, alpha: float) -> list[np.ndarray]:
     """Shards of skewed labels: the rows of each label go to workers in shares of Dirichlet(alpha).
 
-    Hsu, Qi, Brown 2019, one draw a label, all by `seed`; each shard's rows increase. Workers that
-    would have none take one each from whoever has most.
+    Hsu, Qi, Brown 2019, one draw per label, all by `seed`; each shard's rows increase. Each worker
+    that would have none takes one row from the worker that has most.
     """
     rng = np.random.default_rng(seed)
     owner = np.zeros(len(labels), np.intp)

@@ -17,10 +17,10 @@ PHASES = (*METHOD, "evaluate")
 _AT = {phase: index for index, phase in enumerate(PHASES)}
 
 KEPT = 4096
-"""The rounds, the last ones, whose seconds are kept one by one."""
+"""How many of the last rounds' seconds are kept one by one."""
 
 FEW = 20
-"""So many rounds say nothing about how even rounds are."""
+"""This many rounds are too few to tell how even rounds are."""
 
 
 class Clock:

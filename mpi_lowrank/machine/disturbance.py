@@ -1,4 +1,4 @@
-"""Whether a case had its processors to itself; where not, its seconds are not the method's alone.
+"""Whether a case had its processors to itself: if not, its seconds are not only the method's.
 
 The kernel's counters are read when a case begins and when it ends: nothing is added to a round but
 the note of how long it took.

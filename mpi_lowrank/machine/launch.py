@@ -24,7 +24,7 @@ BEYOND = 10**9
 """Above every rank and size."""
 
 THREADS_A_CORE = 16
-"""More BLAS threads a rank than these on each of the machine's cores are a mistake."""
+"""More BLAS threads per rank than this many times the machine's cores are a mistake."""
 
 SHOWN = 40
 """Characters of a variable's text that an error repeats."""
@@ -61,7 +61,7 @@ def told_rank(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def blas_threads(environment: Mapping[str, str] = os.environ) -> int:
-    """BLAS threads a rank: OMP_NUM_THREADS, else one. Raises UserError for an impossible number."""
+    """BLAS threads per rank: OMP_NUM_THREADS, else 1. Raises UserError for an impossible number."""
     most = THREADS_A_CORE * (os.cpu_count() or 1)
     return _read("OMP_NUM_THREADS", environment.get("OMP_NUM_THREADS") or "1", range(1, most + 1))
 
@@ -89,7 +89,7 @@ def check_library(launch: Launch, library: str) -> None:
 
 
 def check_size(launch: Launch, size: int, library: str) -> None:
-    """Refuse N processes of which each one is an MPI world of `size` instead of N."""
+    """Raise UserError for N processes each of which sees an MPI world of `size`, not of N."""
     if size < launch.size:
         raise UserError(
             f"{launch.size} processes were launched, but MPI ({library_name(library)}) sees "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 UNLIMITED = 1 << 62
-"""Bytes from which on a limit is none."""
+"""A limit of so many bytes or more is none."""
 
 LIMIT_FILES = {"": "memory.max", "memory": "memory.limit_in_bytes"}
 """Where a control group's limit stands: version 2, which names no controllers, and version 1."""

@@ -15,7 +15,7 @@ def door(comm):
 
 
 class Estimates:
-    """A method's g_i of two workers a rank, and its g, off the mean by `error`; both of size 1."""
+    """A method's g_i of two workers per rank, and its g, off the mean by `error`; of size 1."""
 
     def __init__(self, comm, error):
         everybody = np.random.default_rng(0).standard_normal((2 * comm.size, 5))
@@ -73,7 +73,7 @@ def test_a_wrong_gradient_on_one_rank_is_noticed_by_all(comm, door):
 
 @pytest.fixture
 def exchange(comm, door):
-    """Of two workers a rank, which have sent five zeros each."""
+    """Of two workers per rank, which have sent five zeros each."""
     from mpi_lowrank.compressors import compressors
     from mpi_lowrank.door.placement import Placement
     from mpi_lowrank.exchange import Exchange

@@ -1,1 +1,1 @@
-"""Compressors made of others: one that carries another's numbers, one for each block of a model."""
+"""Compressors made of others: one carries another's numbers, one has a part for each block."""

@@ -16,11 +16,11 @@ Make = Callable[[tuple[int, ...]], Operator]
 def compress_blocks(
     blocks: Sequence[tuple[str, tuple[int, ...]]], kind: type[Operator], make: Make, dense: Make
 ) -> tuple[Operator, list[str]]:
-    """The compressor of a model of named blocks, and a line a block that says what it became.
+    """The compressor of a model of named blocks, and a line per block: how it is sent.
 
-    A compressor that is not `per_block` takes the whole model as one vector. Else matrices are
-    compressed in their own shape, and so is the vector of a model that has no other block; other
-    vectors, and blocks whose message would not be smaller than they are, go dense.
+    A compressor that is not `per_block` takes the whole model as one vector. Otherwise matrices are
+    compressed in their own shape, and so is a vector that is the model's only block. Other vectors,
+    and blocks whose message would not be smaller than they are, are sent dense.
     """
     if not kind.per_block:
         model = (sum(int(np.prod(shape)) for _, shape in blocks),)
@@ -41,7 +41,7 @@ def compress_blocks(
 
 
 def _combined(parts: Sequence[Operator], header: int = 0) -> Promise:
-    """The promise of the whole: the worst of the parts."""
+    """The promise of the whole model: the worst constants of its parts, and the sum of bytes."""
     alphas = [part.alpha for part in parts if part.alpha is not None]
     omegas = [part.omega for part in parts if part.omega is not None]
     return Promise(
@@ -69,7 +69,7 @@ def _places(parts: Sequence[Operator]) -> list[slice]:
 
 
 def _remember(parts: Sequence[Operator], state: State) -> None:
-    """Let each block keep what is its own, under its number."""
+    """Let each block ask for its state under its own number."""
     for number, part in enumerate(parts):
         part.remember(state.within(f"block {number}"))
 
@@ -131,7 +131,7 @@ class MessageBlocks(Compressor):
 
 
 def _append(part, own, messages, at):
-    """Copy each row's block message to its place in the row's message; where the next begins."""
+    """Copy each row's block message into its message at `at`; return where the next begins."""
     lengths = message_lengths(own) if part.variable else np.full(len(own), part.nbytes)
     for row, message, start, length in zip(own, messages, at, lengths, strict=True):
         message[start : start + length] = row[:length]
@@ -152,8 +152,8 @@ def _take(part, messages, at, own):
 class SharedBlocks(SharedCompressor):
     """The blocks' phases in lockstep: a phase's coefficients of all blocks are reduced as one.
 
-    So that there are as few reductions as the longest block has phases, it takes all blocks a phase
-    further at a time, where `complete` takes one compressor to its end.
+    So there are only as many reductions as the block with most phases has. `complete` would carry
+    out one compressor's phases after the other's.
     """
 
     def __init__(self, parts: list[SharedCompressor]):

@@ -22,9 +22,9 @@ Groups = tuple[tuple[int, int], ...]
 class Carrier(Wired, Compressor):
     """A compressor that chooses what is sent: side information, and numbers in another's messages.
 
-    Each vector of numbers travels by itself, in a message of `inner`. Groups of vectors stand for
-    factors that are multiplied: they are orthonormal but for one of them, so that independent
-    unbiased errors multiply.
+    Each vector of numbers travels in a message of its own, of `inner`. Groups of vectors stand for
+    factors that are multiplied. All factors but one are orthonormal, so that independent unbiased
+    errors multiply.
 
     Wire: the side information, `side_nbytes` long, then the groups' messages. Subclasses write
     `chosen` in place of `promised`, `choose` and `restore`.
@@ -42,7 +42,7 @@ class Carrier(Wired, Compressor):
         inner: Callable[[int], Compressor] | None = None,
         **options: Any,
     ):
-        """`inner` makes what carries so many numbers; by default they go as they are, as `wire`."""
+        """`inner` makes the compressor of so many numbers; by default they go whole, as `wire`."""
         self._make_inner = inner or self._as_they_are
         super().__init__(block, dtype, workers=workers, **options)
 
@@ -51,18 +51,19 @@ class Carrier(Wired, Compressor):
 
     @abstractmethod
     def chosen(self) -> tuple[Groups, Promise]:
-        """The groups of numbers, and what is promised where these travel unharmed.
+        """The groups of numbers, and what is promised if these travel without loss.
 
         `nbytes` and `published_bits` are those of the side information alone.
         """
 
     def promised(self) -> Promise:
-        """What is promised of the numbers in their messages.
+        """What is promised of this compressor, C_1, with its numbers sent by `inner`, C_2.
 
-        With zeta the product of 1 + omega over the groups: for an unbiased C_1
+        zeta is the product of 1 + omega over the groups. An unbiased C_1 gets
         omega = (1 + omega_1) zeta - 1 (Horvath et al. 2019, theorem 3). A contractive C_1 is
-        scaled by 1 / zeta, alpha = alpha_1 / zeta: E|C_2 C_1 / zeta - x|^2 <= (E|C_1 - x|^2 -
-        |x|^2) / zeta + |x|^2. A contractive C_2 behind coordinates of x itself: alpha_1 alpha_2.
+        scaled by 1 / zeta and gets alpha = alpha_1 / zeta: E|C_2 C_1 / zeta - x|^2 <=
+        (E|C_1 - x|^2 - |x|^2) / zeta + |x|^2. If C_1 chooses coordinates of x itself and C_2 is
+        contractive, alpha = alpha_1 alpha_2.
         """
         self.groups, own = self.chosen()
         self.side_nbytes = own.nbytes
@@ -119,7 +120,7 @@ class Carrier(Wired, Compressor):
             first, at = held.stop, place.stop
 
     def worst_choice(self) -> np.ndarray | None:
-        """`worst_case` as long as the numbers travel as they are."""
+        """As `worst_case`, if the numbers travel without loss."""
         return None
 
     def worst_case(self) -> np.ndarray | None:
@@ -140,8 +141,8 @@ class Carrier(Wired, Compressor):
     def restore(self, side: np.ndarray, numbers: np.ndarray, out: np.ndarray) -> None:
         """Write what they stand for into the rows of `out`; `numbers` may be overwritten.
 
-        Raises MessageError for side information that `choose` cannot have written, such as a
-        position that is none.
+        Raises MessageError for side information that `choose` cannot have written, such as an
+        index beyond d.
         """
 
     def restore_sum(

@@ -15,9 +15,9 @@ from mpi_lowrank.errors import OptionError
 class SharedRandK(Wired, SharedCompressor):
     """k coordinates drawn uniformly, the same for all workers: no indices are sent.
 
-    Linear, so that the mean is the mean's. `scale = "contractive"` keeps the values: alpha = k/d;
-    "unbiased" multiplies them by d/k: omega = d/k - 1; both with equality for every x, for a worker
-    and for the mean. Wire: k numbers.
+    Linear: the mean of the compressed vectors is their compressed mean. `scale = "contractive"`
+    keeps the values: alpha = k/d; "unbiased" multiplies them by d/k: omega = d/k - 1. Both hold
+    with equality for every x, for a worker and for the mean. Wire: k numbers.
     """
 
     family = "some coordinates"

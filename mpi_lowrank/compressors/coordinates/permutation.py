@@ -1,4 +1,4 @@
-"""Workers that share the coordinates out among them."""
+"""Workers that divide the coordinates among themselves."""
 
 from typing import Literal
 
@@ -62,9 +62,9 @@ class PermK(Wired, Compressor):
         self._slots[...] = self._dealt(generator)
 
     def _dealt(self, generator):
-        """Whose which coordinates are, (n, k); a coordinate d that is always 0 fills up.
+        """The coordinates of each worker, (n, k); coordinate d, which is always 0, fills rows up.
 
-        Copies that lie side by side are dealt to workers side by side, who are in random order.
+        A coordinate's copies go to neighbouring columns, and the columns to workers at random.
         """
         fill = np.full(self.n * self.k - self.copies * self.d, self.d)
         if self.copies == 1:

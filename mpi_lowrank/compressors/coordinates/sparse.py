@@ -16,7 +16,7 @@ from mpi_lowrank.errors import OptionError
 
 
 class Sparsifier(Carrier):
-    """A message holds k indices of ceil(log2 d) bits and k values. Subclasses choose them.
+    """A message holds k indices of ceil(log2 d) bits and k values. Subclasses choose the indices.
 
     Wire: ceil(k ceil(log2 d) / 8) bytes and k numbers.
     """
@@ -125,7 +125,7 @@ class TopK(Sparsifier):
 
 @compressors.register("randk")
 class RandK(Sparsifier):
-    """k coordinates drawn uniformly without replacement by each worker for itself.
+    """k coordinates that each worker draws for itself, uniformly and without replacement.
 
     `scale = "contractive"` keeps the values: alpha = k/d, with equality for every x.
     `scale = "unbiased"` multiplies them by d/k: omega = d/k - 1, with equality for every x.

@@ -32,7 +32,7 @@ def sampling_probabilities(weights: np.ndarray, budget: float) -> np.ndarray:
 class _Varying(Wired, Compressor):
     """A message is its length, the kept numbers, and their indices of ceil(log2 d) bits each.
 
-    How many were kept follows from the length: another one makes it longer by a whole number.
+    The length tells how many were kept: each one more makes it longer by at least a byte.
     """
 
     family = "some coordinates"
@@ -152,8 +152,8 @@ class RandomSparsification(_Varying):
     def _draw(self, p, generator):
         """The coordinates that are kept, increasing; exactly with probability p, however small.
 
-        A draw u is a multiple of eps/2, and stands for all numbers up to the next one: where p is
-        among them another draw tells whether it is kept.
+        A draw u is a multiple of eps/2 and stands for all numbers from there to the next multiple.
+        If p is among them, another draw decides.
         """
         draws = self._draws
         generator.random(out=draws, dtype=self.dtype.type)
@@ -254,6 +254,6 @@ class AdaptiveRandom(Sparsifier):
         cumulated /= np.maximum(cumulated.max(axis=1, keepdims=True), np.finfo(float).tiny)
         np.cumsum(cumulated, axis=1, out=cumulated)
         for row, chosen, generator in zip(cumulated, self._chosen[:n], generators, strict=True):
-            # Above what came before and at most what comes with it: a coordinate that is not 0.
+            # In (0, total], so that a coordinate that is 0 is never drawn.
             chosen[0] = np.searchsorted(row, (1 - generator.random()) * row[-1])
         return np.minimum(self._chosen[:n], self.d - 1)

@@ -1,7 +1,7 @@
 """Low-rank compressors whose coefficients are Allreduced: PowerSGD, alternating factors, sketches.
 
-All see a block as m x c matrices X_i, one a worker, and return the projection of each one and of
-their mean on a common basis: what the mean becomes depends on the mean of the X_i alone.
+All see a block as an m x c matrix X_i per worker, and project each X_i and their mean on a common
+basis: what the mean becomes depends only on the mean of the X_i.
 """
 
 from typing import Any, Literal
@@ -19,9 +19,9 @@ from mpi_lowrank.errors import OptionError
 
 
 class SharedMatrices(Wired, SharedCompressor):
-    """The reshaping that the compressors of this file have in common: zeros pad x and are cut off.
+    """What these compressors share: x is padded to a matrix, and the padding cut off again.
 
-    What a worker stands for, and the mean of that, are products of two factors.
+    What a worker's matrix becomes, and the mean of that, are products of two factors.
     """
 
     family = "factors, Allreduced"
@@ -52,7 +52,7 @@ class SharedMatrices(Wired, SharedCompressor):
 
 
 class SharedFactors(SharedMatrices):
-    """What is reduced are r columns, of X_i R or of X_i^T P."""
+    """r columns are reduced: those of X_i R, or of X_i^T P."""
 
     rank: int = option(1)
 
@@ -171,7 +171,7 @@ def _gaussian(generator, length, columns, dtype):
 
 @compressors.register("alternating")
 class Alternating(SharedFactors):
-    """One factor and one Allreduce a round: X_i Q on even rounds, X_i^T P on odd ones.
+    """One factor and one Allreduce per round: X_i Q in even rounds, X_i^T P in odd ones.
 
     The basis of a round is the other factor of the round before, orthonormalised, its last
     `fresh_columns` columns replaced by Gaussian ones. alpha = fresh_columns / max(m, c) for every

@@ -19,14 +19,14 @@ _BIAS = 127
 """Code p + 127 stands for 2^p, p = -126 ... 127 (float32's normal range), code 0 for 0."""
 
 KEPT = 8 / 9
-"""Of what c / |u|^2 u keeps of a vector, c = <u, x>, the part that b u keeps, b the power of two
-nearest to c / |u|^2: b is off by at most a third, and (1 + rho) of it keeps 1 - rho^2."""
+"""The share of what the best multiple of u captures of a vector that is captured with the multiple
+rounded to a power of two: that is off by a factor 1 + rho, |rho| <= 1/3, and captures 1 - rho^2."""
 
 
 def power_codes(values: np.ndarray, exponents: np.ndarray) -> np.ndarray:
     """The codes of the powers of two nearest to values 2^exponents, values >= 0.
 
-    What is below 2^-126 becomes 0; FloatingPointError for what is nearest to 2^128.
+    What is below 2^-126 becomes 0. Raises FloatingPointError for what is nearest to 2^128.
     """
     parts, powers = np.frexp(values)  # value = part 2^power, part in [1/2, 1)
     codes = powers + exponents + (parts >= 0.75) + (_BIAS - 1)
@@ -44,7 +44,7 @@ def power_table(dtype: np.dtype) -> np.ndarray:
 
 
 def powers_of(codes: np.ndarray, table: np.ndarray, name: str) -> np.ndarray:
-    """What the codes stand for in a `power_table`; MessageError if one of them for nothing."""
+    """What the codes stand for in a `power_table`. Raises MessageError for code 255."""
     powers = table[codes]
     if np.isnan(powers).any():
         raise MessageError(f"{name}: the exponent's code 255 stands for nothing")
@@ -106,10 +106,10 @@ class DiscreteFactors(Compressor):
 
 
 LARGEST_POWER = 5
-"""Of the columns 2^a of `kronecker`: there are 4^a atoms to try."""
+"""The largest a of the 2^a columns of `kronecker`: there are 4^a atoms to try."""
 
 _CHUNK = 1 << 16
-"""Numbers a worker of which `kronecker` takes absolute values at a time."""
+"""Numbers per worker of which `kronecker` takes absolute values at a time."""
 
 
 def kronecker_shape(d: int, shape: Shape) -> tuple[int, int]:
@@ -223,7 +223,7 @@ def _read_bits(bits):
 
 
 SWEEPS = 8
-"""Alternations a term of `sdd`; most settle after three."""
+"""Alternations per term of `sdd`; most settle after three."""
 
 
 def prefix_constant(length: int) -> float:
@@ -340,7 +340,7 @@ class SemidiscreteSVD(DiscreteFactors):
 
 
 def best_signs(v: np.ndarray) -> np.ndarray:
-    """The t of -1, 0 and 1 with the largest (t . v)^2/|t|_0, a row each; never all 0.
+    """For each row v the t of -1, 0 and 1 with the largest (t . v)^2/|t|_0; never all 0.
 
     It has the signs of the j largest |v_i|, of equal ones the first, sign(0) = +.
     """

@@ -37,10 +37,10 @@ class RangeFinder(RandomRange):
 class PivotedColumns:
     """Greedy pivoted Gram-Schmidt on the shorter side of m x c matrices: rows if m < c.
 
-    Of the q = min(m, c) columns (or rows), r times the one of largest residual is made orthogonal
-    once more to those before, normalised, and taken out of all. One down at round-off counts as 0.
-    The largest residual holds 1/(q - k) of what k steps have left or more, so that r of them leave
-    the product of 1 - 1/(q - k), (q - r)/q, at most.
+    r times, the one of largest residual among the q = min(m, c) columns (or rows) is made
+    orthogonal once more to those before, normalised, and taken out of all. One that is round-off
+    counts as 0. After k steps the largest residual holds at least 1/(q - k) of what is left, so r
+    steps leave at most the product of the 1 - 1/(q - k), which is (q - r)/q.
     """
 
     def __init__(self, m: int, c: int, rank: int, dtype: np.dtype):
@@ -49,7 +49,7 @@ class PivotedColumns:
         self._least = self.length * float(np.finfo(dtype).eps)
 
     def prepare(self, rows: int) -> None:
-        """Allocate for up to `rows` matrices a call."""
+        """Allocate for up to `rows` matrices per call."""
         q, length = self.q, self.length
         self._residual = np.empty((rows, q, length), self.dtype)
         self._projection = np.empty((rows, q, length), self.dtype)

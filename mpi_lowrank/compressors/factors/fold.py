@@ -17,7 +17,7 @@ class Fold:
         self.padded = prod(shape) > d
 
     def prepare(self, seen: int, decoded: int) -> None:
-        """Allocate for up to `seen` rows a call, and `decoded` of them, one at least, of `room`."""
+        """Allocate for calls of up to `seen` rows, and of up to `decoded` of `room`, at least 1."""
         if self.padded:
             self._seen = self.zeros(seen)
             self._room = np.empty((decoded, *self.shape), self.dtype)

@@ -26,7 +26,7 @@ def side_of(d: int) -> int:
 class Triangle:
     """Symmetric p x p matrices as rows of d = p (p + 1) / 2 numbers: the lower triangle by rows.
 
-    Numbers off the diagonal are times sqrt(2), so that a row's norm is its matrix's Frobenius norm.
+    Numbers off the diagonal are multiplied by sqrt(2), so that a row has its matrix's norm.
     Rows may be shorter: the last row of the matrix then ends with zeros.
     """
 
@@ -149,7 +149,7 @@ class Eigen(Carrier):
 
 
 MOVES = 64
-"""Numbers of s that `symmetric_sdd` changes one after the other, at the most."""
+"""The most numbers of s that `symmetric_sdd` changes, one after the other."""
 
 
 @compressors.register("symmetric_sdd")

@@ -13,15 +13,15 @@ from mpi_lowrank.compressors.factors.fold import Fold
 from mpi_lowrank.errors import OptionError
 
 _LIGHTER = 1 - 1e-5
-"""By what a worst case weighs the directions that a truncation shall drop."""
+"""The weight of the directions that a worst case makes a truncation drop."""
 
 
 class Tensors(Carrier):
     """A vector seen as a tensor X of n_1 x ... x n_K, truncated in `steps` of one SVD each.
 
     A step (rows, columns, r) unfolds what is left as a matrix A of rows x columns, keeps its r
-    leading left singular vectors U as a factor and goes on with U^T A. The factors and what is left
-    at last are the message. `rank` is capped step by step: r = min(rank, rows, columns).
+    leading left singular vectors U as a factor and goes on with U^T A. The message holds the
+    factors and what is left at the end. In each step r = min(rank, rows, columns).
 
     What is left is V^T X and C(x) is V V^T X, with V the product of the factors expanded to all of
     X: its columns are orthonormal. Hence x - C(x) is orthogonal to C(x), and |C(x)| is the length
@@ -32,7 +32,7 @@ class Tensors(Carrier):
 
     family = "several factors"
     rotates: bool
-    """Whether a step puts the mode that it has compressed behind all others."""
+    """Whether a step moves the mode that it has compressed behind all others."""
 
     shape: tuple[int, ...] = option()
     rank: int = option(1)

@@ -28,7 +28,7 @@ class Dithering(Wired, Compressor):
     `norm`: |x|, of each bucket of `bucket` numbers by itself (0: of all), sent in the type `wire`
     and rounded up to it. `rounding`: see Rounding.
 
-    Wire: the norms, then 1 + ceil(log2(s + 1)) bits a number. Subclasses know omega and alpha.
+    Wire: the norms, then 1 + ceil(log2(s + 1)) bits per number. Subclasses know omega and alpha.
     """
 
     norm: Norm = option("l2")
@@ -65,7 +65,7 @@ class Dithering(Wired, Compressor):
         """Check the subclass's own options; a_0, ..., a_s."""
 
     def _coding(self):
-        """What packs a sign and a level a number."""
+        """What packs a sign and a level per number."""
         return BitFields(self.d, 1 + bits_for(self.s + 1))
 
     @abstractmethod
@@ -245,9 +245,10 @@ class QSGD(_Uniform):
     linf: omega = (sqrt(1 + (d - 1)/s^2) - 1)/2, attained at (1, t, ..., t), t = 1/(s + sqrt(s^2 +
     d - 1)). Nearest: alpha = 4 s^2/(4 s^2 + d - 1) (linf), 1 - d/(4 s^2) (l2). d is the bucket's.
 
-    `coding`: "fixed" takes 1 + ceil(log2(s + 1)) = ceil(log2(2 s + 1)) bits a number. "elias" sends
-    the numbers whose level is not 0: how many (4 bytes), the Elias omega codes of the gaps between
-    them, their signs, the codes of their levels; behind 4 bytes for the message's length.
+    `coding`: "fixed" takes 1 + ceil(log2(s + 1)) bits per number. "elias" sends 4 bytes for the
+    message's length, the norms, and of the numbers whose level is not 0: how many there are (4
+    bytes), the Elias omega codes of the gaps between them, their signs, and the codes of their
+    levels.
     """
 
     examples = (

@@ -19,13 +19,13 @@ scaled by 1 / (1 + omega). nearest: to the nearer level, nothing drawn."""
 
 
 class GridRounding(Wired, Compressor):
-    """x_i to sign(x_i) a_j, a_j <= |x_i| <= a_{j+1} neighbours on a grid that no scale is sent for.
+    """x_i to sign(x_i) a_j, a_j and a_{j+1} around |x_i| on a fixed grid: no scale is sent.
 
     With rho the largest ratio of neighbours: unbiased, omega = (rho - 1)^2 / (4 rho), attained at
     the harmonic mean of two levels; contractive, alpha = 1 / (1 + omega); nearest, the same alpha,
     attained midway (Beznosikov et al. 2020; Horvath et al. 2019).
 
-    Wire: 1 + ceil(log2(levels + 1)) bits a number, for its sign, zero and the levels within the
+    Wire: 1 + ceil(log2(levels + 1)) bits per number, for its sign, zero and the levels within the
     normal range of the type `wire`. Below that range numbers become 0, above it they are refused.
     """
 
@@ -142,7 +142,7 @@ def _limits(wire: str) -> tuple[float, float]:
 class Natural(GridRounding):
     """Rounds to powers of two: sign and exponent remain. omega = 1/8 (Horvath et al. 2019).
 
-    Wire: 9 bits a number (`wire` = "float32"), or 12 ("float64").
+    Wire: 9 bits per number (`wire` = "float32"), or 12 ("float64").
     """
 
     examples = ("", "rounding=contractive", "rounding=nearest", "wire=float64")

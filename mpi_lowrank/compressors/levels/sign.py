@@ -1,4 +1,4 @@
-"""One bit a coordinate."""
+"""One bit per coordinate."""
 
 import numpy as np
 

@@ -19,7 +19,7 @@ def bits_for(values: int) -> int:
 
 
 class BitFields:
-    """`count` numbers of `width` bits in ceil(count width / 8) bytes a row.
+    """`count` numbers of `width` bits in ceil(count width / 8) bytes per row.
 
     Layout: the low bytes of all numbers, one plane of `count` bytes for each whole byte of the
     width; then the bits that are left, one plane behind the other, packed eight to a byte.
@@ -32,7 +32,7 @@ class BitFields:
         self._whole, self._rest = divmod(width, 8)
 
     def prepare(self, rows: int) -> None:
-        """Allocate for up to `rows` rows a call."""
+        """Allocate for up to `rows` rows per call."""
         bits = 8 * -(-self.count * self._rest // 8)
         self._words = np.zeros((rows, bits // 8), np.uint64)
         planes = self._words.view(np.uint8)[:, : self.count * self._rest]

@@ -1,10 +1,10 @@
 """Elias omega codes of whole arrays, without a loop over their numbers.
 
-The code of v >= 1 is a chain of groups, each one the length of the next one's binary form; a bit
-in front of a group says that it comes, a last 0 that the chain has ended (Elias 1975). Here the
-bits are kept but reordered: first the leading bits of all numbers' first groups, then those groups'
-other bits, then the leading bits of the second groups of the numbers that have one, and so on. So a
-stream is as long as the codes side by side and is read group by group, all numbers at once.
+The code of v >= 1 is a chain of groups, each of which tells the length of the next one. A bit in
+front of a group says that there is one, and a last 0 that the chain has ended (Elias 1975). Here
+the same bits come in another order: first the leading bits of all numbers' first groups, then those
+groups' other bits, then the leading bits of the second groups of the numbers that have one, and so
+on. So a stream is as long as the codes side by side, and is read group by group for all numbers.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Messages: rows of bytes, their length in front where it varies, and what none may hold."""
+"""Messages: rows of bytes, headed by their length if it varies, and what is refused in them."""
 
 from math import isfinite
 
@@ -10,7 +10,7 @@ LENGTH = np.dtype("<u4")
 """The header of a message that varies in length: its bytes, the header's own four included."""
 
 LARGEST = 2**31 - 1
-"""Bytes of a message at the most: NumPy counts those of a record in a C int."""
+"""The most bytes of a message: NumPy counts those of a record in a C int."""
 
 
 def check_size(nbytes: int) -> None:
@@ -37,7 +37,7 @@ def finite(x: np.ndarray) -> bool:
 
 
 def refuse(name: str, numbers: np.ndarray) -> None:
-    """Raise MessageError for numbers out of a message that are not finite: none are ever sent."""
+    """Raise MessageError for numbers of a message that are not finite: `pack` sends none."""
     if not finite(numbers):
         raise MessageError(f"{name}: what the message holds is not finite")
 

@@ -29,6 +29,6 @@ class AnyWired(Component):
 
 
 class Wired(AnyWired):
-    """The same for numbers that a state can have as well."""
+    """As `AnyWired`, with the types that a state can have as well."""
 
     wire: Wire = option("float32")

@@ -9,7 +9,7 @@ _DIGITS = (np.arange(243)[:, np.newaxis] // _POWERS % 3).astype(np.uint8)
 
 
 class Trits:
-    """`count` numbers from 0 to 2 in ceil(count / 5) bytes a row: 1.6 bits each, 3^5 = 243."""
+    """`count` numbers from 0 to 2 in ceil(count / 5) bytes per row: 1.6 bits each, 3^5 = 243."""
 
     dtype = np.dtype(np.uint8)
 
@@ -18,7 +18,7 @@ class Trits:
         self.nbytes = -(-count // 5)
 
     def prepare(self, rows: int) -> None:
-        """Allocate for up to `rows` rows a call."""
+        """Allocate for up to `rows` rows per call."""
         self._digits = np.zeros((rows, self.nbytes, 5), np.uint8)
 
     def pack(self, values: np.ndarray, out: np.ndarray) -> None:
