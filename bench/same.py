@@ -148,7 +148,8 @@ def _specifications(checkout: Path) -> list[str]:
         "print(json.dumps(default_specs()))"
     )
     environment = os.environ | {"PYTHONPATH": str(checkout)}
-    return json.loads(subprocess.check_output([sys.executable, "-c", code], env=environment))
+    command = [sys.executable, "-c", code]  # which would import what lies in the working folder
+    return json.loads(subprocess.check_output(command, cwd=checkout, env=environment))
 
 
 def _all_methods(checkout: Path) -> None:

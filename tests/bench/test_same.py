@@ -36,6 +36,15 @@ def test_a_change_of_one_method_is_found_and_nothing_else(changed, tmp_path, mpi
     assert runs == {"allgather float32 on 2", "server float64 on 1"}
 
 
+def test_specifications_are_those_of_the_checkout_not_of_the_working_folder(tmp_path, monkeypatch):
+    certificate = tmp_path / "mpi_lowrank/certificate"
+    certificate.mkdir(parents=True)
+    (certificate.parent / "__init__.py").touch()
+    (certificate / "__init__.py").write_text("def default_specs(): return ['theirs']")
+    monkeypatch.chdir(PROJECT)
+    assert same._specifications(tmp_path) == ["theirs"]
+
+
 def test_the_first_row_that_differs_is_named():
     old, new = ({"a": {"loss": np.array([1.0, last])}} for last in (2.0, 3.0))
     compared, (difference,) = same._between(old, new, "run")
