@@ -112,7 +112,7 @@ def _ends(config: Path, out: Path, rng: random.Random, seconds: float, tally: Ta
         session.wait(rng.uniform(0, seconds))
         return True
     except subprocess.TimeoutExpired:
-        ranks = list(_descendants(session.pid))
+        ranks = list(descendants(session.pid))
         whom = rng.choice(["ranks", "mpirun"]) if ranks else "mpirun"
         killed = time.time()
         os.kill(rng.choice(ranks) if whom == "ranks" else session.pid, signal.SIGKILL)
@@ -123,7 +123,7 @@ def _ends(config: Path, out: Path, rng: random.Random, seconds: float, tally: Ta
     return False
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
     """The Python processes under a launcher."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -132,7 +132,7 @@ def _descendants(pid: int) -> Iterator[int]:
     for child in map(int, children):
         if "python" in _program(child):
             yield child
-        yield from _descendants(child)
+        yield from descendants(child)
 
 
 def _program(pid: int) -> str:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from mpi_lowrank.record import Record
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
 import cluster
+import kills
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "slurm" / "run.sbatch"
@@ -69,27 +71,36 @@ def test_script_has_three_lines_to_edit():
 class Task:
     """The second of an array's three, as Slurm starts it; what it asks of scontrol is noted."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, launch):
         for name in ("bench", "results", "bin"):
             (folder / name).mkdir()
         config = "rounds = 400000000\n[[cases]]\nmethod = 'GD'\nstepsize = [0.1, 0.2, 0.3]\n"
         (folder / "bench" / "mushrooms.toml").write_text(config)
-        (folder / "run.sbatch").write_text(edited(SCRIPT.read_text(), 'launch=""'))
-        scontrol = folder / "bin" / "scontrol"
-        scontrol.write_text(f'#!/bin/sh\necho "$@" >> {folder}/asked\n')
-        scontrol.chmod(0o755)
+        (folder / "run.sbatch").write_text(edited(SCRIPT.read_text(), f'launch="{launch}"'))
+        for name, does in {
+            "scontrol": f'echo "$@" >> {folder}/asked',
+            "sleep": f'echo "sleep $@" >> {folder}/asked',
+            "lying": '"$@"; exit 0',
+        }.items():
+            program = folder / "bin" / name
+            program.write_text(f"#!/bin/sh\n{does}\n")
+            program.chmod(0o755)
         array = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}
         job = {"SLURM_JOB_NAME": "mushrooms", "SLURM_JOB_ID": "9", "SLURM_ARRAY_TASK_COUNT": "3"}
         path = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
         self.folder, self.environment = folder, os.environ | array | job | path
         self.file = folder / "results" / "mushrooms-7_2.h5"
 
-    def signalled(self):
-        """The exit status of the script that is told of its limit after the first round."""
-        script = subprocess.Popen(["bash", "run.sbatch"], cwd=self.folder, env=self.environment)
+    def started(self):
+        """The script, after the first round of its run; none outlives the task."""
+        options = {"cwd": self.folder, "env": self.environment, "start_new_session": True}
+        self.script = subprocess.Popen(["bash", "run.sbatch"], **options)
         cluster.until(self._runs, 30, "the first round")
-        script.send_signal(signal.SIGUSR1)
-        return script.wait(30)
+        return self.script
+
+    def end(self):
+        with suppress(ProcessLookupError):
+            os.killpg(self.script.pid, signal.SIGKILL)
 
     def asked(self):
         file = self.folder / "asked"
@@ -100,16 +111,33 @@ class Task:
         return record and record.attributes["status"] == "running" and record.cases
 
 
-def test_a_task_that_is_signalled_takes_a_checkpoint_queues_again_and_goes_on(tmp_path):
-    task, rounds = Task(tmp_path), []
+@pytest.fixture
+def task(tmp_path, request):
+    task = Task(tmp_path, getattr(request, "param", ""))
+    yield task
+    task.end()
+
+
+def test_a_task_that_is_signalled_takes_a_checkpoint_queues_again_and_goes_on(task):
+    rounds = []
     for _ in range(2):
-        assert task.signalled() == 130
+        script = task.started()
+        script.send_signal(signal.SIGUSR1)
+        assert script.wait(30) == 130
         ((label, case),) = Record(task.file).cases.items()
         assert "0.2" in label and case.attributes["status"] == "interrupted"
         rounds.append(case["round"][-1])
     assert task.asked() == ["requeue 7_2"] * 2
-    assert 0 < rounds[0] < rounds[1]
+    assert 0 < rounds[0] <= rounds[1]
     assert rounds[0] in case["round"] and len(Record(task.file).attributes["sessions"]) == 2
+
+
+@pytest.mark.parametrize("task", ["lying"], indirect=True)
+def test_a_run_that_was_killed_is_no_success_and_slurm_has_time_to_hear_of_a_dead_node(task):
+    script = task.started()
+    (run,) = kills.descendants(script.pid)
+    os.kill(run, signal.SIGKILL)
+    assert script.wait(30) == 1 and task.asked() == ["sleep 360"]
 
 
 @pytest.mark.timeout(300, method="signal")
