@@ -11,6 +11,7 @@ data, problem and number of workers.
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +46,21 @@ def _steps(records: list[Record], target: tuple[str, float]) -> list[dict]:
         for row in table_rows([record], target):
             given = record.cases[row["label"]].attributes
             row |= {key: given.get(key) for key in SETTING}
-            in_L = given["stepsize"] * given["L"]
-            row["stepsize"] = f"{given['stepsize']:.3g}" if np.isnan(in_L) else f"{in_L:.3g}/L"
+            row["stepsize"] = _step(given)
             key = (*(row[k] for k in SETTING), name_of(row), row["stepsize"])
             steps.setdefault(key, []).append(row)
     return [together(rows) for rows in steps.values()]
+
+
+def _step(given: Mapping) -> str:
+    """A multiple of the theory's step, of 1/L where it was asked for so, else the number.
+
+    L and the theory's step may differ from seed to seed.
+    """
+    if "multiple" in given:
+        return f"{given['multiple']:g}x"
+    in_L = given["stepsize"] * given["L"]
+    return f"{given['stepsize']:.3g}" if np.isnan(in_L) else f"{in_L:.3g}/L"
 
 
 def name_of(row: dict) -> str:

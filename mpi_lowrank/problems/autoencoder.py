@@ -60,8 +60,8 @@ class Autoencoder(Problem):
 
     The columns of A_i are the m_i rows of worker i. The least f is the sum of the eigenvalues of
     the mean of A_i A_i^T / m_i but the `code` largest. Not convex, and without a global L: the
-    constants are NaN, so a case must set a stepsize. Workers are alike on shuffled rows, and as
-    different as can be with `data.order = "by_label"`.
+    constants are NaN, so a case must set a stepsize. Workers are alike on rows that are shuffled,
+    and differ with `data.order = "by_label"`.
 
     Source: P. Richtarik et al., "3PC: Three Point Compressors for Communication-Efficient
     Distributed Training and a Better Theory for Lazy Aggregation", ICML 2022: there on MNIST.

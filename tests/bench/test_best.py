@@ -77,6 +77,13 @@ def test_the_step_of_least_median_uplink_stands_for_a_method(bench, record):
         assert np.isinf(medians["0.02/L"]) and row["reached"]
 
 
+def test_a_multiple_is_one_step_whatever_the_constants_of_its_seed(bench):
+    given = [{"stepsize": 1 / L, "L": L * times} for L in (1.0, 3.0) for times in (1, 8)]
+    assert {bench[0]._step(case | {"multiple": 8.0}) for case in given} == {"8x"}
+    assert [bench[0]._step(case) for case in given] == ["1/L", "8/L"] * 2
+    assert bench[0]._step({"stepsize": 0.25, "L": np.nan}) == "0.25"
+
+
 def test_the_table_says_how_far_seeds_are_apart_and_how_many_arrived(bench, record, capsys):
     rows = bench[0].best_rows([record], TARGET, "uplink_bytes")
     bench[0].print_table(rows)

@@ -47,8 +47,8 @@ MINIBATCH, MUON, FEDERATED, BIDIRECTIONAL = (
     f"mpi-lowrank run bench/{name}.toml"
     for name in ("minibatch", "muon", "federated", "bidirectional")
 )
-BELLS, PAPER, THEORY = (
-    f"mpi-lowrank run bench/{name}.toml" for name in ("bells", "paper", "theory")
+BELLS, PAPER, THEORY, QUADRATIC = (
+    f"mpi-lowrank run bench/{name}.toml" for name in ("bells", "paper", "theory", "quadratic")
 )
 FEW = "--set rounds=3"
 FEWER = "--set rounds=3 --set 'seed=[0,1]'"
@@ -127,6 +127,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/best.py results/digits.h5 --target grad_norm_sq=1e-4": Run(after=DIGITS),
     BELLS: Run("""--set rounds=2 --set cases.seed=0 --set 'cases.stepsize="2/L"'"""),
     "python bench/best.py results/bells.h5 --by uplink_bytes": Run(SOON, after=BELLS),
+    QUADRATIC: Run("--set rounds=3 --set seed=0 --set cases.multiple=1"),
+    "python bench/best.py results/quadratic.h5 --by uplink_bytes": Run(SOON, after=QUADRATIC),
     PAPER: Run(
         """--set cases.rounds=2 --set 'cases.data={name="mushrooms"}' --set cases.2.multiple=3"""
     ),
