@@ -29,7 +29,10 @@ import numpy as np
 from hostile import TARGETS, Target
 
 LIMIT = 30.0
-"""Seconds a case may take: a hang, on a machine that has other work as well."""
+"""Seconds of a processor a case may take: a hang, whatever other work the machine has."""
+
+PATIENCE = 10
+"""How many times as long a case may last that waits in place of computing."""
 
 MEMORY = 1 << 30
 """Bytes that a case may take beside what the process has."""
@@ -37,8 +40,11 @@ MEMORY = 1 << 30
 POLL = 0.1
 """Seconds between two looks at a worker."""
 
-COUNTS = ("started", "began", "refused", "accepted", "found", "worst")
-"""What a worker tells all the time: the number of its case, when that began, and so on."""
+COUNTS = ("started", "began", "refused", "accepted", "found", "worst", "computed")
+"""What a worker tells all the time: the number of its case, when that began, what the process had
+computed until then, and so on."""
+
+TICK = os.sysconf("SC_CLK_TCK")
 
 Fork = multiprocessing.get_context("fork")
 
@@ -86,8 +92,8 @@ def work(target: Target, numbers: range, findings: Findings, counts: np.ndarray)
     _confine()
     with TemporaryDirectory() as folder:
         for number in numbers:
+            counts[6] = began = time.process_time()
             counts[:2] = number, time.monotonic()
-            began = time.process_time()
             data = target.make(draws(findings.seed, target.name, number))
             try:
                 counts[3 if target.accepts(data, Path(folder)) else 2] += 1
@@ -128,7 +134,7 @@ def fuzz(target: Target, cases: int, findings: Findings, limit: float = LIMIT) -
     while start < cases:
         numbers = range(start, cases)
         worker = Fork.Process(target=work, args=(target, numbers, findings, tried.counts))
-        tried.counts[:2] = start, time.monotonic()
+        tried.counts[:2], tried.counts[6] = (start, time.monotonic()), 0
         worker.start()
         how = _ended(worker, tried.counts, limit)
         if how is None:
@@ -144,12 +150,22 @@ def _ended(worker, counts: np.ndarray, limit: float) -> str | None:
     """Wait for the worker; how a case ended it, None if it has carried out all."""
     while worker.is_alive():
         worker.join(POLL)
-        if time.monotonic() - counts[1] > limit and worker.is_alive():
+        lasted, computed = time.monotonic() - counts[1], _cpu_seconds(worker.pid) - counts[6]
+        if (computed > limit or lasted > PATIENCE * limit) and worker.is_alive():
             worker.kill()
             worker.join()
             return f"took longer than {limit:g} s"
     code = worker.exitcode
     return None if code == 0 else f"ended the process with {code}"
+
+
+def _cpu_seconds(process: int) -> float:
+    """What a process has computed; 0 once it has ended."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def replay(path: Path) -> int:

@@ -41,6 +41,11 @@ def hangs(data, folder):
     time.sleep(100)
 
 
+def computes_for_ever(data, folder):
+    while True:
+        pass
+
+
 def crashes(data, folder):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -63,7 +68,8 @@ def says_two_lines(data, folder):
     ("use", "told"),
     [
         (raises, "ZeroDivisionError: a bug"),
-        (hangs, "took longer than 0.5 s"),
+        (hangs, "took longer than 0.2 s"),
+        (computes_for_ever, "took longer than 0.2 s"),
         (crashes, "ended the process with -9"),
         (takes_memory, "MemoryError"),
         (says_two_lines, "the error is no line: 'one\\ntwo'"),
@@ -79,7 +85,7 @@ def test_what_is_no_declared_error_is_found_kept_and_the_next_case_tried(fuzz, t
     only_it = hostile.Target(
         "planted", 1.0, make, lambda data, folder: use(data, folder) if data == fourth else None
     )
-    tried = fuzz.fuzz(only_it, 6, fuzz.Findings(tmp_path, 0), limit=0.5)
+    tried = fuzz.fuzz(only_it, 6, fuzz.Findings(tmp_path, 0), limit=0.2)
     assert tried.row() == ("planted", 6, 0, 5, 1)
     assert told in (tmp_path / "planted-3.txt").read_text()
     assert (tmp_path / "planted-3").read_bytes().endswith(b"\n" + fourth)
@@ -92,3 +98,10 @@ def test_a_kept_input_is_tried_again(tmp_path, text, told):
     command = [sys.executable, FOLDER / "fuzz.py", "--replay", path]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (0, f"LIBSVM: {told}\n"), ended.stderr
+
+
+def test_a_case_that_waits_its_turn_is_no_hang(fuzz, tmp_path):
+    import hostile
+
+    waits = hostile.Target("waits", 1.0, lambda random: b"", lambda *_: time.sleep(0.3))
+    assert fuzz.fuzz(waits, 1, fuzz.Findings(tmp_path, 0), limit=0.2).row()[-2:] == (1, 0)
