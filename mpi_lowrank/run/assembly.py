@@ -173,7 +173,7 @@ def _constants(problem, placement, door, wished) -> Constants:
         if agreement.due(call) and agreement.reach(call):
             raise StopAgreed
         total = np.zeros(rows.shape[1:])
-        door.ordered_sum(rows, total, "setup")
+        door.exact_sum(rows, total, placement.total, "setup")
         return total / placement.total
 
     smoothness = problem.smoothness(mean)

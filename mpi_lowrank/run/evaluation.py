@@ -51,7 +51,7 @@ class Measures:
 
 
 class Evaluator:
-    """Evaluates the model on all ranks, with one ordered sum over workers per evaluation."""
+    """Evaluates the model on all ranks, with one exact sum over workers per evaluation."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Evaluator:
         if whole:
             self._due[()] = done - done % self._loss_every + self._loss_every
         self._measure(x, whole)
-        self.door.ordered_sum(self._rows, self._sum, "evaluation")
+        self.door.exact_sum(self._rows, self._sum, self.total, "evaluation")
         gradient, (_, extra, own) = self.gradient, self._sums
         loss, squares, right, right_held_out = extra
         if self._step:
@@ -104,7 +104,7 @@ class Evaluator:
 
     @property
     def gradient(self) -> np.ndarray:
-        """grad f, (d,) float64, of the last evaluation; the f_i's are added in worker order."""
+        """grad f, (d,) float64, of the last evaluation; the sum over f_i is exact."""
         return self._sums[0] / self.total
 
     @property

@@ -61,9 +61,9 @@ def check_replicas(door: Door, x: np.ndarray) -> list[str]:
 
 def check_bytes(door: Door, exchange: Exchange) -> list[str]:
     """Collective: a reason if the ledger's uplink bytes are not the sum of what workers sent."""
-    mine = np.array([[door.ledger.nbytes("uplink")]], np.int64)
+    mine = np.array([door.ledger.nbytes("uplink")], np.int64)
     counted = np.zeros(1, np.int64)
-    door.ordered_sum(mine, counted, "control")
+    door.allreduce(mine, counted, "control")
     sent = np.array([exchange.handed_bytes], np.int64)
     door.broadcast(sent, "control")  # a server alone knows how long all messages were
     if counted[0] == sent[0]:

@@ -37,7 +37,7 @@ class Whole(Observer):
     """At the start the mean of whole gradients, taken by the exchange, must be the gradient.
 
     So a method whose compressor loses nothing takes the step of gradient descent. The gradient is
-    the evaluation's, which adds the same rows another way: from rank to rank, in worker order. The
+    the evaluation's, which adds the same rows another way: exactly, in any order. The
     check finds a worker that is left out, comes twice or has another weight, and a mean that
     differs between ranks. It cannot find errors in what both ways share (the gradients, the rows
     that workers hold, their number), nor in the case's own compressor, nor in what the method makes
@@ -250,7 +250,7 @@ class Estimate(Observer):
             return []
         estimates, estimate = state
         mean = np.zeros(estimate.size)
-        self._door.ordered_sum(estimates, mean, "control")
+        self._door.exact_sum(estimates, mean, self._total, "control")
         error = float(np.linalg.norm(mean / self._total - estimate))
         error = max(error, self._repair.mended.item() if self._repair else 0.0)
         unit = np.finfo(estimate.dtype).eps / 2

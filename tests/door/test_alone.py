@@ -30,10 +30,10 @@ def test_what_one_process_sends_comes_back_whole(limit, dtype):
     assert (rows["modelled"] == 0).all() and rows["bytes"].sum() == buffers * mine.nbytes
 
 
-def test_an_ordered_sum_of_one_process_adds_in_worker_order():
+def test_an_exact_sum_of_one_process_is_rounded_once():
     door, out = Door(Alone()), np.empty(1)
-    door.ordered_sum(np.array([[1e16], [1.0], [-1e16], [1.0]]), out, "setup")
-    assert out.tolist() == [1.0] and door.ledger.rows()["op"].tolist() == [b"Bcast"]
+    door.exact_sum(np.array([[1e16], [1.0], [-1e16], [1.0]]), out, 4, "setup")
+    assert out.tolist() == [2.0] and door.ledger.rows()["op"].tolist() == [b"Allreduce"] * 2
 
 
 def test_one_process_has_nobody_to_send_to():
