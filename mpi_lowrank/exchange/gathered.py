@@ -9,6 +9,9 @@ from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.exchange.draws import Draws
 from mpi_lowrank.exchange.seam import Seam
 
+TOKEN = 2**12
+"""Bytes at the most that each rank hands over before the first round."""
+
 
 class Gathered:
     """The buffers of a per-worker compressor."""
@@ -29,11 +32,14 @@ class Gathered:
         self.draws = Draws(seam, compressor)
         compressor.prepare(placement.local, n)
         if compressor.variable:
-            self.sent[:, : LENGTH.itemsize].view(LENGTH)[:] = LENGTH.itemsize
             self.bodies = Bodies(self.topology, placement, nbytes)
 
     def warm_up(self):
-        self._transfer(self.sent, self.placement.counts, "control")
+        """Pass a token: a first round's whole vectors of all workers may be gigabytes."""
+        counts = self.placement.counts
+        size = min(TOKEN, counts[-1] * self.nbytes)
+        whole = self.received.reshape(-1)[: size * len(counts)] if self.receives else None
+        self.topology.move(self.sent.reshape(-1)[:size], whole, [size] * len(counts), "control")
 
     def preview(self, x):
         """What x's rows would be decoded to if they were sent in the next call, (workers, d)."""

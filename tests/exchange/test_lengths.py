@@ -7,6 +7,7 @@ from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.exchange import Exchange
+from mpi_lowrank.exchange.gathered import TOKEN
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.run.components import make_operator
 
@@ -73,3 +74,12 @@ def test_a_broadcast_tells_vectors_of_any_length():
         down = compressor(LOSSLESS["gathered"], d)
         exchange.prepare_broadcast(down, f"down {d}")
         np.testing.assert_array_equal(exchange.broadcast(rows(d)[0], down), rows(d)[0])
+
+
+@pytest.mark.parametrize("topology", ["allgather", "server"])
+def test_warming_up_costs_a_token_however_long_the_messages(topology):
+    exchange = made(topology)
+    for kind in ("gathered", "varying"):
+        exchange.prepare(compressor(LOSSLESS[kind], 5000), kind)
+    exchange.warm_up()
+    assert set(exchange.door.ledger.rows()["bytes"]) == {TOKEN}
