@@ -26,8 +26,7 @@ def units(largest: np.ndarray, count: int) -> np.ndarray:
     exponents[exponents >= _NOT_FINITE] = 0
     out = np.empty((FOLDS, len(largest)))
     np.left_shift(exponents, _MANTISSA, out=out[0].view(np.int64))
-    for before, after in zip(out[:-1], out[1:], strict=True):
-        np.multiply(before, 2.0 ** (room - _MANTISSA - 1), out=after)
+    np.multiply(out[0], 2.0 ** (room - _MANTISSA - 1), out=out[1])
     return out
 
 
