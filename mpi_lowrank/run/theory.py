@@ -111,8 +111,9 @@ class Theory:
             return float(gap @ gap)
         gaps = estimates - evaluate.worker_gradients
         np.einsum("wd,wd->w", gaps, gaps, out=self._errors[:, 0])
-        self._exchange.door.ordered_sum(self._errors, self._sum, PURPOSE)
-        return float(self._sum[0] / self._exchange.placement.total)
+        total = self._exchange.placement.total
+        self._exchange.door.exact_sum(self._errors, self._sum, total, PURPOSE)
+        return float(self._sum[0] / total)
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,8 @@ class Realised:
             alphas, excess = self._alphas(vectors, heard, sizes)
             return self._of_all(alphas, excess, spoke)
         mean = np.zeros(heard.size + 1)
-        self._door.ordered_sum(np.column_stack([vectors, sizes]), mean, PURPOSE)
+        total = self._exchange.placement.total
+        self._door.exact_sum(np.column_stack([vectors, sizes]), mean, total, PURPOSE)
         (alpha,), (excess,) = self._alphas(mean[np.newaxis, :-1], heard[np.newaxis], mean[-1:])
         return float(alpha), float(alpha), float(excess)
 
@@ -238,7 +240,7 @@ class Realised:
         mine = [(values[spoke]).max(initial=-np.inf) for values in (-alphas, excess)]
         door.maximum(np.array(mine), self._worst, PURPOSE)
         rows = np.where(spoke, [alphas, np.ones(len(spoke))], 0).T
-        door.ordered_sum(rows, self._sums, PURPOSE)
+        door.exact_sum(rows, self._sums, self._exchange.placement.total, PURPOSE)
         if not self._sums[1]:
             return np.nan, np.nan, np.nan
         return float(-self._worst[0]), float(self._sums[0] / self._sums[1]), float(self._worst[1])
