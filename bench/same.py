@@ -100,7 +100,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         differences = compare_runs(checkouts, specs, Path(folder))
     if not options.no_certify:
-        differences += _compare_certificates(checkouts, specs if options.only else [])
+        differences += _compare_certificates(checkouts, specs)
     for difference in differences[:SHOWN]:
         print(difference)
     print(f"{len(differences)} differences" if differences else "the same to the bit")
@@ -235,10 +235,10 @@ def _first(old: object, new: object) -> tuple[object, object]:
 def _compare_certificates(checkouts: tuple[Path, Path], specs: list[str]) -> list[Difference]:
     old, new = (json.loads(_command(c, "certify", *specs, "--json")) for c in checkouts)
     pairs = [({(f["spec"], f["promise"]): f for f in findings}) for findings in (old, new)]
-    found = [
-        Difference("certify", " ".join(key), pairs[0].get(key), pairs[1].get(key))
-        for key in dict.fromkeys([*pairs[0], *pairs[1]])
-        if pairs[0].get(key) != pairs[1].get(key)
+    found = [  # promises that OLD does not measure have nothing to be compared with
+        Difference("certify", " ".join(key), finding, pairs[1].get(key))
+        for key, finding in pairs[0].items()
+        if finding != pairs[1].get(key)
     ]
     print(f"{'certify':<24}{len(old):>5} findings{len(found):>19} differ")
     return found
