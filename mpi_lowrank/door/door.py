@@ -6,7 +6,7 @@ purpose. Buffers of more than `limit` elements go in chunks, one row each, becau
 version 4 counts in 32-bit integers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from time import perf_counter
 
@@ -142,8 +142,10 @@ class Door:
             else:
                 self.receive(part, source, purpose)
 
-    def _chunks(self, array: np.ndarray) -> Iterator[np.ndarray]:
+    def _chunks(self, array: np.ndarray) -> Iterable[np.ndarray]:
         flat = array.reshape(-1)
+        if 0 < flat.size <= self.limit:
+            return (flat,)
         return (flat[at : at + self.limit] for at in range(0, flat.size, self.limit))
 
     def _counted(
