@@ -118,7 +118,8 @@ def test_a_launch_with_such_a_variable_ends_with_one_line_and_status_2(variable)
 
 def test_every_rank_of_a_launch_with_such_a_variable_ends_with_status_2(mpirun):
     environment = os.environ | {"SLURM_STEP_NUM_TASKS": "", "PMIX_RANK": "none"}
-    script = "import sys, mpi_lowrank.cli as c; print(c.main(['run', 'some.toml'])); sys.exit(2)"
+    told = "os.write(1, b'%d\\n' % c.main(['run', 'some.toml']))"  # one write: lines stay whole
+    script = f"import os, sys, mpi_lowrank.cli as c; {told}; sys.exit(2)"
     command = [mpirun, "-n", "2", sys.executable, "-c", script]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert ended.stdout.split() == ["2", "2"], ended.stderr
