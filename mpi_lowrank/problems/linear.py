@@ -42,6 +42,10 @@ class Samples(ABC):
         self.sizes = batch.sizes
         self.weigh()
 
+    def project(self, x: np.ndarray) -> None:
+        """Set the margins at x, one point (d,) or a point for each worker."""
+        self.rows.times(x, self.margins)
+
     @abstractmethod
     def weigh(self) -> None:
         """Multiply the weights by what `differentiate` leaves out."""
@@ -106,16 +110,16 @@ class LinearModel(Problem):
 
     def gradients(self, x, out, batch=None):
         samples = self._chosen(batch)
-        margins = samples.margins
-        samples.rows.times(x, margins)
+        samples.project(x)
         samples.differentiate()
+        margins = samples.margins
         np.multiply(margins, samples.weights, out=margins)
         samples.rows.transposed_times(margins, out)
         self._regularizer.add_slope(x, out)
 
     def losses(self, x, out, batch=None):
         samples = self._chosen(batch)
-        samples.rows.times(x, samples.margins)
+        samples.project(x)
         losses = samples.losses()
         losses[samples.weights == 0] = 0
         np.sum(losses, axis=1, dtype=np.float64, out=out)
@@ -124,7 +128,7 @@ class LinearModel(Problem):
 
     def hessians(self, x, out):
         whole = self._chosen.whole
-        whole.rows.times(x, whole.margins)
+        whole.project(x)
         roots = np.sqrt(whole.curvatures() / self.samples[:, np.newaxis])
         for features, row, hessian in zip(self._features, roots, out, strict=True):
             scaled = features.toarray().astype(out.dtype)

@@ -62,7 +62,7 @@ class LogisticRegression(LinearModel):
 
     def correct(self, x):
         whole = self._chosen.whole
-        whole.rows.times(x, whole.margins)
+        whole.project(x)
         right = (whole.margins > 0) == (whole.targets < 0)
         train = np.count_nonzero(right & (whole.targets != 0))
         test = self._shards.test
