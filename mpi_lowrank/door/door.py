@@ -60,7 +60,7 @@ class Door:
         `most`: where rank 0 alone knows the `counts`, the most elements that `whole` may hold, the
         same on every rank. By it all ranks choose the same kind of call.
         """
-        if (sum(counts) if most is None else most) > self.limit:
+        if self._in_pairs(counts, most):
             self._gather_by_pairs(mine, whole, counts, purpose)
             return
         move = self.transport.gather
@@ -74,8 +74,7 @@ class Door:
     def counted_in_gather(self, counts: Sequence[int], most: int | None = None) -> int:
         """As `counted_in_allgather`, of a `gather`; for rank 0, which knows the counts."""
         total = sum(counts)
-        pairs = (total if most is None else most) > self.limit
-        return 2 * (total - counts[0]) if pairs else total
+        return 2 * (total - counts[0]) if self._in_pairs(counts, most) else total
 
     def broadcast(self, array: np.ndarray, purpose: str, root: int = 0) -> None:
         """Copy the root's array into everybody's."""
@@ -128,6 +127,10 @@ class Door:
         move = self.transport.allreduce
         for sent, received in zip(self._chunks(mine), self._chunks(out), strict=True):
             self._counted(calls.ALLREDUCE, sent, purpose, move, sent, received, operation)
+
+    def _in_pairs(self, counts: Sequence[int], most: int | None) -> bool:
+        """Whether a `gather` is a send and its receive for each rank but 0, not one call."""
+        return (sum(counts) if most is None else most) > self.limit
 
     def _gather_by_pairs(
         self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int], purpose: str
