@@ -177,7 +177,7 @@ def _gathered(operator, x) -> tuple[float, float]:
     """(mean relative error, mean bits per number) of a compressor with messages."""
     drive.prepare(operator, WORKERS)
     errors, lengths = [], []
-    for round in range(DRAWS if operator.random or operator.common else 1):
+    for round in range(1 if operator.deterministic else DRAWS):
         for batch, rows in enumerate(x.reshape(-1, WORKERS, x.shape[1])):
             messages = drive.pack(operator, rows, round, seed=batch)
             decoded = drive.unpack(operator, messages, x.shape[1])

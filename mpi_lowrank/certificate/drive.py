@@ -76,8 +76,8 @@ def samples(make: Make, x: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """What x (d,) is decoded to in independent draws, (count, d); one row if nothing is drawn."""
     operator = make()
     if isinstance(operator, SharedCompressor):
-        return _shared_samples(operator, x, count if operator.random or operator.common else 1)
-    if not (operator.random or operator.common):
+        return _shared_samples(operator, x, 1 if operator.deterministic else count)
+    if operator.deterministic:
         count = 1
     assert isinstance(operator, Compressor)
     # Workers who share a draw are not independent: then one worker per round.

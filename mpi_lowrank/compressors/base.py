@@ -133,6 +133,11 @@ class Operator(Component, ABC):
         return self.promise.common
 
     @property
+    def deterministic(self) -> bool:
+        """Whether it draws no random numbers at all."""
+        return not (self.random or self.common)
+
+    @property
     def homogeneous(self) -> bool:
         return self.promise.homogeneous
 

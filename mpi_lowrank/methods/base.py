@@ -82,6 +82,13 @@ class Uplink(Protocol):
         """
 
 
+class Downlink(Protocol):
+    """Makes a compressor for what the server tells."""
+
+    def __call__(self, name: str, choice: Choice) -> Compressor:
+        """A compressor of `choice`; its state is kept under `name`."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a method works with.
@@ -107,7 +114,7 @@ class Setting:
     compressor: Operator
     dense: Operator
     uplink: Uplink
-    downlink: Callable[[str, Choice], Compressor]
+    downlink: Downlink
     state: State
     x0: np.ndarray
     stepsize: float

@@ -89,8 +89,7 @@ class EF21(Method):
         if compressor.alpha is None:
             return None
         first = 1.0 if options.g0 == "dense" else compressor.alpha
-        certain = not (compressor.random or compressor.common)
-        return Guarantee(compressor.alpha, first, certain)
+        return Guarantee(compressor.alpha, first, certain=compressor.deterministic)
 
 
 @methods.register("EF21-PP")

@@ -25,7 +25,7 @@ from mpi_lowrank.errors import OptionError
 from mpi_lowrank.exchange import Exchange, Witnessed
 from mpi_lowrank.machine.clock import PHASES, Clock
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Constants, Method, Setting, Uplink
+from mpi_lowrank.methods.base import Constants, Downlink, Method, Setting, Uplink
 from mpi_lowrank.methods.base import Gradients as ModelGradients
 from mpi_lowrank.problems import problems
 from mpi_lowrank.problems.base import Block, Problem
@@ -99,9 +99,7 @@ def _uplink(case: Case, blocks: tuple[Block, ...], exchange: Exchange) -> Uplink
     return make
 
 
-def _downlink(
-    case: Case, blocks: tuple[Block, ...], exchange: Exchange
-) -> Callable[[str, Choice], Compressor]:
+def _downlink(case: Case, blocks: tuple[Block, ...], exchange: Exchange) -> Downlink:
     """Makes the compressor of a broadcast. Raises OptionError for one that is Allreduced."""
 
     def make(name: str, choice: Choice) -> Compressor:

@@ -19,7 +19,7 @@ class Guarantees(Observer):
             Broken(notes, name) for name in ("alpha", "descent", "bound")
         )
         self._squares, self._allowance = notes.array("sum |grad f|^2"), notes.array("round-off")
-        self._start, self._last = notes.array("Psi^0"), notes.array("last row", 3)
+        self._last = notes.array("last row", 3)
 
     def put_away(self) -> None:
         self._theory.put_away()
@@ -43,15 +43,13 @@ class Guarantees(Observer):
         assert row.theory is not None
         owed, psi = half * self._squares.item(), row.theory.lyapunov
         done, before, round_off = self._last.tolist()
-        if row.done == 0:
-            self._start[()] = psi
-        else:
+        if row.done > 0:
             allowance = (row.done - done) * max(round_off, row.theory.round_off)
             self._allowance += allowance
             if psi + owed > before + allowance:
                 self._descent.note(row.done, psi + owed, before)
-            if owed > self._start.item() + self._allowance.item():
-                self._bound.note(row.done, owed / half, self._start.item() / half)
+            if owed > self._theory.start + self._allowance.item():
+                self._bound.note(row.done, owed / half, self._theory.start / half)
         self._last[:] = row.done, psi + owed, row.theory.round_off
 
     def case_ended(self, verdict: Verdict) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpi_lowrank.compressors.base import Compressor
-from mpi_lowrank.methods.base import Method, Uplink
+from mpi_lowrank.methods.base import Downlink, Method, Uplink
 from mpi_lowrank.registry import Choice
 from mpi_lowrank.rounds.state import State
 
 if TYPE_CHECKING:
     from mpi_lowrank.exchange import Exchange
-
-Downlink = Callable[[str, Choice], Compressor]
 
 
 def whole(dtype: np.dtype) -> Choice:

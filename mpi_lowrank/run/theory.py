@@ -72,7 +72,12 @@ class Theory:
     def alpha(self) -> float | None:
         """What every exchange owes to its alpha; None where that is a mean over draws, or none."""
         compressor = self._compressor
-        return None if compressor.random or compressor.common else compressor.alpha
+        return compressor.alpha if compressor.deterministic else None
+
+    @property
+    def start(self) -> float:
+        """Psi^0, once round 0's row is measured."""
+        return float(self._start)
 
     def __call__(self, measures: Measures, done: int) -> Outcome:
         """Of the model that was just evaluated, after `done` rounds."""
@@ -86,7 +91,7 @@ class Theory:
             *realised[:2],
             estimate_error=error,
             lyapunov=lyapunov,
-            grad_bound=theorem.bound(self._start.item(), done),
+            grad_bound=theorem.bound(self.start, done),
             excess=realised[2],
             round_off=theorem.round_off(measures, error, self._method.x),
         )

@@ -37,11 +37,11 @@ class Whole(Observer):
     """At the start the mean of whole gradients, taken by the exchange, must be the gradient.
 
     So a method whose compressor loses nothing takes the step of gradient descent. The gradient is
-    the evaluation's, which adds the same rows another way: exactly, in any order. The
-    check finds a worker that is left out, comes twice or has another weight, and a mean that
-    differs between ranks. It cannot find errors in what both ways share (the gradients, the rows
-    that workers hold, their number), nor in the case's own compressor, nor in what the method makes
-    of the mean. With a wire of few bits it finds less: see `allowed`.
+    the evaluation's, which adds the same rows another way: exactly, in any order. The check finds
+    a worker that is left out, comes twice or has another weight, and a mean that differs between
+    ranks. It cannot find errors in what both ways share (the gradients, the rows that workers hold,
+    their number), nor in the case's own compressor, nor in what the method makes of the mean. With
+    a wire of few bits it finds less: see `allowed`.
     """
 
     def __init__(self, made: Assembly):
