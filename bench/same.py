@@ -189,7 +189,8 @@ def _numbers(case: h5py.Group) -> Iterator[tuple[str, object]]:
     ledger = ledger[ledger["purpose"] != b"control"]  # ranks agree by the clock, so often or less
     for purpose, op in sorted({(row["purpose"], row["op"]) for row in ledger}):
         rows = ledger[(ledger["purpose"] == purpose) & (ledger["op"] == op)]
-        totals = len(rows), rows["count"].sum(), rows["bytes"].sum(), rows["modelled"].sum()
+        calls = rows["calls"].sum() if "calls" in rows.dtype.names else len(rows)
+        totals = calls, rows["count"].sum(), rows["bytes"].sum(), rows["modelled"].sum()
         yield f"ledger {purpose.decode()} {op.decode()}", np.array(totals)
 
 

@@ -40,9 +40,11 @@ PATCH = """
 import os, signal, sys
 if "run" in sys.argv:
     import mpi_lowrank.comm.agreement as agreement
+    import mpi_lowrank.door.ledger as ledger
     import mpi_lowrank.run.checkpoint as checkpoint
 
-    agreement.Agreement.due, checkpoint.PIECES = lambda self, done: done % 20 == 7, 1e-6
+    ledger.Ledger.ROUNDS = 20
+    agreement.Agreement.due, checkpoint.FIRST = lambda self, done: done % 20 == 7, 1e-6
     rank = os.environ.get("PMI_RANK", os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
     take, left = checkpoint.Checkpoints.take, [int(os.environ.get("LEFT", "0"))]
 

@@ -28,7 +28,7 @@ class Door:
     def __init__(self, transport: Transport, limit: int = LIMIT):
         self.transport, self.limit = transport, limit
         self.rank, self.size = transport.rank, transport.size
-        self.ledger = Ledger(transport.rank)
+        self.ledger = Ledger(transport.rank, transport.size)
         self.round = SETUP
 
     def allgather(

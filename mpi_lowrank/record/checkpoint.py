@@ -9,9 +9,9 @@ import numpy as np
 
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record.image import Image, image, in_memory, put
-from mpi_lowrank.record.reader import array_of, opened
+from mpi_lowrank.record.reader import array_of, ledger_of, opened
 
-SCHEMA = "mpi-lowrank/checkpoint/1"
+SCHEMA = "mpi-lowrank/checkpoint/2"
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Checkpoint:
     case: str
     """The `run_id` of the case in the record."""
     done: int
-    calls: int
-    """The rows that the case's ledger had then."""
+    ledger: np.ndarray
+    """The rows of the case's ledger then, of LEDGER_DTYPE."""
     arrays: dict[str, np.ndarray]
     """Each (bytes,) uint8, by name: workers' rows in worker order, ranks' in rank order."""
     ranks: int
@@ -36,7 +36,7 @@ def beside(record: Path) -> Path:
 def as_image(checkpoint: Checkpoint) -> Image:
     """The bytes of the checkpoint's file. They take its arrays out of it, to save memory."""
     with in_memory() as file:
-        given = {name: getattr(checkpoint, name) for name in ("case", "done", "calls", "ranks")}
+        given = {name: getattr(checkpoint, name) for name in ("case", "done", "ledger", "ranks")}
         put(file, {"schema": SCHEMA, **given})
         state = file.create_group("state", track_order=True)
         for number, name in enumerate(list(checkpoint.arrays)):
@@ -55,7 +55,8 @@ def read(path: Path) -> Checkpoint | None:
             raise UserError(f"{path}: is no checkpoint of this version")
         return Checkpoint(
             case=str(attributes["case"]),
-            **{name: int(attributes[name]) for name in ("done", "calls", "ranks")},
+            **{name: int(attributes[name]) for name in ("done", "ranks")},
+            ledger=ledger_of(file),
             arrays=dict(_named(file["state"], number) for number in file["state"]),
         )
 

@@ -19,6 +19,7 @@ from mpi_lowrank.record.metrics import METRICS, declared
 from mpi_lowrank.record.schema import (
     ATTRIBUTES,
     COLUMNS,
+    EARLIER_LEDGER_DTYPE,
     LEDGER_DTYPE,
     PHASES_DTYPE,
     REAL,
@@ -92,9 +93,9 @@ class Case:
 
     @property
     def ledger(self) -> np.ndarray:
-        """Every MPI call (LEDGER_DTYPE); read from the file each time, because it can be large."""
+        """The MPI calls (LEDGER_DTYPE); read from the file each time, because it can be large."""
         with opened(self.path) as file:
-            return _table(file[self.group], "ledger", LEDGER_DTYPE)
+            return ledger_of(file[self.group])
 
     def to_pandas(self) -> "pandas.DataFrame":
         """The columns as a data frame indexed by round; its `attrs` are the case's attributes."""
@@ -210,6 +211,18 @@ def _check_rising(name: str, column: np.ndarray) -> None:
     begun = column[:1] < 0
     if begun.any() or (column[1:] < column[:-1]).any() or np.isinf(column).any():
         raise ValueError(f"{name} falls, or is no sum of what rounds took")
+
+
+def ledger_of(group: h5py.Group) -> np.ndarray:
+    """Its ledger; that of an earlier version has a row for each call, and does not say so."""
+    if "ledger" in group and group["ledger"].dtype == EARLIER_LEDGER_DTYPE:
+        calls = _table(group, "ledger", EARLIER_LEDGER_DTYPE)
+        ledger = np.ones(len(calls), LEDGER_DTYPE)
+        for name in EARLIER_LEDGER_DTYPE.fields or ():
+            ledger[name] = calls[name]
+        ledger["last"] = calls["round"]
+        return ledger
+    return _table(group, "ledger", LEDGER_DTYPE)
 
 
 def _table(group: h5py.Group, name: str, dtype: np.dtype) -> np.ndarray:

@@ -40,8 +40,10 @@ LEDGER_DTYPE = np.dtype(
     [
         ("rank", "<i4"),
         ("round", "<i8"),  # -1 is the setup, before round 0
+        ("last", "<i8"),  # of the rounds that the row sums; "round" is the first
         ("op", "S12"),
         ("dtype", "S10"),
+        ("calls", "<i8"),
         ("count", "<i8"),
         ("bytes", "<i8"),
         ("modelled", "<f8"),  # bytes sent onto the wire for such a call, the mean over ranks
@@ -49,6 +51,8 @@ LEDGER_DTYPE = np.dtype(
         ("purpose", "S10"),  # setup, uplink, downlink, evaluation, control
     ]
 )
+
+EARLIER_LEDGER_DTYPE = np.dtype([f for f in LEDGER_DTYPE.descr if f[0] not in ("last", "calls")])
 
 PHASES = ("gradient", "compress", "exchange", "decode", "update", "evaluate")
 

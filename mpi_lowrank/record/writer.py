@@ -24,7 +24,7 @@ from mpi_lowrank.record.reader import opened
 from mpi_lowrank.record.schema import COLUMNS, LEDGER_DTYPE, PHASES_DTYPE, REAL, SCHEMA
 from mpi_lowrank.text.names import group_name
 
-CHUNK = 512  # rows; 4 KB per column, 40 KB of the ledger
+CHUNK = 512  # rows; 4 KB per column, 47 KB of the ledger
 VERDICT = {"valid", "reasons", "timing_valid", "timing_reasons", "traceback"}
 
 
@@ -89,23 +89,17 @@ class RecordWriter:
             raise
         self._begin_case(case)
 
-    def go_on(self, label: str, done: int, calls: int) -> np.ndarray:
-        """Go on with the case `label` after `done` rounds and `calls` rows of its ledger.
-
-        Later rows are dropped. Returns the ledger, (calls,) of LEDGER_DTYPE.
-        """
+    def go_on(self, label: str, done: int) -> None:
+        """Go on with the case `label` after `done` rounds; later rows are dropped."""
         self._end_case()
         case = self._file["cases"][group_name(label)]
         rows = np.count_nonzero(case["rounds/round"][:] < done)
         for column in case["rounds"].values():
             column.resize((rows,))
-        case["ledger"].resize((calls,))
         for name in VERDICT & set(case.attrs):
             del case.attrs[name]
         put(case, {"status": "running"})
         self._begin_case(case)
-        ledger: np.ndarray = case["ledger"][:]
-        return ledger
 
     def append(self, row: Mapping[str, float]) -> None:
         """Queue one row of the current case's columns; a column left out is NaN."""
@@ -135,37 +129,36 @@ class RecordWriter:
         self._flushes.hurry()
         self.flush()
 
-    def keep(self, done: int, calls: int, arrays: dict[str, np.ndarray], ranks: int) -> None:
+    def keep(self, done: int, arrays: dict[str, np.ndarray], ranks: int) -> None:
         """Write the current case's checkpoint, once the record has all that it builds on.
+
+        The ledger is the record's.
 
         A failure is told once; the earlier checkpoint stays, and fits the record as well.
         """
         assert self._case is not None
         if self.publish():
-            checkpoint = Checkpoint(self._case.attrs["run_id"], done, calls, arrays, ranks)
+            run_id, ledger = self._case.attrs["run_id"], self._case["ledger"][:]
+            checkpoint = Checkpoint(run_id, done, ledger, arrays, ranks)
             self._place.set_beside(beside(self.live), as_image(checkpoint))
 
-    def add_calls(self, ledger: np.ndarray, phases: np.ndarray) -> int:
-        """Add to the current case's ledger, and replace its phases; return the ledger's length.
+    def set_tables(self, ledger: np.ndarray, phases: np.ndarray) -> None:
+        """Replace the current case's ledger and phases.
 
         `ledger` is of LEDGER_DTYPE, `phases` of PHASES_DTYPE, one row per rank.
         """
         assert self._case is not None  # between start_case and its end
-        calls = self._case["ledger"]
-        old = len(calls)
-        calls.resize((old + len(ledger),))
-        calls[old:] = ledger
-        table = self._case["phases"]
-        table.resize(phases.shape)
-        table[...] = phases
-        return old + len(ledger)
+        for name, rows in (("ledger", ledger), ("phases", phases)):
+            table = self._case[name]
+            table.resize(rows.shape)
+            table[...] = rows
 
     def finish_case(
         self, attributes: Mapping[str, object], ledger: np.ndarray, phases: np.ndarray
     ) -> None:
-        """End the current case: `attributes` (status, valid, ...), and the rest of its tables."""
+        """End the current case: `attributes` (status, valid, ...), and its tables."""
         assert self._case is not None
-        self.add_calls(ledger, phases)
+        self.set_tables(ledger, phases)
         put(self._case, attributes)
         self._end_case()
         self._flush_soon()

@@ -10,6 +10,7 @@ import numpy as np
 
 from mpi_lowrank.door import Door
 from mpi_lowrank.record.checkpoint import Checkpoint
+from mpi_lowrank.record.schema import LEDGER_DTYPE
 from mpi_lowrank.rounds.state import Entry
 from mpi_lowrank.run.loop import Observer, told
 
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
     from mpi_lowrank.run.assembly import Assembly
     from mpi_lowrank.run.recorder import Recorder
 
-PIECES = 2.0
-"""Seconds between two pieces of the ledger: the most of it that a kill can lose."""
+FIRST = 2.0
+"""Seconds until the ledger is first written. The next time comes after as long again, and so on."""
 
 PURPOSE = "control"
 
 
 class Checkpoints:
-    """Takes the checkpoints of a case, and writes its ledger in pieces. Collective.
+    """Takes the checkpoints of a case, and writes its ledger now and then. Collective.
 
     `door`: a door of its own, so that no case's ledger has its calls. `every`: seconds, 0 for none
     but those at a signal. They are taken outside the method's clock.
@@ -40,16 +41,16 @@ class Checkpoints:
     ):
         self._made, self._door, self._recorder, self._every = made, door, recorder, every
         self._put_away = told(observers, "put_away")
-        self._last = self._piece = 0.0
+        self._last = self._noted = 0.0
 
     def at(self, done: int, seconds: float, asked: bool) -> None:
         """After `done` rounds all ranks agree on `seconds` and on being `asked` to stop."""
         due = 0 < self._every <= seconds - self._last
         if done > 0 and (due or asked):
-            self._last = self._piece = seconds
+            self._last = self._noted = seconds
             self.take(done)
-        elif seconds - self._piece >= PIECES:
-            self._piece = seconds
+        elif seconds >= max(FIRST, 2 * self._noted):
+            self._noted = seconds
             self._recorder.note_calls()
             self._door.barrier(PURPOSE)  # nobody's next round waits for rank 0
 
@@ -60,9 +61,9 @@ class Checkpoints:
         for put_away in self._put_away:
             put_away()
         arrays = pack(self._made, self._door)
-        calls = self._recorder.note_calls()
+        self._recorder.note_calls()
         if arrays is not None:
-            self._recorder.keep(done, calls, arrays, self._door.size)
+            self._recorder.keep(done, arrays, self._door.size)
         self._door.barrier(PURPOSE)
         self._recorder.checkpoints[1] += perf_counter() - began
 
@@ -115,6 +116,7 @@ def unpack(made: Assembly, door: Door, checkpoint: Checkpoint | None) -> None:
     for name, entry in entries(made):
         whole = None if checkpoint is None else checkpoint.arrays.get(name)
         _restore(made, entry, door, whole, int(ranks[0]))
+    _restore_ledger(made, door, checkpoint)
 
 
 def check_fits(made: Assembly, checkpoint: Checkpoint | None) -> None:
@@ -146,6 +148,19 @@ def _restore(
     rows = told.view(entry.array.dtype).reshape(-1, *entry.array.shape)
     one = rows[door.rank % len(rows)] if len(rows) in (1, door.size) else rows.max(axis=0)
     entry.array[...] = one
+
+
+def _restore_ledger(made: Assembly, door: Door, checkpoint: Checkpoint | None) -> None:
+    """Every row goes on at one rank: at its own, if there is one of that number."""
+    counts, whole = np.zeros(door.size, np.int64), None
+    if checkpoint:
+        at = checkpoint.ledger["rank"] % door.size
+        counts += np.bincount(at, minlength=door.size)
+        whole = _bytes(checkpoint.ledger[np.argsort(at, kind="stable")])
+    door.broadcast(counts, PURPOSE)
+    mine = np.zeros(counts[door.rank], LEDGER_DTYPE)
+    _deal_out(door, (counts * LEDGER_DTYPE.itemsize).tolist(), whole, _bytes(mine))
+    made.door.ledger.restore(mine)
 
 
 def _deal_out(door: Door, counts: list[int], whole: np.ndarray | None, mine: np.ndarray) -> None:

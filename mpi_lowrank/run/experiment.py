@@ -206,6 +206,7 @@ class _Run:
             if step.do == "go on":
                 self._together()(lambda: check_fits(made, checkpoint))
                 unpack(made, uncounted, checkpoint)
+                recorder.note_calls()
             verdict = run_rounds(made, observers, step.done)
         self._note_reasons(case, verdict.reasons)
         return verdict.status

@@ -60,11 +60,9 @@ class Recorder(Observer):
         self._made, self._comm, self._writer = made, comm, writer
         self.checkpoints = made.notes.array("checkpoints", 2)
         """(2,): how many were taken, and their seconds on rank 0."""
-        label, going_on = made.case.label, step.do == "go on"
-        if going_on:
-            made.door.ledger.forget()  # the setup is in the ledger already
-        if writer and going_on:
-            made.door.ledger.count(writer.go_on(label, step.done, step.calls))
+        label = made.case.label
+        if writer and step.do == "go on":
+            writer.go_on(label, step.done)
         elif writer:
             attributes, own = _attributes(made) | dict(known), made.ground.problem.metrics
             writer.start_case(label, attributes, (*own, *(THEORY.values() if made.theory else ())))
@@ -79,15 +77,16 @@ class Recorder(Observer):
         self.flush()
         self._made.door.barrier("evaluation")  # nobody's next round waits for rank 0's disk
 
-    def note_calls(self) -> int:
-        """Collective: write the ledgers' new rows. On rank 0, how many rows there are; else 0."""
+    def note_calls(self) -> None:
+        """Collective: write the ledgers as they are now."""
         tables = self._tables()
-        return self._writer.add_calls(*tables) if self._writer else 0
+        if self._writer:
+            self._writer.set_tables(*tables)
 
-    def keep(self, done: int, calls: int, arrays: dict[str, np.ndarray], ranks: int) -> None:
+    def keep(self, done: int, arrays: dict[str, np.ndarray], ranks: int) -> None:
         """On rank 0: write a checkpoint, once the record holds all that it builds on."""
         if self._writer:
-            self._writer.keep(done, calls, arrays, ranks)
+            self._writer.keep(done, arrays, ranks)
 
     def case_ended(self, verdict: Verdict) -> None:
         tables = self._tables()
@@ -97,7 +96,7 @@ class Recorder(Observer):
             self._writer.finish_case(_verdict(verdict) | cost, *tables)
 
     def _tables(self) -> tuple[np.ndarray, np.ndarray]:
-        ledger = parcels.gather_rows(self._comm, self._made.door.ledger.take())
+        ledger = parcels.gather_rows(self._comm, self._made.door.ledger.rows())
         return ledger, parcels.gather_rows(self._comm, _phases(self._made))
 
 

@@ -32,8 +32,6 @@ class Step:
     do: Literal["run", "stay", "go on"]
     done: int = 0
     """The rounds that are over."""
-    calls: int = 0
-    """The rows that its ledger had then."""
     was: str = ""
     """Its status in the record."""
     reasons: tuple[str, ...] = ()
@@ -102,15 +100,14 @@ def _step(path: Path, case: Recorded, key: Key, checkpoint: Checkpoint | None) -
         reasons = () if valid else tuple(case.attributes.get("reasons", ()))
         return Step("stay", was=status, reasons=reasons)
     if status in ("running", "interrupted") and checkpoint and _fits(case, checkpoint):
-        return Step("go on", checkpoint.done, checkpoint.calls, status)
+        return Step("go on", checkpoint.done, was=status)
     return Step("run", was=status)
 
 
 def _fits(case: Recorded, checkpoint: Checkpoint) -> bool:
     """Whether the checkpoint is the case's, and the record holds what it builds on."""
     ours = checkpoint.case == case.attributes.get("run_id")
-    whole = bool(np.any(case["round"] == 0)) and len(case.ledger) >= checkpoint.calls
-    return ours and whole and checkpoint.done > 0
+    return ours and bool(np.any(case["round"] == 0)) and checkpoint.done > 0
 
 
 def _check_key(path: Path, case: Recorded, key: Key) -> None:

@@ -152,7 +152,7 @@ class FirstRounds(Observer):
         if t < self.COUNT:
             state = self._method.estimate_error()
             self._before = None if state is None else state[0].copy()
-            self._calls = len(self._exchange.door.ledger.rows())
+            self._calls = self._exchange.door.ledger.added
 
     def round_done(self, done: int) -> None:
         if done <= self.COUNT:
@@ -160,7 +160,7 @@ class FirstRounds(Observer):
             self._compare()
 
     def _count(self) -> None:
-        rows = self._exchange.door.ledger.rows()[self._calls :]
+        rows = self._exchange.door.ledger.since(self._calls)
         others = ~np.isin(rows["purpose"], [b"uplink", b"downlink"])
         self._uncounted[()] += float(rows["bytes"][others].sum())
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpi_lowrank.record import LEDGER_DTYPE
+
 pytestmark = pytest.mark.mpi
 
 CASE = """
@@ -92,7 +94,7 @@ def move(comm, fewer, text):
         rounds(before, 0, ROUNDS // 2)
         arrays = pack(before, Door(MpiTransport(fewer)))
         if fewer.rank == 0:
-            checkpoint = Checkpoint("a", ROUNDS // 2, 0, arrays, fewer.size)
+            checkpoint = Checkpoint("a", ROUNDS // 2, before.door.ledger.rows(), arrays, fewer.size)
     whole, after = made_on(comm, text), made_on(comm, text)
     check_fits(after, checkpoint)
     unpack(after, Door(MpiTransport(comm)), checkpoint)
@@ -128,7 +130,13 @@ def test_seconds_go_on_from_those_of_the_slowest_rank_on_another_number_of_them(
     made.clock.charge("gradient", 10.0 + comm.rank)
     arrays = pack(made, door)
     same, ranks = made_on(comm, text), made_on(comm, text)
-    unpack(same, door, Checkpoint("a", 1, 0, arrays, comm.size) if comm.rank == 0 else None)
+    unpack(
+        same,
+        door,
+        Checkpoint("a", 1, np.zeros(0, LEDGER_DTYPE), arrays, comm.size)
+        if comm.rank == 0
+        else None,
+    )
     assert same.clock.seconds["gradient"] == 10.0 + comm.rank
     more, checkpoint = comm.size + 2, None
     if comm.rank == 0:  # as so many ranks would have left it
@@ -136,6 +144,6 @@ def test_seconds_go_on_from_those_of_the_slowest_rank_on_another_number_of_them(
         seconds[:, 0] = range(more)
         told = {"notes/seconds": seconds.view(np.uint8).reshape(-1)}
         told["state/traffic/unsendable"] = np.arange(more, dtype=np.uint8) // (more - 1)
-        checkpoint = Checkpoint("a", 1, 0, arrays | told, more)
+        checkpoint = Checkpoint("a", 1, np.zeros(0, LEDGER_DTYPE), arrays | told, more)
     unpack(ranks, door, checkpoint)
     assert ranks.clock.seconds["gradient"] == more - 1 and ranks.exchange.unsendable

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import COLUMNS, LEDGER_DTYPE, PHASES_DTYPE, Record, RecordWriter
 from mpi_lowrank.record.reader import RISING
+from mpi_lowrank.record.schema import EARLIER_LEDGER_DTYPE
 
 VALUES = st.one_of(
     st.booleans(),
@@ -81,6 +82,20 @@ def test_ledger_and_phases_come_back_to_the_bit(tmp_path_factory, ledger, phases
     assert case.ledger.dtype == LEDGER_DTYPE
     assert case.ledger.tobytes() == ledger.tobytes()
     assert case.phases.tobytes() == phases.tobytes()
+
+
+def test_a_ledger_of_an_earlier_version_has_a_row_for_each_call(tmp_path):
+    calls = np.zeros(3, EARLIER_LEDGER_DTYPE)
+    calls["round"], calls["bytes"], calls["op"] = [-1, 0, 7], [8, 9, 10], b"Bcast"
+    make(tmp_path / "r.h5")
+    with h5py.File(tmp_path / "r.h5", "r+") as file:
+        del file["cases/a/ledger"]
+        file["cases/a"].create_dataset("ledger", data=calls, chunks=(3,))
+    ledger = Record(tmp_path / "r.h5").cases["a"].ledger
+    assert ledger.dtype == LEDGER_DTYPE and ledger["calls"].tolist() == [1, 1, 1]
+    assert ledger["last"].tolist() == [-1, 0, 7]
+    for name in EARLIER_LEDGER_DTYPE.names:
+        assert ledger[name].tolist() == calls[name].tolist()
 
 
 def test_none_is_left_out_and_arrays_become_data_sets(tmp_path):
