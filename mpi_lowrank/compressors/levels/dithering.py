@@ -10,6 +10,7 @@ import numpy as np
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Compressor, Promise
+from mpi_lowrank.compressors.levels.dither import BYTE, Dither
 from mpi_lowrank.compressors.levels.rounding import Rounding
 from mpi_lowrank.compressors.wire import elias
 from mpi_lowrank.compressors.wire.bits import BitFields, bits_for
@@ -80,15 +81,24 @@ class Dithering(Wired, Compressor):
         padded = self.buckets * self.size
         self._magnitude = np.zeros((local, self.buckets, self.size), self.dtype)
         self._norms = np.zeros((local, self.buckets, 1), self.dtype)
-        self._part, self._draws = (np.empty((local, padded), self.dtype) for _ in range(2))
-        self._at, self._up = np.empty((local, padded), np.intp), np.empty((local, padded), bool)
-        self._flat, self._signs = (np.empty((local, self.d), self._codes.dtype) for _ in range(2))
+        self._scratch = np.empty((local, padded), self.dtype)
+        shape = local, self.d
+        self._part, self._up = np.empty(shape, self.dtype), np.empty(shape, bool)
+        self._point, fixed = self._fixed_point()
+        self._fixed = np.empty(shape, fixed)
+        self._dither = Dither(self.d, self.random)
+        self._dither.prepare(local, fixed)
+        self._flat, self._signs = (np.empty(shape, self._codes.dtype) for _ in range(2))
         self._read = np.empty((total, padded), self._codes.dtype)
         self._values = np.zeros((total, padded), self.dtype)
         self._scales = np.empty((total, self.buckets), self.number)
         self._codes.prepare(total)
         self._table = np.append(self.grid, inf).astype(self.dtype)
         self._decoded = self._decoding_table()
+
+    def _fixed_point(self) -> tuple[int, np.dtype]:
+        """How many bits levels in fixed point have behind the point, and their type."""
+        return BYTE, np.dtype(np.int32)
 
     def _decoding_table(self):
         """What each code stands for, NaN if nothing."""
@@ -127,25 +137,19 @@ class Dithering(Wired, Compressor):
     def _quantise(self, x, generators):
         """The level of each number, (workers, d), and the norms in the wire's type."""
         n = len(x)
-        magnitude, part, at = self._magnitude[:n], self._part[:n], self._at[:n]
-        np.abs(x, out=magnitude.reshape(n, -1)[:, : self.d])
-        norms = self._wire_norms(magnitude, part.reshape(magnitude.shape))
+        magnitude, fixed = self._magnitude[:n], self._fixed[:n]
+        flat = magnitude.reshape(n, -1)[:, : self.d]
+        np.abs(x, out=flat)
+        norms = self._wire_norms(magnitude, self._scratch[:n].reshape(magnitude.shape))
         divisor = self._norms[:n]
         divisor[...] = norms[:, :, np.newaxis]
         divisor[divisor == 0] = 1
-        y = magnitude.reshape(n, -1)
         np.divide(magnitude, divisor, out=magnitude)
-        np.minimum(y, 1, out=y)
-        self._locate(y, at, part)
-        up = self._up[:n]
-        if self.random:
-            for row, generator in zip(self._draws[:n], generators, strict=True):
-                generator.random(out=row[: self.d], dtype=self.dtype.type)
-            np.less(self._draws[:n], part, out=up)
-        else:
-            np.greater_equal(part, 0.5, out=up)
-        at += up
-        return at[:, : self.d], norms
+        part = np.minimum(flat, 1, out=self._part[:n])
+        self._locate(part, fixed)
+        self._dither.add(fixed, self._point, self._behind, generators)
+        np.right_shift(fixed, self._point, out=fixed)
+        return fixed, norms
 
     def _wire_norms(self, magnitude, scratch):
         """The buckets' norms (workers, buckets), rounded up to the wire's type."""
@@ -161,17 +165,18 @@ class Dithering(Wired, Compressor):
         return norms
 
     @abstractmethod
-    def _locate(self, y, at, part):
-        """Fill `at` with the level below or at each y in [0, 1], at most s - 1.
+    def _locate(self, part, fixed):
+        """Fill `fixed` with the levels that are `part` in [0, 1], cut off; keep for `_behind`."""
 
-        And `part` with the share of the way to the next level. y may be overwritten.
-        """
+    def _behind(self, places):
+        """What was cut off, see `Dither.add`: of `part`, if it holds levels in units of it."""
+        return self._part.reshape(-1)[places] % 1
 
     def _write(self, x, levels, norms, messages):
         messages[:, : self._header].view(self.number)[...] = norms
         codes, signs = self._flat[: len(x)], self._signs[: len(x)]
         np.copyto(codes, levels, casting="unsafe")
-        negative = np.signbit(x, out=self._up[: len(x), : self.d])
+        negative = np.signbit(x, out=self._up[: len(x)])
         np.left_shift(negative, bits_for(self.s + 1), out=signs, dtype=signs.dtype)
         codes |= signs
         self._codes.pack(codes, messages[:, self._header :])
@@ -207,11 +212,9 @@ class Dithering(Wired, Compressor):
 class _Uniform(Dithering):
     """The levels 0, 1/s, 2/s, ..., 1."""
 
-    def _locate(self, y, at, part):
-        np.multiply(y, self.s, out=part)
-        np.copyto(at, part, casting="unsafe")
-        np.minimum(at, self.s - 1, out=at)
-        np.subtract(part, at, out=part)
+    def _locate(self, part, fixed):
+        part *= self.s << BYTE
+        np.copyto(fixed, part, casting="unsafe")
 
     def _omega(self, d):
         if self.norm == "linf":
@@ -358,5 +361,5 @@ class Ternary(_Uniform):
         messages[:, : self._header].view(self.number)[...] = norms
         codes = self._flat[: len(x)]
         np.copyto(codes, levels, casting="unsafe")
-        codes <<= np.signbit(x, out=self._up[: len(x), : self.d])
+        codes <<= np.signbit(x, out=self._up[: len(x)])
         self._codes.pack(codes, messages[:, self._header :])

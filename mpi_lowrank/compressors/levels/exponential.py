@@ -6,6 +6,7 @@ import numpy as np
 
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors.levels.dither import BYTE, behind
 from mpi_lowrank.compressors.levels.dithering import Dithering
 from mpi_lowrank.errors import OptionError
 
@@ -31,26 +32,70 @@ class ExponentialDithering(Dithering):
             raise OptionError("levels", self.levels, allowed)
         return np.append(0, self.base ** np.arange(1.0 - self.levels, 1))
 
-    def _locate(self, y, at, part):
-        low = self._draws[: len(y)]
-        np.maximum(y, self._table[1], out=part)
-        np.log(part, out=part)
-        part /= np.log(self.base)
-        part += self.s
-        np.copyto(at, part, casting="unsafe")  # 1 at the lowest level, s at 1; or one off
+    def prepare(self, local, total):
+        super().prepare(local, total)
+        shape = local, self.d
+        self._low, self._high = (np.empty(shape, self.dtype) for _ in range(2))
+        self._at, self._above = np.empty(shape, np.intp), np.empty(shape, bool)
+
+    def _fixed_point(self):
+        if self.base != 2:
+            return super()._fixed_point()
+        held = np.finfo(self.dtype)
+        return held.nmant, np.dtype(f"i{held.bits // 8}")
+
+    def _locate(self, part, fixed):
+        if self.base == 2:
+            self._locate_powers(part, fixed)
+            return
+        at = self._at[: len(part)]
+        self._level_below(part, at)
+        part *= 1 << BYTE
+        np.copyto(fixed, part, casting="unsafe")
+        at <<= BYTE
+        np.add(fixed, at, out=fixed, casting="unsafe")
+
+    def _locate_powers(self, part, fixed):
+        """A number's own bits are exponent, point, mantissa, from the lowest level on.
+
+        Below it the share of the way to it takes the place of the mantissa.
+        """
+        above, number = self._above[: len(part)], fixed.view(self.dtype)
+        np.multiply(part, 2.0 ** (self.s - 1), out=part)
+        np.less(part, 1, out=above)
+        np.add(part, above, out=number)
+        fixed -= (np.finfo(self.dtype).maxexp - 2) << self._point
+        fixed -= np.left_shift(above, self._point, out=part.view(fixed.dtype), dtype=fixed.dtype)
+
+    def _behind(self, places):
+        if self.base == 2:
+            return behind(self._fixed, self._point, places)
+        return super()._behind(places)
+
+    def _level_below(self, y, at):
+        """Fill `at` with the level below or at each y in [0, 1], at most s - 1.
+
+        And y with the share of the way to the next level.
+        """
+        low, high = self._low[: len(y)], self._high[: len(y)]
+        np.maximum(y, self._table[1], out=high)
+        np.log(high, out=high)
+        high /= np.log(self.base)
+        high += self.s
+        np.copyto(at, high, casting="unsafe")  # 1 at the lowest level, s at 1; or one off
         np.clip(at, 1, self.s, out=at)
         for step in (0, 1):
             np.add(at, step, out=at)
             np.take(self._table, at, out=low, mode="clip")
-            np.subtract(at, np.greater(low, y, out=self._up[: len(y)]), out=at, dtype=np.intp)
+            np.subtract(at, np.greater(low, y, out=self._above[: len(y)]), out=at, dtype=np.intp)
         np.minimum(at, self.s - 1, out=at)
         np.take(self._table, at, out=low, mode="clip")
-        np.subtract(y, low, out=part)
         np.add(at, 1, out=at)
-        np.take(self._table, at, out=y, mode="clip")
-        np.subtract(y, low, out=low)
+        np.take(self._table, at, out=high, mode="clip")
         np.subtract(at, 1, out=at)
-        np.divide(part, low, out=part)
+        np.subtract(y, low, out=y)
+        np.subtract(high, low, out=low)
+        np.divide(y, low, out=y)
 
     def _omega(self, d):
         t = sqrt(d) * self.base ** (1 - self.s)

@@ -8,6 +8,7 @@ import numpy as np
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Compressor, Promise
+from mpi_lowrank.compressors.levels.dither import BYTE, Dither, behind
 from mpi_lowrank.compressors.wire.bits import BitFields, bits_for
 from mpi_lowrank.compressors.wire.messages import MessageError
 from mpi_lowrank.compressors.wire.numbers import Wired
@@ -59,13 +60,12 @@ class GridRounding(Wired, Compressor):
 
     def prepare(self, local, total):
         shape = local, self.d
-        self._magnitude, self._low, self._part, self._draws = (
-            np.empty(shape, self.dtype) for _ in range(4)
-        )
-        self._at, self._up = np.empty(shape, np.intp), np.empty(shape, bool)
+        self._magnitude = np.empty(shape, self.dtype)
+        self._up = np.empty(shape, bool)
         self._signs = np.empty(shape, self._codes.dtype)
         self._packed = np.empty((total, self.d), self._codes.dtype)
         self._codes.prepare(total)
+        self._dither = Dither(self.d, self.random)
         with np.errstate(over="ignore", under="ignore"):  # levels that no x of this type reaches
             levels = self.levels.astype(self.dtype)
         self._table = np.append(levels, np.inf).astype(self.dtype)
@@ -98,31 +98,17 @@ class GridRounding(Wired, Compressor):
         magnitude = np.abs(x, out=self._magnitude[:n])
         if n and magnitude.max() > self.levels[-1]:
             raise FloatingPointError(f"{self.name}: the largest level is {self.levels[-1]:g}")
-        at, part, up = self._at[:n], self._part[:n], self._up[:n]
-        self._locate(magnitude, at, part)
-        if self.random:
-            draws = self._draws[:n]
-            for row, generator in zip(draws, generators, strict=True):
-                generator.random(out=row, dtype=self.dtype.type)
-            np.less(draws, part, out=up)
-        else:
-            np.greater_equal(part, 0.5, out=up)
-        at += up
-        at += 1
-        np.multiply(at, np.greater_equal(magnitude, self.levels[0], out=up), out=at)
-        codes, signs = self._packed[:n], self._signs[:n]
-        np.copyto(codes, at, casting="unsafe")
+        codes, signs, up = self._packed[:n], self._signs[:n], self._up[:n]
+        self._round(magnitude, codes, generators)
+        codes *= np.greater_equal(magnitude, self.levels[0], out=up)
         np.signbit(x, out=up)
         np.left_shift(up, self._bits, out=signs, dtype=signs.dtype)
         codes |= signs
         self._codes.pack(codes, messages)
 
     @abstractmethod
-    def _locate(self, magnitude, at, part):
-        """Fill `at` with the level below or at each magnitude.
-
-        And `part` with the share of the way from there to the next level, in [0, 1).
-        """
+    def _round(self, magnitude, codes, generators):
+        """Fill `codes` with 1 + the level that each magnitude from the lowest level goes to."""
 
     def decode(self, messages, out):
         codes = self._packed[: len(messages)]
@@ -149,19 +135,26 @@ class Natural(GridRounding):
 
     def level_values(self):
         info = np.finfo(self.wire)
-        self._lowest = info.minexp
         return np.ldexp(np.ones(1, self.wire), np.arange(info.minexp, info.maxexp))
 
     def prepare(self, local, total):
         super().prepare(local, total)
-        self._exponents = np.empty((local, self.d), np.int32)
+        # A number's own bits are exponent, point, mantissa: what is added carries over.
+        self._float = np.promote_types(self.dtype, self.number)
+        held, wire = np.finfo(self._float), np.finfo(self.number)
+        self._point, self._below_lowest = held.nmant, wire.minexp - held.minexp
+        self._fixed = np.empty((local, self.d), f"i{held.bits // 8}")
+        self._dither.prepare(local, self._fixed.dtype)
 
-    def _locate(self, magnitude, at, part):
-        exponents = self._exponents[: len(magnitude)]
-        np.frexp(magnitude, part, exponents)  # magnitude = part 2^exponents, part in [1/2, 1)
-        part *= 2
-        part -= 1
-        np.subtract(exponents, self._lowest + 1, out=at)
+    def _round(self, magnitude, codes, generators):
+        fixed = self._fixed[: len(magnitude)]
+        fixed.view(self._float)[...] = magnitude
+        self._dither.add(fixed, self._point, self._behind, generators)
+        np.right_shift(fixed, self._point, out=fixed)
+        np.subtract(fixed, self._below_lowest, out=codes, casting="unsafe")
+
+    def _behind(self, places):
+        return behind(self._fixed, self._point, places)
 
 
 class _Periodic(GridRounding):
@@ -188,11 +181,36 @@ class _Periodic(GridRounding):
         self._slack = int(max((numbers - low).max(), (high - numbers).max()))
         return levels.astype(self.wire)
 
+    def prepare(self, local, total):
+        super().prepare(local, total)
+        shape = local, self.d
+        self._low, self._part, self._high = (np.empty(shape, self.dtype) for _ in range(3))
+        self._at, self._fixed = np.empty(shape, np.intp), np.empty(shape, np.int32)
+        self._dither.prepare(local, self._fixed.dtype)
+
+    def _round(self, magnitude, codes, generators):
+        n = len(magnitude)
+        fixed, at, part = self._fixed[:n], self._at[:n], self._part[:n]
+        self._locate(magnitude, at, part)
+        part *= 1 << BYTE
+        np.copyto(fixed, part, casting="unsafe")
+        self._dither.add(fixed, BYTE, self._behind, generators)
+        fixed >>= BYTE
+        at += fixed
+        np.add(at, 1, out=codes, casting="unsafe")
+
+    def _behind(self, places):
+        return self._part.reshape(-1)[places] % 1
+
     @abstractmethod
     def in_a_period(self) -> list[float]:
         """The steps, from 1 to below the base."""
 
     def _locate(self, magnitude, at, part):
+        """Fill `at` with the level below or at each magnitude.
+
+        And `part` with the share of the way from there to the next level, in [0, 1).
+        """
         table, low, n = self._table, self._low[: len(magnitude)], len(magnitude)
         self._guess(magnitude, at)
         np.clip(at, 0, len(self.levels) - 1, out=at)
@@ -209,9 +227,9 @@ class _Periodic(GridRounding):
         np.take(table, at, out=low, mode="clip")
         np.subtract(magnitude, low, out=part)
         np.add(at, 1, out=at)
-        np.take(table, at, out=self._draws[:n], mode="clip")
+        np.take(table, at, out=self._high[:n], mode="clip")
         np.subtract(at, 1, out=at)
-        np.subtract(self._draws[:n], low, out=low)
+        np.subtract(self._high[:n], low, out=low)
         np.divide(part, low, out=part)
 
     def _guess(self, magnitude, at):
