@@ -1,4 +1,4 @@
-"""How few bytes in how many rounds: the table of `frontier.toml`, and its figure.
+"""How few bytes in how many rounds: the figure of `frontier.toml`.
 
     python bench/frontier.py results/frontier.h5 --plot results/frontier.png
 
@@ -13,13 +13,14 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from best import baseline, best_rows, print_table
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from mpi_lowrank.record import Record
 from mpi_lowrank.report import style
+from mpi_lowrank.report.best import best_rows
+from mpi_lowrank.report.table import read_target
 
 MARKERS = {
     "two factors": "D",
@@ -49,7 +50,7 @@ def short(compressor: str) -> str:
 def best_shapes(rows: list[dict]) -> list[dict]:
     """Of rows that differ in the shape alone, the one with the least uplink."""
     best = {}
-    for row in sorted(rows, key=lambda row: row["reached"]["uplink_bytes"]):
+    for row in sorted(rows, key=lambda row: row["uplink_bytes"]):
         best.setdefault(_without_shape(row["compressor"]), row)
     return list(best.values())
 
@@ -60,9 +61,9 @@ def _without_shape(compressor):
 
 def draw(rows: list[dict]) -> Figure:
     """Uplink and total bytes per worker against rounds, one panel above the other."""
-    reached = [row for row in rows if row["reached"]]
+    reached = [row for row in rows if row["rounds"] is not None]
     marks = best_shapes([row for row in reached if row["method"] not in REFERENCES])
-    gd = baseline(reached)
+    gd = next((row for row in reached if row["baseline"]), None)
     with matplotlib.rc_context(style.RC):
         figure = Figure(figsize=(style.TWO_COLUMNS, 8.4), dpi=200, layout="constrained")
         panels = figure.subplots(2, 1)
@@ -82,10 +83,6 @@ def draw(rows: list[dict]) -> Figure:
     return figure
 
 
-def _uplink(row):
-    return row["reached"]["uplink_bytes"]
-
-
 def _panel(axes, marks, gd, cost):
     axes.set(xscale="log", yscale="log")
     for row in marks:
@@ -93,15 +90,15 @@ def _panel(axes, marks, gd, cost):
         marker, colour = MARKERS.get(kind, "v"), style.FAMILIES.get(kind, style.OTHER)
         whole = kind != "factors of signs and zeros" and kind != "a few bits of each"
         face = "white" if whole and FULL_NUMBERS.match(row["compressor"]) else colour
-        at = row["reached"]["rounds"], row["reached"][cost] / 1e3
+        at = row["rounds"], row[cost] / 1e3
         size = 60 if marker == "*" else 26
         axes.scatter(*at, size, face, marker=marker, edgecolors=colour, linewidths=0.9, zorder=3)
         axes.annotate(short(row["compressor"]), at, color=colour, fontsize=5.8)
     if gd is not None:
         line = {"color": "0.35", "linestyle": (0, (4, 2)), "linewidth": 0.9, "zorder": 1}
-        axes.axhline(gd["reached"][cost] / 1e3, **line)
-        axes.axvline(gd["reached"]["rounds"], **line)
-        at = gd["reached"]["rounds"], gd["reached"][cost] / 1e3
+        axes.axhline(gd[cost] / 1e3, **line)
+        axes.axvline(gd["rounds"], **line)
+        at = gd["rounds"], gd[cost] / 1e3
         axes.annotate("GD float32", at, color="0.25", fontsize=5.8)
     numbers = matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}")
     for axis in (axes.xaxis, axes.yaxis):
@@ -180,16 +177,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("records", nargs="+", type=Path, metavar="RECORD")
     parser.add_argument("--target", default="grad_norm_sq=1e-6", metavar="METRIC=VALUE")
-    parser.add_argument("--plot", type=Path, metavar="FILE")
+    parser.add_argument("--plot", type=Path, metavar="FILE", required=True)
     options = parser.parse_args()
-    metric, value = options.target.split("=")
-    records = [Record(path) for path in options.records]
-    rows = best_rows(records, (metric, float(value)), "uplink_bytes")
-    rows.sort(key=lambda row: _uplink(row) if row["reached"] else np.inf)
-    print_table(rows)
-    if options.plot:
-        shown = [row for row in rows if "g0=dense" not in row["method"]]
-        draw(shown).savefig(options.plot, dpi=200)
+    records, target = [Record(path) for path in options.records], options.target
+    rows = best_rows(records, read_target("--target", target), "uplink_bytes")
+    shown = [row for row in rows if "g0=dense" not in row["method"]]
+    draw(shown).savefig(options.plot, dpi=200)
 
 
 if __name__ == "__main__":

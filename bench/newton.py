@@ -10,12 +10,12 @@ import re
 from pathlib import Path
 
 import matplotlib
-from best import best_rows, name_of
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mpi_lowrank.record import Record
 from mpi_lowrank.report import style
+from mpi_lowrank.report.best import Step, best_steps
 
 NAMES = {
     "FedNL-LS(hessian=eigen) identity": "FedNL-LS, rank 1",
@@ -32,17 +32,17 @@ LOST = {"marker": "x", "linestyle": ""}
 """The mark of what did not arrive."""
 
 
-def condition_number(row: dict, record: Record) -> float:
-    """L / lambda of a row's case."""
-    strength = float(re.search(r"lambda=([\d.e+-]+)", row["problem"])[1])
-    return record.cases[row["label"]].attributes["L"] / strength
+def condition_number(step: Step) -> float:
+    """L / lambda of a method's cases."""
+    strength = float(re.search(r"lambda=([\d.e+-]+)", step.row["setting"]["problem"])[1])
+    return step.cases[0].attributes["L"] / strength
 
 
 def curves(record: Record, target: tuple[str, float]) -> dict[str, dict[float, dict]]:
     """By name and condition number, both in order, the best row of each."""
     found: dict[str, dict[float, dict]] = {name: {} for name in NAMES.values()}
-    for row in best_rows([record], target, "uplink_bytes"):
-        found[NAMES[name_of(row)]][condition_number(row, record)] = row
+    for step in best_steps([record], target, "uplink_bytes"):
+        found[NAMES[step.row["name"]]][condition_number(step)] = step.row
     return {name: dict(sorted(rows.items())) for name, rows in found.items() if rows}
 
 
@@ -56,10 +56,10 @@ def print_table(found: dict[str, dict[float, dict]]) -> None:
 
 
 def _cell(name, row):
-    if not row["reached"]:
+    if row["rounds"] is None:
         return "-"
     step = row["stepsize"] if name.startswith(("EF21", "GD")) else "-"
-    return f"{row['reached']['uplink_bytes'] / 1e3:.3g} / {row['reached']['rounds']:g} / {step}"
+    return f"{row['uplink_bytes'] / 1e3:.3g} / {row['rounds']:g} / {step}"
 
 
 def draw(found: dict[str, dict[float, dict]]) -> Figure:
@@ -73,11 +73,11 @@ def draw(found: dict[str, dict[float, dict]]) -> Figure:
             axes.set_xlabel("condition number L / lambda")
             for number, (name, rows) in enumerate(found.items()):
                 look = style.line(number).keywords() | {"label": name}
-                arrived = {k: r["reached"][cost] / unit for k, r in rows.items() if r["reached"]}
+                arrived = {k: r[cost] / unit for k, r in rows.items() if r[cost] is not None}
                 axes.plot(arrived.keys(), arrived.values(), **look)
                 _mark_lost(axes, [k for k in rows if k not in arrived], number)
         handles, _ = left.get_legend_handles_labels()
-        if not all(row["reached"] for rows in found.values() for row in rows.values()):
+        if any(row["rounds"] is None for rows in found.values() for row in rows.values()):
             handles.append(Line2D([], [], color="0.3", label="did not arrive", **LOST))
         place = {"loc": "outside upper center", "ncols": 4, "frameon": False}
         figure.legend(handles=handles, fontsize=style.LABEL_SIZE, **place)

@@ -176,6 +176,15 @@ def table(options: argparse.Namespace) -> None:
     _print(options, table_rows(records, target), format_table)
 
 
+def best(options: argparse.Namespace) -> None:
+    from mpi_lowrank.report.best import best_rows, format_best
+    from mpi_lowrank.report.table import read_target
+
+    target = read_target("--target", options.target)
+    rows = best_rows(_records(options.records), target, options.by, options.baseline)
+    _print(options, rows, lambda rows: format_best(rows, options.by))
+
+
 def plot(options: argparse.Namespace) -> None:
     from mpi_lowrank.report.crossings import plot_medians
     from mpi_lowrank.report.figures import plot

@@ -9,6 +9,7 @@ from mpi_lowrank.cli.status import FAILED, INTERRUPTED
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import output
 from mpi_lowrank.registry import KINDS
+from mpi_lowrank.report.costs import COSTS
 
 EXAMPLE = """\
 example:
@@ -125,6 +126,15 @@ example:
   mpi-lowrank table results/mushrooms.h5 --median grad_norm_sq=1e-6   # a row for all seeds
 """
 
+BEST_EXAMPLE = """\
+example:
+  mpi-lowrank best results/mine.h5 --target grad_norm_sq=1e-6 --by uplink_bytes
+
+Cases that differ in the stepsize alone compete, those that differ in the seed alone stand together:
+the step whose median over the seeds is least stands for a method. A seed that never arrives took
+infinitely many.
+"""
+
 PLOT_EXAMPLE = """\
 example:
   mpi-lowrank plot results/mine.h5 -o results
@@ -157,6 +167,7 @@ def _add_reports(commands) -> None:
     )
     _add_median(table)
     _add_json(table)
+    _add_best(commands)
     plot = _command(
         commands,
         "plot",
@@ -177,6 +188,23 @@ def _add_reports(commands) -> None:
     )
     show.add_argument("record", type=Path, metavar="RECORD")
     _add_json(show)
+
+
+def _add_best(commands) -> None:
+    text = "Print each method at its best step, medians over seeds, and ratios to a baseline."
+    best = _command(commands, "best", do.best, text, epilog=BEST_EXAMPLE)
+    best.add_argument("records", nargs="+", type=Path, metavar="RECORD")
+    told = "what each method needs to reach it, such as loss=0.1"
+    best.add_argument("--target", required=True, metavar="METRIC=VALUE", help=told)
+    best.add_argument(
+        "--by",
+        default="total_bytes",
+        choices=COSTS,
+        help="the cost that decides, from here to the target (default: total_bytes)",
+    )
+    told = "the method that ratios are to, as the table names it (default: the record's)"
+    best.add_argument("--baseline", metavar="NAME", help=told)
+    _add_json(best)
 
 
 def _add_median(parser: argparse.ArgumentParser) -> None:

@@ -5,15 +5,16 @@ from collections.abc import Callable
 import numpy as np
 
 from mpi_lowrank.record import Case, Record
+from mpi_lowrank.report.costs import COSTS
 from mpi_lowrank.report.numbers import finite
 from mpi_lowrank.report.plain import plain
 from mpi_lowrank.report.table import (
-    COSTS,
     Column,
     Row,
     block,
     footnotes,
     is_recorded,
+    ratio,
     record_names,
     row_metrics,
     scientific,
@@ -24,18 +25,16 @@ from mpi_lowrank.report.table import (
 def median_rows(records: list[Record], target: tuple[str, float]) -> list[Row]:
     """One JSON-ready row per group of cases that differ only in their seed, in the records' order.
 
-    COSTS hold the medians over the group's starts of what the target (metric, value) took; a start
-    that never arrived counts as infinite, and an infinite median is None. `..._ratio`: divided by
-    the baseline's median. `uplink_least`, `uplink_most`: the extremes. `arrived`: how many of the
-    `starts` did. `lowest`: the median of the best values. Raises UserError as `table_rows` does.
+    A row is a `median_row` with its `label`; `..._ratio`: its medians over those of the record's
+    baseline. Raises UserError as `table_rows` does.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in table_rows(records, target):
         groups.setdefault((row["record"], start_free(row["label"], row["seed"])), []).append(row)
-    best = {key: _best(cases, target[0]) for key, cases in grouped_cases(records).items()}
-    rows = [_median_row(key, members, best[key]) for key, members in groups.items()]
+    cases = grouped_cases(records)
+    rows = [median_row(members, cases[key]) | {"label": key[1]} for key, members in groups.items()]
     bases = {row["record"]: row for row in rows if row["baseline"]}
-    return [row | _ratios(row, bases.get(row["record"], {})) for row in rows]
+    return [with_ratios(row, bases.get(row["record"], {})) for row in rows]
 
 
 def grouped_cases(records: list[Record]) -> dict[tuple[str, str], list[Case]]:
@@ -75,11 +74,8 @@ def format_medians(rows: list[Row]) -> str:
     rows = plain(rows)
     if not rows:
         return ""
-    metric, value = row_metrics(rows)[rows[0]["target"]["metric"]], rows[0]["target"]["value"]
-    starts = sorted({row["starts"] for row in rows})
-    over = f"{starts[0]} starts" if len(starts) == 1 else f"{starts[0]} to {starts[-1]} starts"
     bases = ", ".join(dict.fromkeys(row["label"] for row in rows if row["baseline"]))
-    title = f"To {metric.name} {metric.sign} {value:g}, medians over {over}; KB per worker"
+    title = median_title(rows)
     told = [
         title + (f"; base is {bases}" if bases else ""),
         "\n".join(footnotes(rows, timing=False)),
@@ -88,19 +84,33 @@ def format_medians(rows: list[Row]) -> str:
     return "\n\n".join(text for text in told if text)
 
 
-def _median_row(key: tuple[str, str], members: list[Row], best: list[float]) -> Row:
+def median_title(rows: list[Row]) -> str:
+    """What the rows' numbers are: to which target, over how many starts, in which unit."""
+    metric, value = row_metrics(rows)[rows[0]["target"]["metric"]], rows[0]["target"]["value"]
+    starts = sorted({row["starts"] for row in rows})
+    many = f"{starts[0]}" if len(starts) == 1 else f"{starts[0]} to {starts[-1]}"
+    over = f"{many} start" if starts == [1] else f"{many} starts"
+    return f"To {metric.name} {metric.sign} {value:g}, medians over {over}; KB per worker"
+
+
+def median_row(members: list[Row], cases: list[Case]) -> Row:
+    """One row for several starts' rows with one target, and their cases.
+
+    COSTS hold the medians over the starts of what the target took; a start that never arrived
+    counts as infinite, and an infinite median is None. `..._least`, `..._most`: the extremes.
+    `arrived`: how many of the `starts` did. `lowest`: the median of the best values.
+    """
     joined = together(members)
-    uplink = joined["costs"]["uplink_bytes"]
+    costs, best = joined["costs"], _best(cases, joined["target"]["metric"])
     kept = ("record", "method", "compressor", "step", "family", "multiple", "target", "metrics")
     return {
         **{name: joined[name] for name in kept if name in joined},
-        "label": key[1],
         "baseline": any(row["baseline"] for row in members),
         "starts": len(members),
-        "arrived": int(np.isfinite(joined["costs"]["rounds"]).sum()),
+        "arrived": int(np.isfinite(costs["rounds"]).sum()),
         **(joined["reached"] or dict.fromkeys(COSTS)),
-        "uplink_least": finite(float(uplink.min())),
-        "uplink_most": finite(float(uplink.max())),
+        **{f"{cost}_least": finite(float(values.min())) for cost, values in costs.items()},
+        **{f"{cost}_most": finite(float(values.max())) for cost, values in costs.items()},
         "lowest": finite(float(np.median(best))) if best else None,
         **_verdict(members),
     }
@@ -123,19 +133,16 @@ def _verdict(members: list[Row]) -> Row:
     return verdict
 
 
-def _ratios(row: Row, base: Row) -> Row:
-    pairs = {cost: (row[cost], base.get(cost)) for cost in COSTS}
-    return {
-        f"{cost}_ratio": value / of if of and value is not None else None
-        for cost, (value, of) in pairs.items()
-    }
+def with_ratios(row: Row, base: Row) -> Row:
+    """The row, with the ratio of each of its costs to the baseline's where both are known."""
+    return row | {f"{cost}_ratio": ratio(row[cost], base.get(cost)) for cost in COSTS}
 
 
-def _kilobytes(key: str) -> Callable[[Row], float | None]:
+def kilobytes(key: str) -> Callable[[Row], float | None]:
     return lambda row: None if row[key] is None else row[key] / 1e3
 
 
-def _plain_number(value: float | None) -> str:
+def plain_number(value: float | None) -> str:
     return "-" if value is None else f"{value:g}"
 
 
@@ -143,14 +150,15 @@ def _share(value: str | None) -> str:
     return value or "-"
 
 
+ARRIVED = Column("arrived", lambda row: f"{row['arrived']}/{row['starts']}", _share)
 COLUMNS = (
-    Column("rounds", lambda row: row["rounds"], _plain_number),
-    Column("up KB", _kilobytes("uplink_bytes")),
-    Column("least", _kilobytes("uplink_least")),
-    Column("most", _kilobytes("uplink_most")),
-    Column("up+down KB", _kilobytes("total_bytes")),
+    Column("rounds", lambda row: row["rounds"], plain_number),
+    Column("up KB", kilobytes("uplink_bytes")),
+    Column("least", kilobytes("uplink_bytes_least")),
+    Column("most", kilobytes("uplink_bytes_most")),
+    Column("up+down KB", kilobytes("total_bytes")),
     Column("up/base", lambda row: row["uplink_bytes_ratio"]),
     Column("up+down/base", lambda row: row["total_bytes_ratio"]),
-    Column("arrived", lambda row: f"{row['arrived']}/{row['starts']}", _share),
+    ARRIVED,
     Column("lowest", lambda row: row["lowest"], scientific),
 )

@@ -1,7 +1,7 @@
 """A row per case: what it cost, where it ended and when it reached a target."""
 
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import METRICS, THEORY, Case, Metric, Record
+from mpi_lowrank.report.costs import COSTS
 from mpi_lowrank.report.numbers import BYTE_UNITS, byte_unit, finite, short
 from mpi_lowrank.report.plain import plain
 
 WIDTH = 100
-COSTS = ("rounds", "uplink_bytes", "total_bytes", "seconds")
 
 Row = dict[str, Any]
 
@@ -192,10 +192,11 @@ def _with_ratios(costs: Row | None, baseline: Row | None) -> Row | None:
     if costs is None:
         return None
     base = baseline or dict.fromkeys(COSTS)
-    return costs | {f"{key}_ratio": _ratio(costs[key], base[key]) for key in COSTS}
+    return costs | {f"{key}_ratio": ratio(costs[key], base[key]) for key in COSTS}
 
 
-def _ratio(value: float | None, base: float | None) -> float | None:
+def ratio(value: float | None, base: float | None) -> float | None:
+    """`value` over `base`; None if either is unknown, or the base is 0."""
     return value / base if base and value is not None else None
 
 
@@ -255,14 +256,15 @@ def _target_title(rows: list[Row]) -> str:
     return f"To {metric} {row_metrics(rows)[metric].sign} {value:g}; bytes per worker{against}"
 
 
-def block(title: str, rows: list[Row], columns: tuple[Column, ...]) -> str:
+def block(title: str, rows: list[Row], columns: Sequence[Column], named: str = "case") -> str:
+    """The rows as a table at most WIDTH wide; its first column, `named` so, has their labels."""
     recorded = [column for column in columns if any(column.value(row) is not None for row in rows)]
     recorded = recorded or list(columns[:1])  # no case began, or none reached the target
     cells = [_cells(column, rows) for column in recorded]
     widths = [max(map(len, column)) for column in cells]
     gap = "  " if sum(widths) + 2 * len(widths) + _label_width(rows) <= WIDTH else " "
     room = WIDTH - sum(widths) - len(gap) * len(widths)
-    labels = _labels(rows, room)
+    labels = _labels(rows, room, named)
     lines = [
         gap.join([label, *(cell.rjust(width) for cell, width in zip(line, widths, strict=True))])
         for label, line in zip(labels, zip(*cells, strict=True), strict=True)
@@ -286,9 +288,9 @@ def _label_width(rows: list[Row]) -> int:
     return max((len(row["label"] + mark(row)) for row in rows), default=0)
 
 
-def _labels(rows: list[Row], room: int) -> list[str]:
-    width = min(max(_label_width(rows), len("case")), room)
-    labels = ["case", *(_fit(row["label"], width - len(mark(row))) + mark(row) for row in rows)]
+def _labels(rows: list[Row], room: int, named: str) -> list[str]:
+    width = min(max(_label_width(rows), len(named)), room)
+    labels = [named, *(_fit(row["label"], width - len(mark(row))) + mark(row) for row in rows)]
     return [label.ljust(width) for label in labels]
 
 

@@ -53,7 +53,7 @@ def test_the_table_names_the_step_where_there_was_a_choice(newton, found, capsys
 def test_what_never_arrived_is_a_cross_on_the_edge(newton, record):
     found = newton.curves(record, ("grad_norm_sq", 1e-6))
     figure = newton.draw(found)
-    lost = sum(not row["reached"] for rows in found.values() for row in rows.values())
+    lost = sum(row["rounds"] is None for rows in found.values() for row in rows.values())
     for axes in figure.axes:
         crosses = [line for line in axes.lines if line.get_marker() == "x"]
         assert len(crosses) == lost > 0

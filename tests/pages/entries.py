@@ -74,6 +74,9 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
         f"{FEW} --overwrite", after=MINE
     ),
     "mpi-lowrank table results/mine.h5 --target grad_norm_sq=1e-6": Run(after=MINE),
+    "mpi-lowrank best results/mine.h5 --target grad_norm_sq=1e-6 --by uplink_bytes": Run(
+        after=MINE
+    ),
     "mpi-lowrank plot results/mine.h5 -o results": Run(after=MINE),
     # The main experiment, and what is made of its record.
     MUSHROOMS: Run(FEWER),
@@ -108,27 +111,33 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     ),
     # The experiments of bench/.
     FRONTIER: Run("""--set rounds=5 --set seed=0 --set 'cases.stepsize="4/L"'"""),
+    "mpi-lowrank best results/frontier.h5 --target grad_norm_sq=1e-6 --by uplink_bytes": Run(
+        SOON, after=FRONTIER
+    ),
     "python bench/frontier.py results/frontier.h5 --plot results/frontier.png": Run(
         "--target grad_norm_sq=0.26", after=FRONTIER
     ),
     WORKERS: Run("""--set rounds=5 --set 'stepsize="4/L"'"""),
-    "python bench/best.py results/workers.h5": Run(SOON, after=WORKERS),
-    "python bench/best.py results/workers.h5 --target grad_norm_sq=1e-6 --by total_bytes": Run(
+    "mpi-lowrank best results/workers.h5 --target grad_norm_sq=1e-6": Run(SOON, after=WORKERS),
+    "python bench/workers.py results/workers.h5 --plot results/workers.png": Run(
         SOON, after=WORKERS
     ),
-    "python bench/best.py results/workers.h5 --plot results/workers.png": Run(SOON, after=WORKERS),
     MATRIX: Run(SMALL),
-    "python bench/best.py results/matrix.h5 --target grad_norm_sq=1e-3 --by uplink_bytes": Run(
+    "mpi-lowrank best results/matrix.h5 --target grad_norm_sq=1e-3 --by uplink_bytes": Run(
         after=MATRIX
     ),
     MATRIX512: Run(SMALL),
-    "python bench/best.py results/matrix512.h5 --target grad_norm_sq=1e-3": Run(after=MATRIX512),
+    "mpi-lowrank best results/matrix512.h5 --target grad_norm_sq=1e-3": Run(after=MATRIX512),
     DIGITS: Run("--set rounds=2 --set cases.stepsize=0.25"),
-    "python bench/best.py results/digits.h5 --target grad_norm_sq=1e-4": Run(after=DIGITS),
+    "mpi-lowrank best results/digits.h5 --target grad_norm_sq=1e-4": Run(after=DIGITS),
     BELLS: Run("""--set rounds=2 --set cases.seed=0 --set 'cases.stepsize="2/L"'"""),
-    "python bench/best.py results/bells.h5 --by uplink_bytes": Run(SOON, after=BELLS),
+    "mpi-lowrank best results/bells.h5 --target grad_norm_sq=1e-6 --by uplink_bytes": Run(
+        SOON, after=BELLS
+    ),
     QUADRATIC: Run("--set rounds=3 --set seed=0 --set cases.multiple=1"),
-    "python bench/best.py results/quadratic.h5 --by uplink_bytes": Run(SOON, after=QUADRATIC),
+    "mpi-lowrank best results/quadratic.h5 --target grad_norm_sq=1e-6 --by uplink_bytes": Run(
+        SOON, after=QUADRATIC
+    ),
     PAPER: Run(
         """--set cases.rounds=2 --set 'cases.data={name="mushrooms"}' --set cases.2.multiple=3"""
     ),
@@ -142,14 +151,14 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/muon.py results/muon.h5": Run("--target 2.2", after=MUON),
     "python bench/muon.py results/muon.h5 --plot results/muon.png": Run("--target 2.2", after=MUON),
     FEDERATED: Run("--set rounds=5 --set workers=20 --set seed=0 --set evaluate_every=1"),
-    "python bench/best.py results/federated.h5 --target test_accuracy=0.95 --by uplink_bytes": Run(
+    "mpi-lowrank best results/federated.h5 --target test_accuracy=0.95 --by uplink_bytes": Run(
         "--target test_accuracy=0.2", after=FEDERATED
     ),
     "python bench/floors.py results/federated.h5": Run(after=FEDERATED),
     "mpirun -n 2 mpi-lowrank run bench/federated.toml --out results/thousand.h5"
     " --set workers=1000 --set rounds=20 --set seed=0": Run("--set workers=20 --set rounds=2"),
-    BIDIRECTIONAL: Run("--set rounds=3 --set seed=0"),
-    "python bench/best.py results/bidirectional.h5 --by total_bytes": Run(
+    BIDIRECTIONAL: Run("--set rounds=3 --set 'seed=[0,1]'"),
+    "mpi-lowrank best results/bidirectional.h5 --target grad_norm_sq=1e-6 --by total_bytes": Run(
         SOON, after=BIDIRECTIONAL
     ),
     NEWTON: Run("""--set cases.rounds=2 --set 'cases.stepsize="8/L"'"""),

@@ -70,11 +70,11 @@ def test_a_row_is_the_median_over_starts_and_its_ends(record):
         assert (
             row["uplink_bytes"] == middle * message and row["total_bytes"] == 4 * middle * message
         )
-        assert row["uplink_least"] == min(rounds) * message
+        assert row["uplink_bytes_least"] == min(rounds) * message
         assert row["arrived"] == np.isfinite(rounds).sum()
         of = np.median(taken(record, "GD, Allreduced")) * 448
         assert row["uplink_bytes_ratio"] == pytest.approx(middle * message / of)
-    assert rows["EF21 + PowerSGD"]["uplink_most"] is None
+    assert rows["EF21 + PowerSGD"]["uplink_bytes_most"] is None
     assert rows["GD, Allreduced"]["baseline"] and not rows["EF21 + sdd"]["baseline"]
 
 
