@@ -152,9 +152,9 @@ def test_it_is_a_target_and_a_column_of_the_table(record):
     case, target = record.cases["ridge"], ("fit", 0.5)
     rows = table_rows([record], target)
     assert rows == json.loads(json.dumps(rows))
-    assert rows[0]["reached"]["rounds"] == int(np.argmax(case["fit"] >= 0.5))
+    assert rows[0]["targets"][0]["reached"]["rounds"] == int(np.argmax(case["fit"] >= 0.5))
     assert rows[0]["fit"] == case["fit"][-1]
-    assert rows[1]["reached"] is None and "fit" not in rows[1]
+    assert rows[1]["targets"][0]["reached"] is None and "fit" not in rows[1]
     text = format_table(rows)
     assert {"dist", "fit %", f"{100 * case['fit'][-1]:.2f}"} <= set(re.split("  +|\n", text))
     assert "To fit >= 0.5" in text

@@ -165,24 +165,32 @@ def merge(options: argparse.Namespace) -> None:
 
 
 def table(options: argparse.Namespace) -> None:
-    from mpi_lowrank.report.medians import format_medians, median_rows
-    from mpi_lowrank.report.table import format_table, read_target, table_rows
+    from mpi_lowrank.report.medians import median_rows, median_tables
+    from mpi_lowrank.report.table import read_target, table_rows, tables
 
     records = _records(options.records)
     if options.median:
         rows = median_rows(records, read_target("--median", options.median))
-        return _print(options, rows, format_medians)
-    target = read_target("--target", options.target) if options.target else None
-    _print(options, table_rows(records, target), format_table)
+        return _print_rows(options, rows, median_tables)
+    targets = [read_target("--target", text) for text in options.target]
+    _print_rows(options, table_rows(records, *targets), tables)
 
 
 def best(options: argparse.Namespace) -> None:
-    from mpi_lowrank.report.best import best_rows, format_best
+    from mpi_lowrank.report.best import best_rows, best_tables, in_order
     from mpi_lowrank.report.table import read_target
 
     target = read_target("--target", options.target)
     rows = best_rows(_records(options.records), target, options.by, options.baseline)
-    _print(options, rows, lambda rows: format_best(rows, options.by))
+    ordered = in_order(rows, options.by)
+    _print_rows(options, ordered, lambda rows: best_tables(rows, options.by))
+
+
+def _print_rows(options: argparse.Namespace, rows: list, tables: Callable) -> None:
+    from mpi_lowrank.report.formats import chosen, formatted
+
+    rows = chosen(rows, options.cases)
+    output.say(formatted(rows, tables, options.format, options.columns, options.sort))
 
 
 def plot(options: argparse.Namespace) -> None:

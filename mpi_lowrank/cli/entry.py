@@ -9,7 +9,7 @@ from mpi_lowrank.cli.status import FAILED, INTERRUPTED
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import output
 from mpi_lowrank.registry import KINDS
-from mpi_lowrank.report.costs import COSTS
+from mpi_lowrank.report.costs import COSTS, FORMATS
 
 EXAMPLE = """\
 example:
@@ -123,6 +123,9 @@ Of a case in several records the one that ended is taken. The merged record goes
 TABLE_EXAMPLE = """\
 example:
   mpi-lowrank table results/mine.h5 --target grad_norm_sq=1e-6
+  mpi-lowrank table results/mine.h5 --target loss=0.3 --target grad_norm_sq=1e-6 --cases 'EF21 *' \\
+      --columns compressor.k,multiple,reached.rounds,reached2.rounds --sort reached.rounds \\
+      --format markdown
   mpi-lowrank table results/mushrooms.h5 --median grad_norm_sq=1e-6   # a row for all seeds
 """
 
@@ -162,11 +165,13 @@ def _add_reports(commands) -> None:
     table.add_argument("records", nargs="+", type=Path, metavar="RECORD")
     table.add_argument(
         "--target",
+        action="append",
+        default=[],
         metavar="METRIC=VALUE",
-        help="what each case needs to reach it, such as loss=0.1",
+        help="what each case needs to reach it, such as loss=0.1; may be given several times",
     )
     _add_median(table)
-    _add_json(table)
+    _add_form(table)
     _add_best(commands)
     plot = _command(
         commands,
@@ -204,7 +209,23 @@ def _add_best(commands) -> None:
     )
     told = "the method that ratios are to, as the table names it (default: the record's)"
     best.add_argument("--baseline", metavar="NAME", help=told)
-    _add_json(best)
+    _add_form(best)
+
+
+def _add_form(parser: argparse.ArgumentParser) -> None:
+    """Which rows are printed, in which form."""
+    parser.add_argument("--cases", metavar="GLOB", help="rows whose label fits: 'EF21 *'")
+    told = "keys of the JSON or options of the case: rounds,loss,problem.lambda,reached.rounds"
+    parser.add_argument("--columns", metavar="KEY,...", type=_keys, help=told)
+    told = "a column: the best first, or texts by the alphabet"
+    parser.add_argument("--sort", metavar="KEY", help=told)
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    told = "the same as --format json"
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help=told)
+
+
+def _keys(given: str) -> list[str]:
+    return given.split(",")
 
 
 def _add_median(parser: argparse.ArgumentParser) -> None:

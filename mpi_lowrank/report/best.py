@@ -8,27 +8,12 @@ import numpy as np
 
 from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import Case, Record
-from mpi_lowrank.report.medians import (
-    ARRIVED,
-    kilobytes,
-    median_row,
-    median_title,
-    plain_number,
-    with_ratios,
-)
+from mpi_lowrank.report.layout import Column, Table, kilobytes, scientific, text, whole
+from mpi_lowrank.report.medians import ARRIVED, median_row, median_title, with_ratios
 from mpi_lowrank.report.numbers import short
 from mpi_lowrank.report.parameters import parameters, spelled
-from mpi_lowrank.report.plain import plain
-from mpi_lowrank.report.table import (
-    WIDTH,
-    Column,
-    Row,
-    block,
-    footnotes,
-    row_metrics,
-    scientific,
-    table_rows,
-)
+from mpi_lowrank.report.table import Target, row_metrics, table_rows
+from mpi_lowrank.report.verdict import WIDTH, Row, footnotes
 
 SETTING = ("problem", "data", "order", "workers")
 """Attributes: methods are compared where these are the same."""
@@ -51,7 +36,7 @@ class Step(NamedTuple):
 
 def best_rows(
     records: list[Record],
-    target: tuple[str, float],
+    target: Target,
     by: str = "total_bytes",
     baseline: str | None = None,
 ) -> list[Row]:
@@ -61,7 +46,7 @@ def best_rows(
 
 def best_steps(
     records: list[Record],
-    target: tuple[str, float],
+    target: Target,
     by: str = "total_bytes",
     baseline: str | None = None,
 ) -> list[Step]:
@@ -90,7 +75,7 @@ def _beside(step: Step, baseline: str | None, base: Row) -> Step:
     return step._replace(row=with_ratios(row, base))
 
 
-def all_steps(records: list[Record], target: tuple[str, float]) -> list[Step]:
+def all_steps(records: list[Record], target: Target) -> list[Step]:
     """Every step of every method and setting, in the records' order."""
     cases = [case for record in records for case in record.cases.values()]
     steps: dict[tuple, list[tuple[Row, Case]]] = {}
@@ -187,19 +172,23 @@ def blocks_of(rows: Iterable[Row]) -> list[list[Row]]:
     return list(blocks.values())
 
 
-def format_best(rows: list[Row], by: str = "total_bytes") -> str:
-    """`best_rows` as text at most WIDTH wide: a block per setting, least cost first."""
-    return "\n\n".join(_format_block(plain(block), by) for block in blocks_of(rows))
+def best_tables(rows: list[Row], by: str = "total_bytes") -> list[Table]:
+    """A table per setting."""
+    return [_table(block, by) for block in blocks_of(rows)]
 
 
-def _format_block(rows: list[Row], by: str) -> str:
-    rows = sorted(rows, key=lambda row: _rank(row, by))
+def in_order(rows: list[Row], by: str = "total_bytes") -> list[Row]:
+    """The rows setting by setting, of each the cheapest first."""
+    return [row for b in blocks_of(rows) for row in sorted(b, key=lambda row: _rank(row, by))]
+
+
+def _table(rows: list[Row], by: str) -> Table:
     setting = ", ".join(f"{key} {value}" for key, value in rows[0]["setting"].items() if value)
     bases = [row["name"] for row in rows if row["baseline"]]
     titles = [setting, median_title(rows), f"base is {bases[0]}" if bases else ""]
-    title = "\n".join(line for text in titles for line in textwrap.wrap(text, WIDTH))
-    table = block(title, rows, _columns(rows, by), "method")
-    return "\n".join([table, *footnotes(rows, timing=by == "seconds")])
+    title = "\n".join(line for told in titles for line in textwrap.wrap(told, WIDTH))
+    notes = footnotes(rows, timing=by == "seconds")
+    return Table(title, rows, _columns(rows, by), "method", notes)
 
 
 HEADERS = {"rounds": "rounds", "uplink_bytes": "up", "total_bytes": "up+down", "seconds": "seconds"}
@@ -210,7 +199,7 @@ def _columns(rows: list[Row], by: str) -> list[Column]:
     several = max(row["starts"] for row in rows) > 1
     shown = [cost for cost in HEADERS if cost != "seconds" or by == "seconds"]
     compared = [cost for cost in HEADERS if cost in (by, "total_bytes")]
-    medians = [Column("step", lambda row: row["stepsize"], str)]
+    medians = [Column("step", _value("stepsize"), text)]
     medians += [_column(cost, HEADERS[cost], cost) for cost in shown]
     ratios = [Column(f"{HEADERS[cost]}/base", _value(f"{cost}_ratio")) for cost in compared]
     extremes = [_column(f"{by}_{end}", end, by) for end in ("least", "most")] if several else []
@@ -219,10 +208,7 @@ def _columns(rows: list[Row], by: str) -> list[Column]:
 
 
 def _column(key: str, header: str, cost: str) -> Column:
-    if cost.endswith("bytes"):
-        unit = " KB" if key == cost else ""
-        return Column(header + unit, kilobytes(key))
-    shown = plain_number if cost == "rounds" else short
+    shown = {"rounds": whole, "seconds": short}.get(cost, kilobytes)
     return Column(header, _value(key), shown, timing=cost == "seconds")
 
 

@@ -21,7 +21,7 @@ from mpi_lowrank.report.figures import save
 from mpi_lowrank.report.medians import grouped_cases, median_rows
 from mpi_lowrank.report.numbers import short
 from mpi_lowrank.report.plain import drawable
-from mpi_lowrank.report.table import Row, case_note
+from mpi_lowrank.report.verdict import Row, case_note
 
 METRIC = "grad_norm_sq"
 WITHOUT_FEEDBACK = "DCGD"

@@ -21,14 +21,8 @@ from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import METRICS, PHASES, THEORY, Case, Metric, Record
 from mpi_lowrank.report import style
 from mpi_lowrank.report.plain import drawable
-from mpi_lowrank.report.table import (
-    all_metrics,
-    case_note,
-    is_recorded,
-    record_names,
-    timing_note,
-    validity,
-)
+from mpi_lowrank.report.table import all_metrics, is_recorded, record_names
+from mpi_lowrank.report.verdict import case_note, timing_note, validity
 
 FORMATS = ("png", "pdf")
 BUCKETS = 600  # of a curve along x, each drawn by its lowest and highest point

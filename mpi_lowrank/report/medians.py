@@ -1,28 +1,27 @@
 """Cases that differ only in their seed, together: medians over starts of what a target took."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from mpi_lowrank.record import Case, Record
 from mpi_lowrank.report.costs import COSTS
+from mpi_lowrank.report.layout import Column, Table, as_text, kilobytes, scientific, text, whole
 from mpi_lowrank.report.numbers import finite
 from mpi_lowrank.report.plain import plain
 from mpi_lowrank.report.table import (
-    Column,
-    Row,
-    block,
-    footnotes,
+    Target,
     is_recorded,
     ratio,
     record_names,
-    row_metrics,
-    scientific,
     table_rows,
+    told_target,
 )
+from mpi_lowrank.report.verdict import Row, footnotes
 
 
-def median_rows(records: list[Record], target: tuple[str, float]) -> list[Row]:
+def median_rows(records: list[Record], target: Target) -> list[Row]:
     """One JSON-ready row per group of cases that differ only in their seed, in the records' order.
 
     A row is a `median_row` with its `label`; `..._ratio`: its medians over those of the record's
@@ -53,9 +52,9 @@ def together(rows: list[Row]) -> Row:
     `costs`: for each of COSTS an array (starts,), infinite where the target was not reached.
     `reached`: their medians, or None if that of the rounds is infinite.
     """
+    reached = [row["targets"][0]["reached"] for row in rows]
     costs = {
-        cost: np.array([row["reached"][cost] if row["reached"] else np.inf for row in rows], float)
-        for cost in COSTS
+        cost: np.array([one[cost] if one else np.inf for one in reached], float) for cost in COSTS
     }
     medians = {cost: float(np.median(values)) for cost, values in costs.items()}
     return rows[0] | {
@@ -69,28 +68,26 @@ def start_free(label: str, seed: int | None) -> str:
     return label.replace(f" seed={seed}", "")
 
 
-def format_medians(rows: list[Row]) -> str:
-    """`median_rows` as text, at most WIDTH characters wide."""
-    rows = plain(rows)
+def median_tables(rows: list[Row]) -> list[Table]:
+    """The rows below one title."""
     if not rows:
-        return ""
+        return []
     bases = ", ".join(dict.fromkeys(row["label"] for row in rows if row["baseline"]))
-    title = median_title(rows)
-    told = [
-        title + (f"; base is {bases}" if bases else ""),
-        "\n".join(footnotes(rows, timing=False)),
-    ]
-    told[0] = block(told[0], rows, COLUMNS)
-    return "\n\n".join(text for text in told if text)
+    title = median_title(rows) + (f"; base is {bases}" if bases else "")
+    return [Table(title, rows, COLUMNS, notes=footnotes(rows, timing=False))]
+
+
+def format_medians(rows: list[Row]) -> str:
+    """`median_tables` as text."""
+    return as_text(median_tables(plain(rows)))
 
 
 def median_title(rows: list[Row]) -> str:
     """What the rows' numbers are: to which target, over how many starts, in which unit."""
-    metric, value = row_metrics(rows)[rows[0]["target"]["metric"]], rows[0]["target"]["value"]
     starts = sorted({row["starts"] for row in rows})
     many = f"{starts[0]}" if len(starts) == 1 else f"{starts[0]} to {starts[-1]}"
     over = f"{many} start" if starts == [1] else f"{many} starts"
-    return f"To {metric.name} {metric.sign} {value:g}, medians over {over}; KB per worker"
+    return f"{told_target(rows, rows[0]['target'])}, medians over {over}; KB per worker"
 
 
 def median_row(members: list[Row], cases: list[Case]) -> Row:
@@ -101,9 +98,11 @@ def median_row(members: list[Row], cases: list[Case]) -> Row:
     `arrived`: how many of the `starts` did. `lowest`: the median of the best values.
     """
     joined = together(members)
-    costs, best = joined["costs"], _best(cases, joined["target"]["metric"])
-    kept = ("record", "method", "compressor", "step", "family", "multiple", "target", "metrics")
+    target = {key: joined["targets"][0][key] for key in ("metric", "value")}
+    costs, best = joined["costs"], _best(cases, target["metric"])
+    kept = ("record", "method", "compressor", "step", "family", "multiple", "metrics")
     return {
+        "target": target,
         **{name: joined[name] for name in kept if name in joined},
         "baseline": any(row["baseline"] for row in members),
         "starts": len(members),
@@ -138,27 +137,19 @@ def with_ratios(row: Row, base: Row) -> Row:
     return row | {f"{cost}_ratio": ratio(row[cost], base.get(cost)) for cost in COSTS}
 
 
-def kilobytes(key: str) -> Callable[[Row], float | None]:
-    return lambda row: None if row[key] is None else row[key] / 1e3
+def _value(key: str) -> Callable[[Row], Any]:
+    return lambda row: row[key]
 
 
-def plain_number(value: float | None) -> str:
-    return "-" if value is None else f"{value:g}"
-
-
-def _share(value: str | None) -> str:
-    return value or "-"
-
-
-ARRIVED = Column("arrived", lambda row: f"{row['arrived']}/{row['starts']}", _share)
+ARRIVED = Column("arrived", lambda row: f"{row['arrived']}/{row['starts']}", text)
 COLUMNS = (
-    Column("rounds", lambda row: row["rounds"], plain_number),
-    Column("up KB", kilobytes("uplink_bytes")),
-    Column("least", kilobytes("uplink_bytes_least")),
-    Column("most", kilobytes("uplink_bytes_most")),
-    Column("up+down KB", kilobytes("total_bytes")),
-    Column("up/base", lambda row: row["uplink_bytes_ratio"]),
-    Column("up+down/base", lambda row: row["total_bytes_ratio"]),
+    Column("rounds", _value("rounds"), whole),
+    Column("up", _value("uplink_bytes"), kilobytes),
+    Column("least", _value("uplink_bytes_least"), kilobytes),
+    Column("most", _value("uplink_bytes_most"), kilobytes),
+    Column("up+down", _value("total_bytes"), kilobytes),
+    Column("up/base", _value("uplink_bytes_ratio")),
+    Column("up+down/base", _value("total_bytes_ratio")),
     ARRIVED,
-    Column("lowest", lambda row: row["lowest"], scientific),
+    Column("lowest", _value("lowest"), scientific),
 )

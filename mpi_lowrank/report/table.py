@@ -1,41 +1,42 @@
 """A row per case: what it cost, where it ended and when it reached a target."""
 
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import METRICS, THEORY, Case, Metric, Record
 from mpi_lowrank.report.costs import COSTS
-from mpi_lowrank.report.numbers import BYTE_UNITS, byte_unit, finite, short
+from mpi_lowrank.report.layout import Column, Table, as_text, kilobytes, percent, scientific, whole
+from mpi_lowrank.report.numbers import finite, short
+from mpi_lowrank.report.parameters import parameters
 from mpi_lowrank.report.plain import plain
+from mpi_lowrank.report.verdict import Row, footnotes, validity
 
-WIDTH = 100
+Target = tuple[str, float]
+"""A metric, and the value at which it is reached."""
 
-Row = dict[str, Any]
 
-
-def table_rows(records: list[Record], target: tuple[str, float] | None = None) -> list[Row]:
+def table_rows(records: list[Record], *targets: Target) -> list[Row]:
     """One JSON-ready row per case, in the order of the records and of their cases.
 
-    Bytes are per worker, `total_bytes` is uplink + downlink; NaN and infinities are None. With a
-    `target` (metric, value) a row also has `reached`: None, or the costs (COSTS) at the first
-    recorded round that meets it, and `..._ratio`, each cost over the baseline's. Raises UserError
-    for a metric that is no target or that no case recorded.
+    Bytes are per worker, `total_bytes` is uplink + downlink; NaN and infinities are None;
+    `parameters` are the case's options. `targets` has for each target its metric, its value and
+    `reached`: None, or the costs (COSTS) at the first recorded round that meets it, and
+    `..._ratio`, each cost over the baseline's. Raises UserError for a metric that is no target or
+    that no case recorded.
     """
-    if target is not None:
-        _check_target(records, target[0])
+    for metric, _ in targets:
+        _check_target(records, metric)
     return [
         row
         for name, record in zip(record_names(records), records, strict=True)
-        for row in _record_rows(name, record, target)
+        for row in _record_rows(name, record, targets)
     ]
 
 
-def read_target(option: str, text: str) -> tuple[str, float]:
+def read_target(option: str, text: str) -> Target:
     """A command line's METRIC=VALUE as (metric, value). Raises UserError, naming the option."""
     metric, _, value = text.partition("=")
     try:
@@ -45,16 +46,21 @@ def read_target(option: str, text: str) -> tuple[str, float]:
         raise UserError(f"{option} {text}: expected {example}") from None
 
 
-def format_table(rows: list[Row]) -> str:
-    """`rows` as text at most WIDTH wide: how cases ended, the target, what is not valid."""
-    rows = plain(rows)
+def tables(rows: list[Row]) -> list[Table]:
+    """How cases ended, and a table per target; KB per worker."""
     shown = (metric for name, metric in row_metrics(rows).items() if name not in THEORY)
     columns = (*END, *map(_metric_column, shown))
-    blocks = [block("At the end; bytes per worker", rows, columns)]
-    if rows and "target" in rows[0]:
-        blocks.append(block(_target_title(rows), rows, REACHED))
-    blocks.append("\n".join(footnotes(rows)))
-    return "\n\n".join(text for text in blocks if text)
+    targets = range(len(rows[0]["targets"]) if rows else 0)
+    made = [Table("At the end; KB per worker", rows, columns)]
+    made += [
+        Table(_target_title(rows, number), rows, _reached_columns(number)) for number in targets
+    ]
+    return [*made[:-1], made[-1]._replace(notes=footnotes(rows))]
+
+
+def format_table(rows: list[Row]) -> str:
+    """`tables` as text."""
+    return as_text(tables(plain(rows)))
 
 
 def record_names(records: list[Record]) -> list[str]:
@@ -64,41 +70,6 @@ def record_names(records: list[Record]) -> list[str]:
         stem if stems.count(stem) == 1 else str(record.path)
         for stem, record in zip(stems, records, strict=True)
     ]
-
-
-def mark(row: Row) -> str:
-    """The case's mark: "*" where a note tells why it is not a finished, valid run."""
-    return "*" if case_note(row) else ""
-
-
-def case_note(row: Row) -> str:
-    """Why the row is not that of a finished, valid case; empty if it is."""
-    status = {"finished": "", "running": "still running, or killed"}.get(row["status"])
-    notes = [row["status"] if status is None else status]
-    if row["valid"] is False:
-        notes.append("not valid: " + ("; ".join(row["reasons"]) or "no reason recorded"))
-    return "; ".join(note for note in notes if note)
-
-
-def timing_note(row: Row) -> str:
-    """Why the row's seconds mean nothing; empty if they do."""
-    if row["timing_valid"] is not False:
-        return ""
-    return "seconds not valid: " + ("; ".join(row["timing_reasons"]) or "no reason recorded")
-
-
-def validity(record: Record, case: Case) -> Row:
-    """The case's status, valid and timing_valid with their reasons, the record's own included."""
-    given, root = case.attributes, record.attributes
-    verdicts = (given.get("timing_valid"), root.get("timing_valid"))
-    reasons = [*given.get("timing_reasons", ()), *root.get("timing_reasons", ())]
-    return {
-        "status": given.get("status", "running"),
-        "valid": given.get("valid"),
-        "reasons": list(given.get("reasons", ())),
-        "timing_valid": False if False in verdicts else verdicts[0],
-        "timing_reasons": list(dict.fromkeys(reasons)),
-    }
 
 
 def _check_target(records: list[Record], metric: str) -> None:
@@ -127,14 +98,14 @@ def is_recorded(case: Case, metric: str) -> bool:
     return metric in case.metrics and not np.isnan(case[metric]).all()
 
 
-def _record_rows(name: str, record: Record, target: tuple[str, float] | None) -> list[Row]:
-    baseline: Any = record.attributes.get("baseline")
+def _record_rows(name: str, record: Record, targets: Sequence[Target]) -> list[Row]:
     rows = [_row(name, record, case) for case in record.cases.values()]
-    if target is not None:
+    for target in targets:
         reached = {label: _reached(case, *target) for label, case in record.cases.items()}
+        base = reached.get(str(record.attributes.get("baseline")))
         for row in rows:
-            row["target"] = {"metric": target[0], "value": target[1]}
-            row["reached"] = _with_ratios(reached[row["label"]], reached.get(baseline))
+            costs = _with_ratios(reached[row["label"]], base)
+            row["targets"].append({"metric": target[0], "value": target[1], "reached": costs})
     return rows
 
 
@@ -152,6 +123,8 @@ def _row(name: str, record: Record, case: Case) -> Row:
         **{key: _last(case, key) for key in ("downlink_bytes", *case.metrics)},
         **_own_metrics(case),
         **validity(record, case),
+        "parameters": parameters(case),
+        "targets": [],
     }
 
 
@@ -200,145 +173,46 @@ def ratio(value: float | None, base: float | None) -> float | None:
     return value / base if base and value is not None else None
 
 
-class Column(NamedTuple):
-    header: str
-    value: Callable[[Row], Any]
-    show: Callable[[Any], str] = short
-    in_bytes: bool = False
-    timing: bool = False
-
-
-def scientific(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1e}"
-
-
-def _integer(value: float | None) -> str:
-    return "-" if value is None else str(value)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
-
-
 def _end(key: str) -> Callable[[Row], float | None]:
     return lambda row: row[key]
-
-
-def _at_target(key: str) -> Callable[[Row], float | None]:
-    return lambda row: (row["reached"] or {}).get(key)
 
 
 def _metric_column(metric: Metric) -> Column:
     return Column(metric.heading, lambda row: row.get(metric.name), SHOWN[metric.scale])
 
 
-SHOWN = {"decades": scientific, "plain": lambda value: short(value, 4), "percent": _percent}
+SHOWN = {"decades": scientific, "plain": lambda value: short(value, 4), "percent": percent}
 END = (
-    Column("rounds", _end("rounds"), _integer),
-    Column("up", _end("uplink_bytes"), in_bytes=True),
-    Column("down", _end("downlink_bytes"), in_bytes=True),
+    Column("rounds", _end("rounds"), whole),
+    Column("up", _end("uplink_bytes"), kilobytes),
+    Column("down", _end("downlink_bytes"), kilobytes),
     Column("seconds", _end("seconds"), timing=True),
 )
-REACHED = (
-    Column("rounds", _at_target("rounds"), _integer),
-    Column("up", _at_target("uplink_bytes"), in_bytes=True),
-    Column("up+down", _at_target("total_bytes"), in_bytes=True),
-    Column("seconds", _at_target("seconds"), timing=True),
-    Column("up/base", _at_target("uplink_bytes_ratio")),
-    Column("up+down/base", _at_target("total_bytes_ratio")),
-)
 
 
-def _target_title(rows: list[Row]) -> str:
-    metric, value = rows[0]["target"]["metric"], rows[0]["target"]["value"]
+def _reached_columns(number: int) -> tuple[Column, ...]:
+    """What it took to reach the target of that number."""
+
+    def at(key: str) -> Callable[[Row], float | None]:
+        return lambda row: (row["targets"][number]["reached"] or {}).get(key)
+
+    return (
+        Column("rounds", at("rounds"), whole),
+        Column("up", at("uplink_bytes"), kilobytes),
+        Column("up+down", at("total_bytes"), kilobytes),
+        Column("seconds", at("seconds"), timing=True),
+        Column("up/base", at("uplink_bytes_ratio")),
+        Column("up+down/base", at("total_bytes_ratio")),
+    )
+
+
+def _target_title(rows: list[Row], number: int) -> str:
     bases = dict.fromkeys(row["label"] for row in rows if row["baseline"])
     against = f"; base is {', '.join(bases)}" if bases else ""
-    return f"To {metric} {row_metrics(rows)[metric].sign} {value:g}; bytes per worker{against}"
+    return f"{told_target(rows, rows[0]['targets'][number])}; KB per worker{against}"
 
 
-def block(title: str, rows: list[Row], columns: Sequence[Column], named: str = "case") -> str:
-    """The rows as a table at most WIDTH wide; its first column, `named` so, has their labels."""
-    recorded = [column for column in columns if any(column.value(row) is not None for row in rows)]
-    recorded = recorded or list(columns[:1])  # no case began, or none reached the target
-    cells = [_cells(column, rows) for column in recorded]
-    widths = [max(map(len, column)) for column in cells]
-    gap = "  " if sum(widths) + 2 * len(widths) + _label_width(rows) <= WIDTH else " "
-    room = WIDTH - sum(widths) - len(gap) * len(widths)
-    labels = _labels(rows, room, named)
-    lines = [
-        gap.join([label, *(cell.rjust(width) for cell, width in zip(line, widths, strict=True))])
-        for label, line in zip(labels, zip(*cells, strict=True), strict=True)
-    ]
-    return "\n".join([title, *_with_headings([line.rstrip() for line in lines], rows)])
-
-
-def _cells(column: Column, rows: list[Row]) -> list[str]:
-    values = [column.value(row) for row in rows]
-    if column.in_bytes:
-        unit = byte_unit(values)
-        scaled = [value if value is None else value / BYTE_UNITS[unit] for value in values]
-        return [f"{column.header} {unit}", *map(short, scaled)]
-    doubtful = [column.timing and timing_note(row) and column.value(row) for row in rows]
-    marks = ["~" if doubt else "" for doubt in doubtful]
-    shown = [column.show(value) + sign for value, sign in zip(values, marks, strict=True)]
-    return [column.header, *shown]
-
-
-def _label_width(rows: list[Row]) -> int:
-    return max((len(row["label"] + mark(row)) for row in rows), default=0)
-
-
-def _labels(rows: list[Row], room: int, named: str) -> list[str]:
-    width = min(max(_label_width(rows), len(named)), room)
-    labels = [named, *(_fit(row["label"], width - len(mark(row))) + mark(row) for row in rows)]
-    return [label.ljust(width) for label in labels]
-
-
-def _fit(label: str, width: int) -> str:
-    """`label` with its middle left out if it is too long: both ends tell cases apart."""
-    if len(label) <= width:
-        return label
-    head = (width - 1) // 2
-    return label[:head] + "…" + label[len(label) - (width - 1 - head) :]
-
-
-def _with_headings(lines: list[str], rows: list[Row]) -> list[str]:
-    """The header line and the rows, with each record's name above its rows if there are several."""
-    if len({row["record"] for row in rows}) < 2:
-        return lines
-    result, current = lines[:1], None
-    for row, line in zip(rows, lines[1:], strict=True):
-        if row["record"] != current:
-            current = row["record"]
-            result.append(f"-- {current}")
-        result.append(line)
-    return result
-
-
-def footnotes(rows: list[Row], timing: bool = True) -> list[str]:
-    """Lines that tell which rows are not valid, and with `timing` which seconds are not."""
-    notes = _grouped("*", rows, case_note)
-    notes += _grouped("~", rows, timing_note) if timing else []
-    return [line for note in notes for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
-
-
-def _grouped(sign: str, rows: list[Row], note_of: Callable[[Row], str]) -> list[str]:
-    """One line per note, with the cases it is about unless it is about all."""
-    noted: dict[str, list[Row]] = {}
-    for row in rows:
-        noted.setdefault(note_of(row), []).append(row)
-    return [
-        f"{sign} {note}" + ("" if len(about) == len(rows) else f" ({_about(about, rows)})")
-        for note, about in noted.items()
-        if note
-    ]
-
-
-def _about(noted: list[Row], rows: list[Row]) -> str:
-    """The labels of the noted rows; the record's name if all of its rows are noted."""
-    names: list[str] = []
-    for record in dict.fromkeys(row["record"] for row in noted):
-        labels = [row["label"] for row in noted if row["record"] == record]
-        whole = len(labels) == sum(row["record"] == record for row in rows)
-        names += [f"all of {record}"] if whole else labels
-    return ", ".join(names)
+def told_target(rows: list[Row], target: Row) -> str:
+    """The target of some rows, in words."""
+    metric = row_metrics(rows)[target["metric"]]
+    return f"To {metric.name} {metric.sign} {target['value']:g}"

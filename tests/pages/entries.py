@@ -77,6 +77,12 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "mpi-lowrank best results/mine.h5 --target grad_norm_sq=1e-6 --by uplink_bytes": Run(
         after=MINE
     ),
+    "mpi-lowrank table results/mine.h5 --columns method,compressor.k,multiple,uplink_bytes,"
+    "grad_norm_sq --sort grad_norm_sq": Run(after=MINE),
+    "mpi-lowrank best results/mine.h5 --target loss=0.65 --format latex": Run(after=MINE),
+    "mpi-lowrank table results/mine.h5 --target loss=0.3 --target grad_norm_sq=1e-6 --cases"
+    " 'EF21 *' --columns compressor.k,multiple,reached.rounds,reached2.rounds --sort"
+    " reached.rounds --format markdown": Run(after=MINE),
     "mpi-lowrank plot results/mine.h5 -o results": Run(after=MINE),
     # The main experiment, and what is made of its record.
     MUSHROOMS: Run(FEWER),

@@ -8,7 +8,8 @@ import pytest
 from mpi_lowrank.cli import main
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, Record, RecordWriter
-from mpi_lowrank.report.best import best_rows, format_best, step_of
+from mpi_lowrank.report.best import best_rows, best_tables, step_of
+from mpi_lowrank.report.layout import as_text
 from mpi_lowrank.report.parameters import parameters
 
 TARGET = "grad_norm_sq", 0.5
@@ -120,7 +121,7 @@ def test_numbers_of_workers_are_apart_each_with_its_own_baseline(tmp_path):
         r["total_bytes_ratio"] for r in rows[4:]
     ]
     assert rows[5]["total_bytes"] == 2 * rows[1]["total_bytes"]
-    text = format_best(rows)
+    text = as_text(best_tables(rows))
     assert text.count("workers 8") == 1 and text.count("base is GD c") == 2
 
 
@@ -153,6 +154,6 @@ def test_the_command_prints_cheapest_first_and_fits(record, capsys):
     cells = ["2/L", "-", "-", "-", "0.0500", "-", "-", "-", "1/3", "1.9e+00"]
     assert lines[-1].split()[-10:] == cells
     assert main([*command, "--json"]) == 0
-    assert [row["stepsize"] for row in json.loads(capsys.readouterr().out)][:2] == ["2/L", "8/L"]
+    assert [row["stepsize"] for row in json.loads(capsys.readouterr().out)][:2] == ["8/L", "1/L"]
     assert main([*command[:-1], "speed=1"]) == 2
     assert "target 'speed': allowed is" in capsys.readouterr().err

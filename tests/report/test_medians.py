@@ -88,11 +88,15 @@ def test_a_median_that_is_infinite_is_none_and_the_lowest_is_told(record):
     assert json.loads(json.dumps(list(rows.values()), allow_nan=False)) == list(rows.values())
 
 
+def start(reached):
+    return {"targets": [{"reached": reached}]}
+
+
 def test_a_start_that_never_arrives_counts_as_infinitely_much():
     costs = {"rounds": 3, "uplink_bytes": 30.0, "total_bytes": 60.0, "seconds": 1.0}
-    one_short = together([{"reached": costs}, {"reached": None}, {"reached": costs}])
+    one_short = together([start(costs), start(None), start(costs)])
     assert one_short["reached"] == costs and np.isinf(one_short["costs"]["rounds"]).sum() == 1
-    two_short = together([{"reached": costs}, {"reached": None}, {"reached": None}])
+    two_short = together([start(costs), start(None), start(None)])
     assert two_short["reached"] is None
 
 

@@ -80,7 +80,7 @@ def test_it_is_drawn_where_a_case_has_them_and_stays_out_of_the_other_figures(re
     shown = figures._draw_curves(figures.all_curves([record]), figures.X_AXES[0])
     assert len(shown.axes) == 3
     table_of = table_rows([record], ("estimate_error", 0.5))
-    assert table_of[1]["reached"]["rounds"] == 4  # 0.8^4
+    assert table_of[1]["targets"][0]["reached"]["rounds"] == 4  # 0.8^4
     assert "Lyapunov" not in format_table(table_of)
 
 
