@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -26,6 +27,8 @@ failed = pytest.StashKey[bool]()
 def pytest_configure(config):
     # What is tested is this package, whatever plug-ins the environment has.
     registry.entry_points = lambda group: ()
+    # Hundreds of processes need not import Numba; the tests of compiled kernels ask for them.
+    os.environ["MPI_LOWRANK_KERNELS"] = "numpy"
     if config.getoption("--with-mpi"):
         report_ranks(config)
     else:

@@ -69,6 +69,7 @@ def test_a_run_leaves_a_valid_record_with_its_provenance(run, ranks):
     assert root["config"].startswith(CASES) and "seed=4" in root["config"]
     assert "some.toml --out some.h5 --set seed=4" in root["command"]
     assert len(root["hosts"]) == ranks and root["blas"] and root["cpu_models"]
+    assert root["kernels"] == "numpy"
     assert set(json.loads(root["versions"])) >= {"python", "numpy", "mpi4py", "mpi_lowrank"}
     assert len(root["data_sha256"][0]) == 64
     case = record.cases["EF21 topk(k=3) 16x"]

@@ -13,6 +13,7 @@ import scipy
 from mpi4py import MPI
 
 import mpi_lowrank
+from mpi_lowrank import kernels
 from mpi_lowrank.comm import parcels, world
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine.launch import library_name
@@ -32,6 +33,7 @@ def check_alike(comm: MPI.Intracomm, command: str) -> None:
 
     Raises AgreedError; its line names the ranks, what differs and both values.
     """
+    world.agree(comm, kernels.check)
     everybody = parcels.from_all(comm, {"command": [command, ""], **local_code()})
     world.agree(comm, lambda: compare(everybody))
 
@@ -41,7 +43,7 @@ def local_code() -> dict[str, list[str]]:
     folder = Path(mpi_lowrank.__file__).parent
     packages = (np, scipy, ml_dtypes, mpi4py)
     versions = {package.__name__: package.__version__ for package in packages}
-    versions |= {"Python": platform.python_version()}
+    versions |= {"Python": platform.python_version(), "kernels": kernels.told()}
     versions |= {"MPI": library_name(MPI.Get_library_version())}
     code = {"mpi-lowrank": [f"{mpi_lowrank.__version__}, files {_digest([folder])}", str(folder)]}
     code |= {name: [version, ""] for name, version in versions.items()}

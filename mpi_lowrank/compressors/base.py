@@ -83,6 +83,8 @@ class Operator(Component, ABC):
     """Whether the mean of the decoded vectors depends only on the mean of the vectors."""
     per_block = False
     """Whether it compresses each block of the model by its own shape, or all as one vector."""
+    summed_by_kernels = False
+    """Whether its numbers are sums that kernels take: what they round depends on which are used."""
 
     def __init__(
         self, block: tuple[int, ...], dtype: DTypeLike, *, workers: int = 1, **options: Any

@@ -25,7 +25,7 @@ def key(case: Case, ranks: int, data_sha256: str | None, code: Mapping[str, str]
     defaults too, the text of its data, and the `code` that computes it.
 
     The number of ranks and the MPI library, `code`'s "MPI", are among it where sums are taken in
-    MPI's own order. The processor is not.
+    MPI's own order, and `code`'s "kernels" where theirs are. The processor is not.
     """
     of_ranks = _depends_on_ranks(case)
     told = {spec.name: getattr(case, spec.name) for spec in fields(case) if spec.name != "label"}
@@ -33,7 +33,8 @@ def key(case: Case, ranks: int, data_sha256: str | None, code: Mapping[str, str]
     told["data"] = asdict(case.data) | {"name": data_name(case), "sha256": data_sha256}
     told["workers"] = case.workers or ranks
     told["ranks"] = ranks if of_ranks else None
-    told["code"] = {name: what for name, what in code.items() if of_ranks or name != "MPI"}
+    ignored = {"MPI": not of_ranks, "kernels": not _depends_on_kernels(case)}
+    told["code"] = {name: what for name, what in code.items() if not ignored.get(name)}
     plain: Key = json.loads(json.dumps(told, default=_plain))
     return plain
 
@@ -78,3 +79,8 @@ def _depends_on_ranks(case: Case) -> bool:
         compressors[choice.name] for choice in (case.compressor, dense_beside(case.compressor))
     ]
     return any(kind.shared for kind in kinds) and not collectives[case.reduction].ordered
+
+
+def _depends_on_kernels(case: Case) -> bool:
+    """Whether kernels take its compressor's sums, each family in an order of its own."""
+    return compressors[case.compressor.name].summed_by_kernels

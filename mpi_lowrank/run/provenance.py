@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mpi_lowrank
+from mpi_lowrank import kernels
 from mpi_lowrank.comm import facts
 from mpi_lowrank.config import Experiment
 from mpi_lowrank.datasets import Dataset
@@ -84,5 +85,6 @@ def attributes() -> dict:
         "command": printable(" ".join(sys.argv)),
         "git_revision": revision(Path(mpi_lowrank.__file__).parents[1]),
         "versions": json.dumps(versions),
+        "kernels": kernels.told(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
     }

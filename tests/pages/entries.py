@@ -104,6 +104,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     'mpi-lowrank certify topk:k=8 "svd:rank=1,shape=7x16+natural" --verbose': Run(),
     "mpirun -n 2 mpi-lowrank certify --ranks": Run("topk:k=8"),
     "mpi-lowrank certify sign": By(PLUGIN, '"certify", "sign"'),
+    ".venv/bin/pip install -e '.[fast]'": Part("make test installs this extra with its own"),
     "pip install -e .": By(PLUGIN, '"pip", "install"'),
     # Data.
     "mpi-lowrank data fetch a9a": By("tests/datasets/test_libsvm_sets.py", "tiny.fetch()"),

@@ -26,6 +26,7 @@ class SharedMatrices(Wired, SharedCompressor):
 
     family = "factors, Allreduced"
     per_block = True
+    summed_by_kernels = True
 
     shape: Shape = option("auto")
 

@@ -1,0 +1,1 @@
+"""Kernels for Numba. Only `family` imports them, where they pay."""

@@ -1,0 +1,1 @@
+"""Kernels in NumPy: what the compiled ones are held against."""

@@ -1,0 +1,27 @@
+"""Which cases' keys name the kernels: those whose sums the kernels take."""
+
+from pathlib import Path
+
+import pytest
+
+from mpi_lowrank import config
+from mpi_lowrank.run.keys import key
+
+CASE = """
+workers = 2
+rounds = 1
+stepsize = 0.1
+problem = { name = "matrix", shape = [6, 4] }
+[[cases]]
+method = "EF21"
+compressor = "SPEC"
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"), [("powersgd", True), ("svd", False), ("topk:k=2", False)]
+)
+def test_a_key_names_the_kernels_where_they_take_sums(spec, named):
+    (case,) = config.parse(CASE.replace("SPEC", spec), Path("some.toml"), ()).cases
+    code = key(case, 1, None, {"numpy": "2", "MPI": "4", "kernels": "numba 0.68"})["code"]
+    assert ("kernels" in code) == named
