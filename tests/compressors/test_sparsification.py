@@ -207,3 +207,20 @@ def test_impossible_options_name_themselves(spec, option):
     with pytest.raises(OptionError) as caught:
         make(spec)
     assert caught.value.option == option
+
+
+def test_topk_of_long_vectors_is_that_of_a_stable_sort_however_a_sample_misleads():
+    d, rng = 2**14 + 5, np.random.default_rng(0)
+    sampled = np.arange(d) % (d // 2**12) == 0
+    cases = {
+        "gaussian": rng.standard_normal(d),
+        "ties": rng.integers(-3, 4, d),
+        "flat": np.ones(d),
+        "large where the sample looks": np.where(sampled, rng.random(d) + 9, rng.random(d)),
+        "small where the sample looks": np.where(sampled, 0, rng.random(d)),
+    }
+    for name, x in cases.items():
+        for k in (1, 7, 200, d // 2, d - 1):
+            expected = np.sort(np.argsort(-np.abs(x), kind="stable")[:k])
+            found = make(f"topk:k={k}", d, local=2).select(np.array([x, -x], float), ())
+            np.testing.assert_array_equal(found, [expected, expected], err_msg=f"{name}, k = {k}")

@@ -25,8 +25,12 @@ class ScaledSign(Wired, Compressor):
 
     def prepare(self, local, total):
         self._magnitude = np.empty((local, self.d), self.dtype)
-        self._bits = np.empty((total, self.d), np.uint8)
-        self._signs.prepare(total)
+        self._bits = np.empty((local, self.d), np.uint8)
+        self._signs.prepare(local)
+        # What the eight signs of a byte stand for.
+        numbers = np.unpackbits(np.arange(256, dtype=np.uint8), bitorder="little")
+        self._table = np.subtract(1, 2 * numbers.reshape(256, 8), dtype=self.dtype)
+        self._room = np.empty((total, self._signs.nbytes, 8), self.dtype)
 
     def worst_case(self):
         return np.eye(1, self.d)[0]
@@ -44,11 +48,9 @@ class ScaledSign(Wired, Compressor):
         self._signs.pack(self._bits[:n], messages[:, self._header :])
 
     def decode(self, messages, out):
-        bits = self._bits[: len(messages)]
         scales = messages[:, : self._header].view(self.number)
         if not (np.isfinite(scales).all() and (scales >= 0).all()):
             raise MessageError(f"{self.name}: a scale is finite and not negative; got {scales}")
-        self._signs.unpack(messages[:, self._header :], bits)
-        np.multiply(bits, -2.0, out=out, casting="unsafe")
-        out += 1
-        out *= scales
+        packed, room = messages[:, self._header :], self._room[: len(messages)]
+        np.take(self._table, packed, axis=0, out=room, mode="clip")
+        np.multiply(room.reshape(len(room), -1)[:, : self.d], scales, out=out, dtype=self.dtype)
