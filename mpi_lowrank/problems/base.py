@@ -60,6 +60,9 @@ class Problem(Component, ABC):
     has_hessians = False
     """Whether it gives second derivatives, which FedNL needs."""
 
+    summed_by_kernels = False
+    """Whether its numbers are sums that kernels take: what they round depends on which are used."""
+
     metrics: tuple[Metric, ...] = ()
     """What `measure` measures besides METRICS; recorded as columns of these names."""
 

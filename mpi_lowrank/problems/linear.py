@@ -1,6 +1,7 @@
 """Linear models on rows: what logistic regression and least squares have in common."""
 
 from abc import ABC, abstractmethod
+from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
@@ -8,8 +9,10 @@ from scipy.sparse import csr_array
 
 from mpi_lowrank.datasets.local import LocalShards
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.kernels import family
 from mpi_lowrank.problems.base import Block, Problem, Smoothness, largest_eigenvalue
 from mpi_lowrank.problems.batch import Batch, Chosen
+from mpi_lowrank.problems.onehot import OneHotRows
 from mpi_lowrank.problems.regularizer import Kind, Regularizer
 from mpi_lowrank.problems.sparse import DrawnRows, Stack, StackedRows
 
@@ -18,11 +21,11 @@ class Samples(ABC):
     """Labelled rows of the local workers, and room for their margins a_j.x; see `Stack`.
 
     Arrays are (workers, longest). `weights`: 1 / m_i, times what `differentiate` leaves out, and 0
-    in the padding. `sizes` (workers,): the m_i.
+    in the padding. `sizes` (workers,): the m_i. `kernels`: the family "rows".
     """
 
-    def __init__(self, rows: Stack, dtype: np.dtype):
-        self.rows, self.sizes = rows, np.ones(rows.workers)
+    def __init__(self, rows: Stack, dtype: np.dtype, kernels: ModuleType):
+        self.rows, self.sizes, self.kernels = rows, np.ones(rows.workers), kernels
         shape = 3, rows.workers, rows.longest
         self.targets, self.weights, self.margins = np.zeros(shape, dtype)
 
@@ -74,6 +77,7 @@ class LinearModel(Problem):
     default_data = "mushrooms"
     f_inf = 0.0
     has_hessians = True
+    summed_by_kernels = True
     regularizer: Kind
     lambda_: float
     kind: type[Samples]
@@ -91,11 +95,14 @@ class LinearModel(Problem):
         labels = np.zeros((len(self._features), shards.longest), dtype)
         for padded, rows in zip(labels, shards.workers, strict=True):
             padded[: len(rows.labels)] = rows.labels
+        kernels = family("rows", shards.train_rows)  # the same on any number of ranks
         stacked = StackedRows(self._features, shards.longest, dtype)
-        whole = self.kind(stacked, dtype)
+        if kernels.BY_PARTS and self._features[0].dtype == bool:
+            stacked = OneHotRows(self._features, shards.longest, dtype, kernels)
+        whole = self.kind(stacked, dtype, kernels)
         whole.label(labels, self.samples)
         self._chosen = Chosen(
-            whole, self.samples, lambda width: self.kind(DrawnRows(stacked, width), dtype)
+            whole, self.samples, lambda width: self.kind(DrawnRows(stacked, width), dtype, kernels)
         )
 
     @classmethod

@@ -21,7 +21,7 @@ class Signed(Samples):
         np.multiply(self.weights, self.targets, out=self.weights)
 
     def differentiate(self):
-        expit(self._exponents(), out=self.margins)
+        self.kernels.sigmoid(self._exponents())
 
     def losses(self):
         return _softplus(self._exponents())

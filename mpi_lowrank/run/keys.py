@@ -12,6 +12,7 @@ from mpi_lowrank.compressors import compressors
 from mpi_lowrank.config import Case
 from mpi_lowrank.config.cases import COMPONENTS
 from mpi_lowrank.errors import short
+from mpi_lowrank.problems import problems
 from mpi_lowrank.registry import Choice, Registry
 from mpi_lowrank.run.assembly import data_name
 from mpi_lowrank.run.components import dense_beside
@@ -82,5 +83,6 @@ def _depends_on_ranks(case: Case) -> bool:
 
 
 def _depends_on_kernels(case: Case) -> bool:
-    """Whether kernels take its compressor's sums, each family in an order of its own."""
-    return compressors[case.compressor.name].summed_by_kernels
+    """Whether kernels take its compressor's or its problem's sums, each in an order of its own."""
+    kinds = compressors[case.compressor.name], problems[case.problem.name]
+    return any(kind.summed_by_kernels for kind in kinds)
