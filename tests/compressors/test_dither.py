@@ -18,7 +18,7 @@ def rounded(numbers, random=True):
     """The integers that fixed-point `numbers` become."""
     dither, fixed = Dither(D, random), numbers.copy()
     dither.prepare(ROWS, fixed.dtype)
-    dither.add(fixed, POINT, lambda places: behind(fixed, POINT, places), streams())
+    dither.add(fixed, POINT, lambda at: behind(fixed.reshape(-1)[at], POINT), streams())
     return fixed >> POINT
 
 

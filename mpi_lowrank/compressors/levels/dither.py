@@ -11,10 +11,10 @@ _CHUNK = 1 << 13
 """Words per call of the bit generator, which returns them in a new array."""
 
 
-def behind(fixed: np.ndarray, point: int, places: np.ndarray) -> np.ndarray:
+def behind(fixed: np.ndarray, point: int) -> np.ndarray:
     """What numbers with `point` bits behind the point hold behind the first eight of these."""
     unit = 1 << (point - BYTE)
-    return (fixed.reshape(-1)[places] & (unit - 1)) / unit
+    return (fixed & (unit - 1)) / unit
 
 
 class Dither:
@@ -32,8 +32,7 @@ class Dither:
     def prepare(self, rows: int, dtype: np.dtype) -> None:
         """Allocate for up to `rows` rows of fixed-point numbers of that dtype, an integer."""
         self._words = np.zeros((rows, -(-self.d // BYTE)), np.uint64)
-        self._bytes = self._words.view(np.uint8)[:, : self.d]
-        self._bytes[...] = 128
+        self._words.view(np.uint8)[...] = 128
         self._added, self._tied = np.empty((rows, self.d), dtype), np.empty((rows, self.d), bool)
 
     def add(
@@ -48,20 +47,36 @@ class Dither:
         `below(places)`: what lies behind those eight bits at these places of the flat array, in
         units of the last one, float in [0, 1].
         """
-        n, last = len(fixed), point - BYTE
-        if self.random:
-            self._draw(self._words[:n], generators)
-        added, tied = self._added[:n], self._tied[:n]
-        np.left_shift(self._bytes[:n], last, out=added, dtype=added.dtype)
+        last = point - BYTE
+        dithers, tied = self.draw(len(fixed), generators)
+        added = self._added[: len(fixed)]
+        np.left_shift(dithers[:, : self.d], last, out=added, dtype=added.dtype)
         fixed += added
+        np.bitwise_and(fixed, 255 << last, out=added)
+        np.equal(added, 255 << last, out=tied)
+        fixed.reshape(-1)[self.carried(tied, below, generators)] += 1 << last
+
+    def draw(
+        self, rows: int, generators: Sequence[np.random.Generator]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The bytes, (rows, d or some more), and room (rows, d) for where they do not decide."""
+        words = self._words[:rows]
+        if self.random:
+            self._draw(words, generators)
+        return words.view(np.uint8), self._tied[:rows]
+
+    def carried(
+        self,
+        tied: np.ndarray,
+        below: Callable[[np.ndarray], np.ndarray],
+        generators: Sequence[np.random.Generator],
+    ) -> np.ndarray:
+        """The places of the `tied` that go up; `below` as in `add`."""
         if not self.random:
-            return
-        ones = 255 << last
-        np.bitwise_and(fixed, ones, out=added)
-        np.equal(added, ones, out=tied)
+            return np.zeros(0, np.intp)
         places = np.flatnonzero(tied)
-        carried = places[self._more(places, generators) < below(places)]
-        fixed.reshape(-1)[carried] += 1 << last
+        up: np.ndarray = places[self._more(places, generators) < below(places)]
+        return up
 
     def _draw(self, words, generators):
         for row, generator in zip(words, generators, strict=True):

@@ -18,6 +18,7 @@ from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError
 from mpi_lowrank.compressors.wire.numbers import Wired
 from mpi_lowrank.compressors.wire.trits import Trits
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.kernels import family
 
 Norm = Literal["l2", "linf"]
 """What the numbers of a bucket are divided by."""
@@ -78,11 +79,10 @@ class Dithering(Wired, Compressor):
         """The contraction of rounding to the nearest level; none if not above 0."""
 
     def prepare(self, local, total):
-        padded = self.buckets * self.size
+        padded, shape = self.buckets * self.size, (local, self.d)
         self._magnitude = np.zeros((local, self.buckets, self.size), self.dtype)
-        self._norms = np.zeros((local, self.buckets, 1), self.dtype)
-        self._scratch = np.empty((local, padded), self.dtype)
-        shape = local, self.d
+        self._padded = np.zeros((local, padded if padded > self.d else 0), self.dtype)
+        self._norms = np.zeros((local, self.buckets), self.dtype)
         self._part, self._up = np.empty(shape, self.dtype), np.empty(shape, bool)
         self._point, fixed = self._fixed_point()
         self._fixed = np.empty(shape, fixed)
@@ -93,6 +93,9 @@ class Dithering(Wired, Compressor):
         self._values = np.zeros((total, padded), self.dtype)
         self._scales = np.empty((total, self.buckets), self.number)
         self._codes.prepare(total)
+        self._place = bits_for(self.s + 1)
+        self._kernels = family("levels", local * self.d)
+        self._at_once = self._kernels.AT_ONCE and self._codes.dtype == np.uint8
         self._table = np.append(self.grid, inf).astype(self.dtype)
         self._decoded = self._decoding_table()
 
@@ -131,54 +134,74 @@ class Dithering(Wired, Compressor):
         return largest * np.sqrt(np.einsum("wbi,wbi->wb", scaled, scaled))[:, :, np.newaxis]
 
     def encode(self, x, messages, generators):
-        levels, norms = self._quantise(x, generators)
-        self._write(x, levels, norms, messages)
+        norms = self._wire_norms(x)
+        divisor = self._norms[: len(x)]
+        divisor[...] = norms
+        divisor[divisor == 0] = 1
+        code = self._code_at_once if self._at_once else self._code
+        code(x, divisor, self._flat[: len(x)], generators)
+        self._write(self._flat[: len(x)], norms, messages)
 
-    def _quantise(self, x, generators):
-        """The level of each number, (workers, d), and the norms in the wire's type."""
+    def _code(self, x, norms, codes, generators):
+        """Fill `codes` with each number's level, and its sign at the bit `_place`."""
         n = len(x)
-        magnitude, fixed = self._magnitude[:n], self._fixed[:n]
+        magnitude, fixed, signs = self._magnitude[:n], self._fixed[:n], self._signs[:n]
         flat = magnitude.reshape(n, -1)[:, : self.d]
         np.abs(x, out=flat)
-        norms = self._wire_norms(magnitude, self._scratch[:n].reshape(magnitude.shape))
-        divisor = self._norms[:n]
-        divisor[...] = norms[:, :, np.newaxis]
-        divisor[divisor == 0] = 1
-        np.divide(magnitude, divisor, out=magnitude)
+        np.divide(magnitude, norms[:, :, np.newaxis], out=magnitude)
         part = np.minimum(flat, 1, out=self._part[:n])
         self._locate(part, fixed)
-        self._dither.add(fixed, self._point, self._behind, generators)
-        np.right_shift(fixed, self._point, out=fixed)
-        return fixed, norms
+        self._dither.add(fixed, self._point, lambda at: self._behind(x, norms, at), generators)
+        np.right_shift(fixed, self._point, out=codes, casting="unsafe")
+        negative = np.less(x, 0, out=self._up[:n])
+        np.left_shift(negative, self._place, out=signs, dtype=signs.dtype)
+        codes |= signs
 
-    def _wire_norms(self, magnitude, scratch):
+    def _code_at_once(self, x, norms, codes, generators):
+        """The same codes as `_code`."""
+        dithers, tied = self._dither.draw(len(x), generators)
+        self._round(np.ascontiguousarray(x), norms, dithers, codes, tied)
+        carried = self._dither.carried(tied, lambda at: self._behind(x, norms, at), generators)
+        codes.reshape(-1)[carried] += 1
+
+    def _round(self, x, norms, dithers, codes, tied):
+        """Call the kernel that rounds to these levels, where there is one."""
+        raise NotImplementedError
+
+    def _wire_norms(self, x):
         """The buckets' norms (workers, buckets), rounded up to the wire's type."""
-        largest = magnitude.max(axis=2, keepdims=True)
-        exact = largest
+        numbers = self._in_buckets(x)
+        exact = np.maximum(numbers.max(axis=2), -numbers.min(axis=2))
         if self.norm == "l2":
-            np.divide(magnitude, np.where(largest > 0, largest, 1), out=scratch)
-            squares = np.einsum("wbi,wbi->wb", scratch, scratch)[:, :, np.newaxis]
-            exact = largest * np.sqrt(squares)
-        norms = exact[:, :, 0].astype(self.number)
-        short = norms < exact[:, :, 0]
+            exact = _lengths(numbers, exact)
+        norms = exact.astype(self.number)
+        short = norms < exact
         norms[short] = np.nextafter(norms[short], self.number.type(inf))
         return norms
 
+    def _in_buckets(self, x):
+        """x as (workers, buckets, size), a copy only where zeros fill up the last bucket."""
+        if self._padded.size:
+            self._padded[: len(x), : self.d] = x
+            x = self._padded[: len(x)]
+        return x.reshape(len(x), self.buckets, self.size)
+
+    def _scaled_at(self, x, norms, places):
+        """The numbers at these places of x, over the norms of their buckets."""
+        row, column = np.divmod(places, self.d)
+        norm = norms[row, column // self.size]
+        return np.minimum(np.abs(x[row, column]), norm) / norm
+
     @abstractmethod
     def _locate(self, part, fixed):
-        """Fill `fixed` with the levels that are `part` in [0, 1], cut off; keep for `_behind`."""
+        """Fill `fixed` with the levels that are `part` in [0, 1], cut off behind `_point` bits."""
 
-    def _behind(self, places):
-        """What was cut off, see `Dither.add`: of `part`, if it holds levels in units of it."""
-        return self._part.reshape(-1)[places] % 1
+    @abstractmethod
+    def _behind(self, x, norms, places):
+        """What is cut off at these places of x, see `Dither.add`."""
 
-    def _write(self, x, levels, norms, messages):
+    def _write(self, codes, norms, messages):
         messages[:, : self._header].view(self.number)[...] = norms
-        codes, signs = self._flat[: len(x)], self._signs[: len(x)]
-        np.copyto(codes, levels, casting="unsafe")
-        negative = np.signbit(x, out=self._up[: len(x)])
-        np.left_shift(negative, bits_for(self.s + 1), out=signs, dtype=signs.dtype)
-        codes |= signs
         self._codes.pack(codes, messages[:, self._header :])
 
     def decode(self, messages, out):
@@ -209,12 +232,32 @@ class Dithering(Wired, Compressor):
         out[...] = values[:, : self.d]
 
 
+def _lengths(x: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    """|x|_2 of the buckets of x (workers, buckets, size), whose `largest` magnitudes are known.
+
+    Where squares might overflow or vanish numbers are first multiplied by a power of two.
+    """
+    powers = np.frexp(largest)[1]
+    powers[np.abs(powers) <= np.finfo(x.dtype).maxexp // 4] = 0
+    if powers.any():
+        x = np.ldexp(x, -powers[:, :, np.newaxis])
+    lengths: np.ndarray = np.ldexp(np.sqrt(np.einsum("wbi,wbi->wb", x, x)), powers)
+    return lengths
+
+
 class _Uniform(Dithering):
     """The levels 0, 1/s, 2/s, ..., 1."""
 
     def _locate(self, part, fixed):
         part *= self.s << BYTE
         np.copyto(fixed, part, casting="unsafe")
+
+    def _behind(self, x, norms, places):
+        return self._scaled_at(x, norms, places) * self.dtype.type(self.s << BYTE) % 1
+
+    def _round(self, x, norms, dithers, codes, tied):
+        steps = self.dtype.type(self.s << BYTE)
+        self._kernels.uniform(x, norms, self.size, steps, dithers, self._place, codes, tied)
 
     def _omega(self, d):
         if self.norm == "linf":
@@ -286,18 +329,20 @@ class QSGD(_Uniform):
             variable=True,
         )
 
-    def _write(self, x, levels, norms, messages):
+    def _write(self, codes, norms, messages):
         if not self.variable:
-            super()._write(x, levels, norms, messages)
+            super()._write(codes, norms, messages)
             return
-        for row, message, its_levels, its_norms in zip(x, messages, levels, norms, strict=True):
-            self._write_stream(row, message, its_levels, its_norms)
+        for row, message, its_norms in zip(codes, messages, norms, strict=True):
+            self._write_stream(row, message, its_norms)
 
-    def _write_stream(self, x, message, levels, norms):
+    def _write_stream(self, codes, message, norms):
         start, size = LENGTH.itemsize, LENGTH.itemsize
+        levels = codes & ((1 << self._place) - 1)
         places = np.flatnonzero(levels)
         streams = elias.encode(np.diff(places, prepend=-1))
-        streams += [np.signbit(x[places]).astype(np.uint8), *elias.encode(levels[places])]
+        signs = (codes[places] >> self._place).astype(np.uint8)
+        streams += [signs, *elias.encode(levels[places])]
         packed = np.packbits(np.concatenate(streams))
         begin = start + self._header + size
         end = begin + len(packed)
@@ -357,9 +402,8 @@ class Ternary(_Uniform):
     def _decoding_table(self):
         return np.array([0, self._shrink, -self._shrink], self.dtype)
 
-    def _write(self, x, levels, norms, messages):
-        messages[:, : self._header].view(self.number)[...] = norms
-        codes = self._flat[: len(x)]
-        np.copyto(codes, levels, casting="unsafe")
-        codes <<= np.signbit(x, out=self._up[: len(x)])
-        self._codes.pack(codes, messages[:, self._header :])
+    def _write(self, codes, norms, messages):
+        negative = np.right_shift(codes, self._place, out=self._signs[: len(codes)])
+        codes &= 1
+        codes <<= negative
+        super()._write(codes, norms, messages)

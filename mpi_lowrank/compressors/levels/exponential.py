@@ -37,6 +37,8 @@ class ExponentialDithering(Dithering):
         shape = local, self.d
         self._low, self._high = (np.empty(shape, self.dtype) for _ in range(2))
         self._at, self._above = np.empty(shape, np.intp), np.empty(shape, bool)
+        self._at_once = self._at_once and self.base == 2
+        self._lowest, self._block = self.dtype.type(2.0 ** (self.s - 1)), np.empty(512, self.dtype)
 
     def _fixed_point(self):
         if self.base != 2:
@@ -46,7 +48,7 @@ class ExponentialDithering(Dithering):
 
     def _locate(self, part, fixed):
         if self.base == 2:
-            self._locate_powers(part, fixed)
+            self._lift(part, self._above[: len(part)], fixed)
             return
         at = self._at[: len(part)]
         self._level_below(part, at)
@@ -55,22 +57,28 @@ class ExponentialDithering(Dithering):
         at <<= BYTE
         np.add(fixed, at, out=fixed, casting="unsafe")
 
-    def _locate_powers(self, part, fixed):
+    def _lift(self, part, low, fixed):
         """A number's own bits are exponent, point, mantissa, from the lowest level on.
 
         Below it the share of the way to it takes the place of the mantissa.
         """
-        above, number = self._above[: len(part)], fixed.view(self.dtype)
-        np.multiply(part, 2.0 ** (self.s - 1), out=part)
-        np.less(part, 1, out=above)
-        np.add(part, above, out=number)
+        part *= self._lowest
+        np.less(part, 1, out=low)
+        np.add(part, low, out=fixed.view(self.dtype))
         fixed -= (np.finfo(self.dtype).maxexp - 2) << self._point
-        fixed -= np.left_shift(above, self._point, out=part.view(fixed.dtype), dtype=fixed.dtype)
+        fixed -= np.left_shift(low, self._point, out=part.view(fixed.dtype), dtype=fixed.dtype)
 
-    def _behind(self, places):
-        if self.base == 2:
-            return behind(self._fixed, self._point, places)
-        return super()._behind(places)
+    def _behind(self, x, norms, places):
+        if self.base != 2:
+            return self._part.reshape(-1)[places] % 1
+        part = self._scaled_at(x, norms, places) * self._lowest
+        part += part < 1
+        return behind(part.view(self._fixed.dtype), self._point)
+
+    def _round(self, x, norms, dithers, codes, tied):
+        number, bits = self._block, self._block.view(self._fixed.dtype)
+        rounded = dithers, self._place, codes, tied, number, bits, self._point
+        self._kernels.doubling(x, norms, self.size, self._lowest, *rounded)
 
     def _level_below(self, y, at):
         """Fill `at` with the level below or at each y in [0, 1], at most s - 1.

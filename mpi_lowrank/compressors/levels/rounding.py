@@ -13,6 +13,7 @@ from mpi_lowrank.compressors.wire.bits import BitFields, bits_for
 from mpi_lowrank.compressors.wire.messages import MessageError
 from mpi_lowrank.compressors.wire.numbers import Wired
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.kernels import family
 
 Rounding = Literal["unbiased", "contractive", "nearest"]
 """unbiased: to one of the two levels around a number, with mean the number. contractive: the same,
@@ -94,17 +95,20 @@ class GridRounding(Wired, Compressor):
         return np.where(zero, magnitude**2, error).sum(axis=1)
 
     def encode(self, x, messages, generators):
-        n = len(x)
-        magnitude = np.abs(x, out=self._magnitude[:n])
-        if n and magnitude.max() > self.levels[-1]:
+        codes = self._packed[: len(x)]
+        if len(x) and max(x.max(), -x.min()) > self.levels[-1]:
             raise FloatingPointError(f"{self.name}: the largest level is {self.levels[-1]:g}")
-        codes, signs, up = self._packed[:n], self._signs[:n], self._up[:n]
+        self._code(x, codes, generators)
+        self._codes.pack(codes, messages)
+
+    def _code(self, x, codes, generators):
+        n = len(x)
+        magnitude, signs, up = np.abs(x, out=self._magnitude[:n]), self._signs[:n], self._up[:n]
         self._round(magnitude, codes, generators)
         codes *= np.greater_equal(magnitude, self.levels[0], out=up)
-        np.signbit(x, out=up)
+        np.less(x, 0, out=up)
         np.left_shift(up, self._bits, out=signs, dtype=signs.dtype)
         codes |= signs
-        self._codes.pack(codes, messages)
 
     @abstractmethod
     def _round(self, magnitude, codes, generators):
@@ -142,19 +146,32 @@ class Natural(GridRounding):
         # A number's own bits are exponent, point, mantissa: what is added carries over.
         self._float = np.promote_types(self.dtype, self.number)
         held, wire = np.finfo(self._float), np.finfo(self.number)
-        self._point, self._below_lowest = held.nmant, wire.minexp - held.minexp
+        self._point, self._lowest = held.nmant, wire.minexp - held.minexp + 1
         self._fixed = np.empty((local, self.d), f"i{held.bits // 8}")
         self._dither.prepare(local, self._fixed.dtype)
+        self._kernels = family("levels", local * self.d)
+
+    def _code(self, x, codes, generators):
+        if not self._kernels.AT_ONCE:
+            super()._code(x, codes, generators)
+            return
+        bits = self._fixed[: len(x)]
+        bits.view(self._float)[...] = x
+        dithers, tied = self._dither.draw(len(x), generators)
+        self._kernels.powers(bits, dithers, self._point, self._lowest, self._bits, codes, tied)
+        carried = self._dither.carried(tied, self._behind, generators)
+        flat = codes.reshape(-1)
+        flat[carried] += (flat[carried] & ((1 << self._bits) - 1)) > 0  # none below the lowest
 
     def _round(self, magnitude, codes, generators):
         fixed = self._fixed[: len(magnitude)]
         fixed.view(self._float)[...] = magnitude
         self._dither.add(fixed, self._point, self._behind, generators)
         np.right_shift(fixed, self._point, out=fixed)
-        np.subtract(fixed, self._below_lowest, out=codes, casting="unsafe")
+        np.subtract(fixed, self._lowest - 1, out=codes, casting="unsafe")
 
     def _behind(self, places):
-        return behind(self._fixed, self._point, places)
+        return behind(self._fixed.reshape(-1)[places], self._point)
 
 
 class _Periodic(GridRounding):
