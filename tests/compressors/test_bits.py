@@ -69,3 +69,14 @@ def test_wrong_lengths_and_bytes_above_five_trits_raise():
 def test_numbers_are_held_in_the_smallest_type_of_their_width():
     for width, size in ((1, 1), (8, 1), (9, 2), (16, 2), (17, 4)):
         assert BitFields(3, width).dtype == np.dtype(f"u{size}")
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 17, 30])
+def test_a_single_number_is_sent_as_its_own_bytes_and_bits_beyond_it_are_not_read(width):
+    value = (1 << width) - 2
+    fields, size = BitFields(1, width), -(-width // 8)
+    packed, _ = there_and_back(fields, np.array([[value]], fields.dtype))
+    assert packed.tobytes() == value.to_bytes(size, "little")
+    back = np.zeros((1, 1), fields.dtype)
+    fields.unpack(np.full((1, size), 255, np.uint8), back)
+    assert back[0, 0] == (1 << width) - 1

@@ -140,6 +140,8 @@ class TopK(Sparsifier):
     def select(self, x, generators):
         n = len(x)
         magnitudes = np.abs(x, out=self._magnitudes[:n])
+        if self.k == 1:
+            return magnitudes.argmax(axis=1)[:, np.newaxis]
         if self.d >= SAMPLED:
             return np.array([largest(row, self.k) for row in magnitudes])
         ordered, mask = self._ordered[:n], self._mask[:n]

@@ -22,7 +22,8 @@ class BitFields:
     """`count` numbers of `width` bits in ceil(count width / 8) bytes per row.
 
     Layout: the low bytes of all numbers, one plane of `count` bytes for each whole byte of the
-    width; then the bits that are left, one plane behind the other, packed eight to a byte.
+    width; then the bits that are left, one plane behind the other, packed eight to a byte. A single
+    number's are its own bytes, the lowest first.
     """
 
     def __init__(self, count: int, width: int):
@@ -33,6 +34,7 @@ class BitFields:
 
     def prepare(self, rows: int) -> None:
         """Allocate for up to `rows` rows per call."""
+        self._single = np.zeros((rows, 1), np.dtype("<u8"))
         bits = 8 * -(-self.count * self._rest // 8)
         self._words = np.zeros((rows, bits // 8), np.uint64)
         planes = self._words.view(np.uint8)[:, : self.count * self._rest]
@@ -45,6 +47,10 @@ class BitFields:
     def pack(self, values: np.ndarray, out: np.ndarray) -> None:
         """Write values (rows, count), below 2^width, into out (rows, nbytes)."""
         n, count = values.shape
+        if count == 1:
+            self._single[:n] = values
+            out[...] = self._single[:n].view(np.uint8)[:, : self.nbytes]
+            return
         for byte in range(self._whole):
             plane = out[:, byte * count : (byte + 1) * count]
             np.right_shift(values, 8 * byte, out=plane, casting="unsafe")
@@ -63,6 +69,11 @@ class BitFields:
         n, count = values.shape
         if packed.shape[1] != self.nbytes:
             raise MessageError(f"{count} fields take {self.nbytes} bytes; got {packed.shape[1]}")
+        if count == 1:
+            single = self._single[:n]
+            single.view(np.uint8)[:, : self.nbytes] = packed
+            np.bitwise_and(single, (1 << self.width) - 1, out=values, casting="unsafe")
+            return
         if self._rest:
             _SPREAD.take(packed[:, self._whole * count :], out=self._words[:n], mode="clip")
             shifted = np.left_shift(self._planes[:n], self._shifts, out=self._shifted[:n])
