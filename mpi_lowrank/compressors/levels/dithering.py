@@ -11,6 +11,7 @@ from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Compressor, Promise
 from mpi_lowrank.compressors.levels.dither import BYTE, Dither
+from mpi_lowrank.compressors.levels.norms import BucketNorms
 from mpi_lowrank.compressors.levels.rounding import Rounding
 from mpi_lowrank.compressors.wire import elias
 from mpi_lowrank.compressors.wire.bits import BitFields, bits_for
@@ -81,7 +82,8 @@ class Dithering(Wired, Compressor):
     def prepare(self, local, total):
         padded, shape = self.buckets * self.size, (local, self.d)
         self._magnitude = np.zeros((local, self.buckets, self.size), self.dtype)
-        self._padded = np.zeros((local, padded if padded > self.d else 0), self.dtype)
+        self._wire_norms = BucketNorms(self.d, self.size, self.norm == "l2", self.number)
+        self._wire_norms.prepare(local, self.dtype)
         self._norms = np.zeros((local, self.buckets), self.dtype)
         self._part, self._up = np.empty(shape, self.dtype), np.empty(shape, bool)
         self._point, fixed = self._fixed_point()
@@ -168,24 +170,6 @@ class Dithering(Wired, Compressor):
         """Call the kernel that rounds to these levels, where there is one."""
         raise NotImplementedError
 
-    def _wire_norms(self, x):
-        """The buckets' norms (workers, buckets), rounded up to the wire's type."""
-        numbers = self._in_buckets(x)
-        exact = np.maximum(numbers.max(axis=2), -numbers.min(axis=2))
-        if self.norm == "l2":
-            exact = _lengths(numbers, exact)
-        norms = exact.astype(self.number)
-        short = norms < exact
-        norms[short] = np.nextafter(norms[short], self.number.type(inf))
-        return norms
-
-    def _in_buckets(self, x):
-        """x as (workers, buckets, size), a copy only where zeros fill up the last bucket."""
-        if self._padded.size:
-            self._padded[: len(x), : self.d] = x
-            x = self._padded[: len(x)]
-        return x.reshape(len(x), self.buckets, self.size)
-
     def _scaled_at(self, x, norms, places):
         """The numbers at these places of x, over the norms of their buckets."""
         row, column = np.divmod(places, self.d)
@@ -230,19 +214,6 @@ class Dithering(Wired, Compressor):
         values[:, : self.d] = out
         values.reshape(n, self.buckets, -1)[...] *= scales[:, :, np.newaxis]
         out[...] = values[:, : self.d]
-
-
-def _lengths(x: np.ndarray, largest: np.ndarray) -> np.ndarray:
-    """|x|_2 of the buckets of x (workers, buckets, size), whose `largest` magnitudes are known.
-
-    Where squares might overflow or vanish numbers are first multiplied by a power of two.
-    """
-    powers = np.frexp(largest)[1]
-    powers[np.abs(powers) <= np.finfo(x.dtype).maxexp // 4] = 0
-    if powers.any():
-        x = np.ldexp(x, -powers[:, :, np.newaxis])
-    lengths: np.ndarray = np.ldexp(np.sqrt(np.einsum("wbi,wbi->wb", x, x)), powers)
-    return lengths
 
 
 class _Uniform(Dithering):
