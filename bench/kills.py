@@ -38,8 +38,13 @@ problem = {{ name = "matrix", shape = [8, 14] }}
 reduction = "ordered"
 
 [[cases]]
-method = ["EF21", "EF21-PP"]
+method = "EF21"
 compressor = ["randk:k=5", "powersgd:rank=2"]
+stepsize = "0.05/L"
+
+[[cases]]
+method = "EF21-PP"
+compressor = ["randk:k=5", "topk:k=5"]
 stepsize = "0.05/L"
 """
 

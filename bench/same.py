@@ -48,8 +48,12 @@ method = "GD"
 compressor = {whole}
 
 [[cases]]
-method = ["DCGD", "EF14", {{ name = "EF21", g0 = "compressed" }}, "EF21-PP"]
+method = ["DCGD", "EF14", {{ name = "EF21", g0 = "compressed" }}]
 compressor = {compressors}
+
+[[cases]]
+method = "EF21-PP"
+compressor = ["topk:k=2", "randk:k=5"]
 """
 
 BY_TOPOLOGY = {

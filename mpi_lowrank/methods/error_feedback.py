@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 from mpi_lowrank.component import option
+from mpi_lowrank.errors import UserError
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Guarantee, Method, ef21_stepsize
 from mpi_lowrank.methods.participation import Participating
@@ -97,7 +98,9 @@ class PartialParticipation(Participating, EF21):
     """EF21 in which each worker takes part in a round with `probability`, else is silent.
 
     Fatkhullin et al. 2021. A silent worker keeps its g_i; every worker sends g_i^0. The stepsize is
-    EF21's with probability * alpha in place of alpha. probability = 1 is EF21.
+    EF21's with probability * alpha in place of alpha. probability = 1 is EF21. Linear compressors
+    are not admitted: with one g for all workers it is the mean over those who speak that g would
+    follow, and a floor is left; nor is a byte saved, as sums pass the silent workers' ranks too.
     """
 
     def active(self, t):
@@ -106,15 +109,23 @@ class PartialParticipation(Participating, EF21):
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):
         super().theory_stepsize(constants, compressor, options)  # refuses what has no alpha
-        return ef21_stepsize(constants, options.probability * compressor.alpha, compressor.linear)
+        return ef21_stepsize(constants, options.probability * compressor.alpha, linear=False)
+
+    @classmethod
+    def admit(cls, compressor):
+        super().admit(compressor)
+        if compressor.linear:
+            raise UserError(
+                f"method {cls.name}: compressor {compressor.name} tells of the workers' mean "
+                "alone, but each one's estimate of its own gradient is needed while others are "
+                "silent or take local steps; take one that has messages, such as topk, or EF21"
+            )
 
     @classmethod
     def guarantee(cls, compressor, options):
         whole = super().guarantee(compressor, options)
         if whole is None or options.probability == 1:
             return whole
-        if compressor.linear:  # who is silent moves the mean, however near to it g is
-            return None
         return Guarantee(options.probability * whole.alpha, whole.first, certain=False)
 
 

@@ -102,15 +102,6 @@ class Corrected(Local, PartialParticipation):
     The correction takes FedAvg's drift away: a fixed point is a minimum.
     """
 
-    @classmethod
-    def admit(cls, compressor):
-        super().admit(compressor)
-        if compressor.linear:
-            raise UserError(
-                f"method {cls.name}: compressor {compressor.name} tells of the workers' mean "
-                "alone, but local steps are corrected by each one's c_i; take one with messages"
-            )
-
     def correct(self, points, stepsize):
         np.subtract(self._estimates, self._estimate, out=self._difference)
         self._difference *= stepsize

@@ -17,7 +17,7 @@ def twice(tmp_path):
     """Two records of the same cases, the second one with another seed."""
     for seed in (1, 2):
         config = tmp_path / f"{seed}.toml"
-        config.write_text(kills.CONFIG.format(rounds=20) + f"seed = {seed}\n")
+        config.write_text(f"seed = {seed}" + kills.CONFIG.format(rounds=20))
         assert kills.run(config, tmp_path / f"{seed}.h5").wait(timeout=60) == 0
     return [Record(tmp_path / f"{seed}.h5") for seed in (1, 2)]
 

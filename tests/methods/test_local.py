@@ -195,7 +195,7 @@ def test_stepsizes_are_those_of_the_parents_or_none():
 
 
 def test_what_is_not_admitted_is_told():
-    with pytest.raises(UserError, match="each one's c_i"):
+    with pytest.raises(UserError, match="each one's estimate"):
         methods["SCAFCOM"].admit(make_compressor(("sketch", {}), 12))
     with pytest.raises(UserError, match="not unbiased"):
         methods["SCALLION"].admit(make_compressor(("topk", {"k": 1}), 12))

@@ -210,6 +210,18 @@ def test_partial_participation_reaches_the_minimum_and_keeps_g_the_mean():
     np.testing.assert_allclose(estimate, estimates.mean(axis=0), atol=1e-13)
 
 
+def test_partial_participation_refuses_what_would_leave_it_a_floor(monkeypatch):
+    hessians, shifts = heterogeneous()
+    with pytest.raises(UserError, match="EF21-PP: compressor sketch tells of the workers' mean"):
+        make("EF21-PP", ("sketch", {}), 0.02, hessians, shifts)
+    monkeypatch.setattr(methods["EF21-PP"], "admit", methods["EF21"].admit)
+    best, error = minimiser(hessians, shifts), {}
+    for probability in (1.0, 0.4):
+        method = make("EF21-PP", ("sketch", {}), 0.02, hessians, shifts, probability=probability)
+        error[probability] = np.linalg.norm(run(method, 8000) - best)
+    assert error[1.0] < 1e-8 < 1e-2 < error[0.4]
+
+
 def test_partial_participation_s_stepsize_has_alpha_times_the_probability():
     compressor = make_compressor(("topk", {"k": 1}), 3)
     step = theory_stepsize("EF21-PP", CONSTANTS, compressor, probability=0.3)
