@@ -121,7 +121,7 @@ class Running:
         self.method.round(t)
         exchange = self.exchange
         traffic = exchange.uplink_bytes, exchange.downlink_bytes, exchange.handed_bytes
-        return np.append(self.method.x, [*traffic, exchange.messages])
+        return np.append(self.method.x, [*traffic, exchange.published_bits])
 
     def unnamed(self):
         """The arrays that method, compressors and exchange hold and the state does not."""

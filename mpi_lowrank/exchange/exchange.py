@@ -44,14 +44,17 @@ class Exchange:
         self.state = state or State(placement.local, dtype)
         traffic = self.state.within("traffic")
         self._uplink, self._downlink = (traffic.array(way, (), float) for way in ("up", "down"))
-        self._handed, self._spoken = traffic.counter("handed"), traffic.counter("spoken")
+        self._published = traffic.array("published", (), float)
+        self._handed = traffic.counter("handed")
         self._unsendable = traffic.of_rank("unsendable", (), bool)
-        self._traffic = self._uplink, self._downlink, self._handed, self._spoken, self._unsendable
+        ways = self._uplink, self._downlink, self._published
+        self._traffic = *ways, self._handed, self._unsendable
         self.round = 0
         self.call = 0, 0
         self._last: Channel | None = None
         self._flags = np.zeros(placement.total, np.uint8)
         self._channels: dict[Operator, Channel] = {}
+        self.published_as: dict[Operator, Operator] = {}
         self._broadcasts: dict[Compressor, Broadcast] = {}
 
     def prepare(self, compressor: Operator, name: str = "uplink") -> None:
@@ -104,7 +107,8 @@ class Exchange:
         """
         self.clock.lap("update")
         self.call, self._calls = (self._round, self._calls), self._calls + 1
-        self._spoken[()] += self.placement.total if active is None else np.count_nonzero(active)
+        bits = self.published_as.get(compressor, compressor).published_bits
+        self._published[()] += bits * (1 if active is None else np.mean(active))
         self._last = self._channels[compressor]
         return self._last.exchange(x, weights, active, own, share)
 
@@ -154,9 +158,9 @@ class Exchange:
         self._unsendable[()] = unsendable
 
     @property
-    def messages(self) -> float:
-        """How many vectors have been sent, per worker; a silent worker sends none."""
-        return self._spoken.item() / self.placement.total
+    def published_bits(self) -> float:
+        """The bits that workers have sent, per worker, as papers count them; silence has none."""
+        return self._published.item()
 
     def heard(self, compressor: Operator | None = None) -> np.ndarray | None:
         """The local workers' last messages through `compressor`, decoded, (local workers, d).

@@ -36,6 +36,9 @@ class Exchange(Protocol):
     same compressor.
     """
 
+    published_as: dict[Operator, Operator]
+    """Whose bits papers count for a message through another compressor than the one they name."""
+
     def __call__(
         self,
         x: np.ndarray,

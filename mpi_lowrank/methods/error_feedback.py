@@ -37,8 +37,9 @@ class EF21(Method):
     """c_i = C(grad f_i(x) - g_i); g_i += c_i; g += mean c_i; x -= gamma g.
 
     Richtarik, Sokolov, Fatkhullin 2021, algorithm 2. Round 0 sends g_i^0: whole (`g0 = "dense"`),
-    or compressed, C(grad f_i(x^0)); it is counted either way. What a linear compressor makes of the
-    mean depends on the mean alone, so there g stands for all g_i and none is stored.
+    or compressed, C(grad f_i(x^0)); it is counted either way, but in papers' bits as one message of
+    C. What a linear compressor makes of the mean depends on the mean alone, so there g stands for
+    all g_i and none is stored.
     """
 
     g0: Literal["dense", "compressed"] = option("dense")
@@ -46,6 +47,7 @@ class EF21(Method):
     def __init__(self, setting, **options):
         super().__init__(setting, **options)
         self.first = self.dense if self.g0 == "dense" else self.compressor
+        self.exchange.published_as[self.first] = self.compressor
         state, d = setting.state, self.x.size
         self._estimate = state.array("g", d)
         self._stores = not self.compressor.linear

@@ -25,7 +25,9 @@ COLUMNS: dict[str, Column] = {
     **{name: Column(REAL, metric.units, metric.meaning) for name, metric in METRICS.items()},
     "uplink_bytes": Column(REAL, "B", "bytes sent per worker, cumulative, mean over workers"),
     "downlink_bytes": Column(REAL, "B", "bytes received back per worker, cumulative, mean"),
-    "published_bits": Column(REAL, "bit", "the papers' count: float bits of what speakers keep"),
+    "published_bits": Column(
+        REAL, "bit", "the papers' count, cumulative: float bits sent per worker"
+    ),
 }
 
 # The types of those attributes that reports compute with; the others are shown as they are.

@@ -108,7 +108,7 @@ def _columns(row: Row, made: Assembly) -> dict:
         **row.columns(),
         "uplink_bytes": exchange.uplink_bytes,
         "downlink_bytes": exchange.downlink_bytes,
-        "published_bits": made.channels.compressor.published_bits * exchange.messages,
+        "published_bits": exchange.published_bits,
     }
 
 

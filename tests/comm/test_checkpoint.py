@@ -78,7 +78,7 @@ def rounds(made, begin, end):
         made.method.round(t)
         made.clock.pause()
     exchange = made.exchange
-    return [*made.method.x, exchange.uplink_bytes, exchange.downlink_bytes, exchange.messages]
+    return [*made.method.x, exchange.uplink_bytes, exchange.downlink_bytes, exchange.published_bits]
 
 
 def move(comm, fewer, text):

@@ -39,6 +39,11 @@ def test_clag_that_never_waits_is_ef21_to_the_bit(g0):
     np.testing.assert_array_equal(x, walks("EF21", TOP2, g0=g0))
 
 
+def messages_of(method):
+    """How many each worker has sent in the mean: silence has none."""
+    return method.exchange.published_bits / method.compressor.published_bits
+
+
 def test_lag_that_never_waits_is_gradient_descent():
     x = walks("LAG", WHOLE, zeta=0.0)
     np.testing.assert_allclose(x, walks("GD", WHOLE), rtol=1e-12, atol=1e-13)
@@ -50,7 +55,7 @@ def test_lazy_workers_reach_the_minimum_with_fewer_messages(name, spec):
     method = make(name, spec, 0.05, hessians, shifts, zeta=4.0)
     x = run(method, 2500)
     assert np.linalg.norm(x - minimiser(hessians, shifts)) < 1e-5
-    assert method.exchange.messages < (0.5 if name == "LAG" else 0.99) * 2500
+    assert messages_of(method) < (0.5 if name == "LAG" else 0.99) * 2500
 
 
 def test_a_worker_speaks_exactly_when_it_is_farther_off_than_it_moved():
@@ -63,14 +68,14 @@ def test_a_worker_speaks_exactly_when_it_is_farther_off_than_it_moved():
         run(method, 1)
         assert ((method._estimates != estimates).any(axis=1) == speaks).all()
         before, spoken = gradients, spoken + speaks.sum()
-    assert method.exchange.messages == spoken / 5 < 40
+    assert messages_of(method) == spoken / 5 < 40
 
 
 def test_flags_are_a_byte_a_round_and_are_counted():
     method = make("LAG", WHOLE, 0.02, *heterogeneous(), zeta=1.0)
     run(method, 30)
     exchange = method.exchange
-    vectors = exchange.messages * 12 * 8
+    vectors = exchange.published_bits / 8
     assert exchange.uplink_bytes == pytest.approx(vectors + 29)
     assert exchange.downlink_bytes == pytest.approx(4 * (vectors + 29))
 
@@ -114,4 +119,4 @@ def test_rounds_and_messages_on_mushrooms(method, compressor, multiple, rounds, 
         if len(found) == 3:
             break
     np.testing.assert_allclose(found, rounds, atol=2)
-    assert made.exchange.messages == pytest.approx(messages, abs=2)
+    assert messages_of(made.method) == pytest.approx(messages, abs=2)

@@ -74,7 +74,7 @@ class Rows(Observer):
 
     def row_measured(self, row):
         exchange = self.made.exchange
-        traffic = exchange.uplink_bytes, exchange.downlink_bytes, exchange.messages
+        traffic = exchange.uplink_bytes, exchange.downlink_bytes, exchange.published_bits
         self.rows[row.done] = [*row.columns().values(), *traffic]
 
 

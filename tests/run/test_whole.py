@@ -54,7 +54,7 @@ def test_a_rehearsal_leaves_no_trace(topology):
         watch = [Whole(made)] if observe else []
         run_rounds(made, [Consistency(made), *watch, Schedule(made.case)])
         exchange, ledger = made.exchange, made.door.ledger
-        traffic = [exchange.uplink_bytes, exchange.downlink_bytes, exchange.messages]
+        traffic = [exchange.uplink_bytes, exchange.downlink_bytes, exchange.published_bits]
         traffic += [exchange.handed_bytes, ledger.nbytes("uplink"), ledger.nbytes("downlink")]
         ends.append([made.method.x.tobytes(), *traffic])
         assert 0 < made.clock.total() < 60
