@@ -41,9 +41,6 @@ class LeastSquares(LinearModel):
     regularizer = "l2"
     lambda_: float = option(0.0)
 
-    def correct(self, x):
-        return np.nan, np.nan
-
     def smoothness(self, mean):
         known = super().smoothness(mean)
         least = min(map(self._least_curvature, self._features))

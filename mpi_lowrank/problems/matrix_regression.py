@@ -168,9 +168,6 @@ class MatrixRegression(Problem):
         weights[..., 0] = batch.weights
         return columns, residuals, weights
 
-    def correct(self, x):
-        return 0, 0
-
     def smoothness(self, mean):
         ones, mu = np.ones(len(self._designs)), float(self._eigenvalues[-1])
         if self.bases == "common":

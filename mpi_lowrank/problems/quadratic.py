@@ -28,6 +28,9 @@ class Quadratics(Problem):
     f_i is convex. The Hessians differ by L_pm = 4 cos^2(pi / (2 d + 2)) std(nu_i) / 4: |grad f_i(x)
     - grad f_i(y) - grad f(x) + grad f(y)|^2 is at most L_pm^2 |x - y|^2 in the mean over workers.
 
+    f is least at A^-1 b, of the means A and b: f_inf = -(b_1)^2 (A^-1)_11 / 2, in which (A^-1)_11
+    is 2 / (d + 1) sum_j sin(j pi / (d + 1))^2 / a_j, a_j A's eigenvalues; none where lambda is 0.
+
     x.T x is the sum of the squares of x_j - x_(j-1) for j = 1 to d + 1, x_0 = x_(d+1) = 0: a batch
     is of these terms, each d + 1 times, and the rest of f_i stays.
 
@@ -52,6 +55,7 @@ class Quadratics(Problem):
         shift = self.lambda_ - float((scales.mean() * ends).min())
         self._spectra = np.outer(scales, ends) + shift  # ends of each worker's
         self._spectrum = scales.mean() * ends + shift
+        self.f_inf = self._least_value(scales.mean(), pulls.mean())
         self._shift = Regularizer("l2", shift, dtype)
         self._numbers, workers = shards.numbers, len(shards.numbers)
         self.samples = np.full(workers, terms)
@@ -65,6 +69,15 @@ class Quadratics(Problem):
         drawn = np.random.default_rng([seed, NOISE]).standard_normal((workers, 2))
         scales = (1 + self.noise * drawn[:, 0]) / 4
         return scales, scales * (self.noise * drawn[:, 1] - 1)
+
+    def _least_value(self, scale: float, pull: float) -> float | None:
+        if not self.lambda_:
+            return None
+        angles = np.arange(1, self.dimension + 1) * np.pi / (self.dimension + 1)
+        spectrum = 4 * scale * np.sin(angles / 2) ** 2
+        spectrum += self.lambda_ - spectrum.min()
+        inverse = np.sum(np.sin(angles) ** 2 / spectrum) * 2 / (self.dimension + 1)
+        return float(-(pull**2) * inverse / 2)
 
     @classmethod
     def model(cls, dataset, options):
@@ -120,9 +133,6 @@ class Quadratics(Problem):
         for beside in (out[:, 1:, :-1], out[:, :-1, 1:]):
             np.einsum("wii->wi", beside)[...] = -self._stiffness
         self._shift.add_curvature(x, out)
-
-    def correct(self, x):
-        return 0, 0
 
     def smoothness(self, mean):
         L_i = np.abs(self._spectra[self._numbers]).max(axis=1)

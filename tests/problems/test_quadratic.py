@@ -54,6 +54,14 @@ def test_gradients_losses_and_hessians_are_those_of_the_matrices(noise):
 
 
 @noises
+def test_f_inf_is_the_value_at_the_minimiser(noise):
+    A, b = (whole.mean(axis=0) for whole in matrices(noise))
+    least = np.linalg.solve(A, b)
+    assert make(noise).f_inf == pytest.approx(least @ A @ least / 2 - b @ least, rel=1e-11)
+    assert make(noise, lambda_=0.0).f_inf is None and np.isnan(make(noise).correct(b)).all()
+
+
+@noises
 def test_constants_are_numpy_s_eigenvalues(noise, mean):
     constants = make(noise).smoothness(mean)
     A = matrices(noise)[0]

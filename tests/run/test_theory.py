@@ -204,6 +204,16 @@ def test_round_off_breaks_no_guarantee(dtype, method, spec):
     assert (run.reasons, run.told) == ([], "every run")
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.4])
+def test_quadratics_of_which_the_least_value_is_known_keep_the_bound(noise):
+    problem = f'{{ name = "quadratic", dimension = 20, noise = {noise}, lambda = 0.01 }}'
+    head = f"{HEAD}problem = {problem}\n"
+    run = Run('method = "EF21"\ncompressor = "topk:k=4"', head)
+    assert (run.reasons, run.told) == ([], "every run")
+    mean = np.cumsum(run.columns["grad_norm_sq"])[:-1] / np.arange(1, ROUNDS + 1)
+    assert (mean <= run.columns["grad_bound"][1:]).all() and (run.columns["lyapunov"] > 0).all()
+
+
 class Optimist(TopK):
     """Promises ten times what it has."""
 
