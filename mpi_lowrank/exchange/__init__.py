@@ -27,6 +27,6 @@ workers sent.
 """
 
 from mpi_lowrank.exchange.exchange import Exchange
-from mpi_lowrank.exchange.witnessed import Witnessed
+from mpi_lowrank.exchange.witnessed import Witness, Witnessed
 
-__all__ = ["Exchange", "Witnessed"]
+__all__ = ["Exchange", "Witness", "Witnessed"]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mpi_lowrank.compressors.base import Operator
 from mpi_lowrank.exchange.exchange import Exchange
 from mpi_lowrank.rounds.state import State
 
@@ -23,6 +24,16 @@ class Witness(NamedTuple):
     spoke: np.ndarray
     """Who sent, (workers,) bool."""
 
+    @classmethod
+    def kept_in(cls, notes: State, compressor: Operator, dtype: np.dtype) -> Witness:
+        """Its arrays, new ones of the case's notes."""
+        one_or_rows = notes.array if compressor.shared else notes.rows
+        return cls(
+            vectors=notes.rows("v", compressor.d, dtype),
+            heard=one_or_rows("C(v)", compressor.d, dtype),
+            spoke=notes.rows("spoke", (), bool),
+        )
+
 
 class Witnessed(Exchange):
     """Results are those of an Exchange; copies are made outside the method's clock."""
@@ -34,14 +45,9 @@ class Witnessed(Exchange):
     def prepare(self, compressor, name="uplink"):
         super().prepare(compressor, name)
         if name == "uplink":
-            self._watched, notes = compressor, self._notes
-            one_or_rows = notes.array if compressor.shared else notes.rows
-            self._witness = Witness(
-                vectors=notes.rows("v", compressor.d, self.dtype),
-                heard=one_or_rows("C(v)", compressor.d, self.dtype),
-                spoke=notes.rows("spoke", (), bool),
-            )
-            self._seen = notes.array("seen", (), bool)
+            self._watched = compressor
+            self._witness = Witness.kept_in(self._notes, compressor, self.dtype)
+            self._seen = self._notes.array("seen", (), bool)
 
     def __call__(self, x, compressor, weights=None, active=None, own=True, share=True):
         if compressor is not self._watched:

@@ -8,7 +8,7 @@ from mpi_lowrank.datasets import Dataset, assign
 from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.errors import OptionError, UserError
-from mpi_lowrank.exchange import Exchange
+from mpi_lowrank.exchange import Exchange, Witness
 from mpi_lowrank.machine.clock import Clock
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Constants, Method
@@ -50,6 +50,9 @@ def check(case: Case, placement: Placement, dataset: Dataset | None, share: int)
         method, state = planned(case, placement, blocks, made)
         kept = least + state.nbytes
         footprint.check(kept, share, f"the state of {case.method} with {case.compressor}")
+        if case.theory:
+            kept += _witnessed(case, made, placement)
+            footprint.check(kept, share, "what is measured with theory = true")
         if case.sync_every:
             sent = _repaired(case, method, placement)
             footprint.check(kept + sent, share, f"repairs, sync_every = {case.sync_every}")
@@ -95,6 +98,13 @@ def _check_messages(made: Channels, placement: Placement, share: int) -> None:
     operators = made.compressor, made.dense
     needed = sum(footprint.messages(operator, local, total) for operator in operators)
     footprint.check(needed, share, f"messages of {total} workers")
+
+
+def _witnessed(case: Case, made: Channels, placement: Placement) -> int:
+    """Bytes of the last vectors and messages, kept for who compares them."""
+    notes = State(placement.local, np.float64, planned=True)
+    Witness.kept_in(notes, made.compressor, np.dtype(case.dtype))
+    return notes.nbytes
 
 
 def _repaired(case: Case, method: Method, placement: Placement) -> int:

@@ -1,5 +1,6 @@
 """What a case will keep from round to round is known before it runs."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -119,6 +120,32 @@ def test_a_state_that_does_not_fit_is_refused_before_anything_runs():
         except UserError as error:
             told, needed = str(error), needed + 8 * 60 * 40
     assert "for the state of EF21 with topk(k=3)" in told
+
+
+@pytest.mark.parametrize("spec", ["topk:k=3", "powersgd:rank=2"])
+def test_what_theorems_are_compared_with_is_counted(spec):
+    case, alone = only_case("EF21", spec, "float32", "60, 40"), Placement(3, 1, 0)
+    vectors, heard = 3 * 2400, 2400 if spec.startswith("powersgd") else 3 * 2400
+    kept = 4 * (vectors + heard) + 3  # and who spoke
+    refused = refused_below(case, alone)
+    assert refused_below(replace(case, theory=True), alone) == refused + kept
+    door = Door(Alone())
+    made = assemble(replace(case, theory=True), ground(case, door), door)
+    noted = [e.array.nbytes for e in made.notes if e.name.startswith("exchange/")]
+    assert sum(noted) == kept + 1  # and whether anybody has spoken yet
+
+
+def refused_below(case, placement):
+    """The least share of memory with which the case is let run, by bisection."""
+    low, high = 0, 2**30
+    while high - low > 1:
+        share = (low + high) // 2
+        try:
+            check(case, placement, None, share)
+            high = share
+        except UserError:
+            low = share
+    return high
 
 
 def test_batches_that_take_more_memory_than_there_is_are_refused():
