@@ -3,7 +3,8 @@
     python bench/frontier.py results/frontier.h5 --plot results/frontier.png
 
 Every operator stands at the step of its grid whose median uplink over the seeds is least. The
-figure has a mark an operator, at the best of its shapes, from the record alone.
+figure has a mark per operator, at the best of its shapes, and one for GD with Nesterov's momentum
+and for L-BFGS, which send whole gradients; from the record alone.
 """
 
 import argparse
@@ -32,10 +33,8 @@ MARKERS = {
 }
 """A family's marker, in the family's colour; filled where numbers travel as fewer than 32 bits."""
 FULL_NUMBERS = re.compile(r"[a-z_]+(\([^)]*\))?$")
-
-
-REFERENCES = "GD", "L-BFGS"
-"""Methods without a mark of their own."""
+REFERENCE = {"marker": "^", "facecolors": "0.35", "edgecolors": "0.35"}
+"""The mark of methods that compress nothing."""
 
 
 def short(compressor: str) -> str:
@@ -55,6 +54,21 @@ def best_shapes(rows: list[dict]) -> list[dict]:
     return list(best.values())
 
 
+def references(rows: list[dict]) -> dict[str, dict]:
+    """Of GD with momentum and of L-BFGS the row with the least uplink, by its label."""
+    best: dict[str, dict] = {}
+    for row in sorted(rows, key=lambda row: row["uplink_bytes"]):
+        if row["method"].startswith("L-BFGS") or (row["method"] == "GD" and row["step"]):
+            best.setdefault(row["method"].partition("(")[0], row)
+    labels = {"GD": "GD, Nesterov {}", "L-BFGS": "L-BFGS, memory {}"}
+    return {labels[name].format(_number(row)): row for name, row in best.items()}
+
+
+def _number(row):
+    """The one option of its step rule or method."""
+    return re.search(r"=([\d.]+)\)", row["step"] or row["method"])[1]
+
+
 def _without_shape(compressor):
     return re.sub(r",?shape=[\dx]+", "", compressor)
 
@@ -62,8 +76,8 @@ def _without_shape(compressor):
 def draw(rows: list[dict]) -> Figure:
     """Uplink and total bytes per worker against rounds, one panel above the other."""
     reached = [row for row in rows if row["rounds"] is not None]
-    marks = best_shapes([row for row in reached if row["method"] not in REFERENCES])
-    gd = next((row for row in reached if row["baseline"]), None)
+    marks = best_shapes([row for row in reached if row["method"].startswith("EF21")])
+    gd, whole = next((row for row in reached if row["baseline"]), None), references(reached)
     with matplotlib.rc_context(style.RC):
         figure = Figure(figsize=(style.TWO_COLUMNS, 8.4), dpi=200, layout="constrained")
         panels = figure.subplots(2, 1)
@@ -72,6 +86,10 @@ def draw(rows: list[dict]) -> Figure:
             (panels[1], "total_bytes", "uplink + downlink: Allreduced sums return once"),
         ):
             _panel(axes, marks, gd, cost)
+            for label, row in whole.items():
+                at = row["rounds"], row[cost] / 1e3
+                axes.scatter(*at, 26, zorder=3, **REFERENCE)
+                _label(axes, label, at, "0.25")
             axes.set(title=title, xlabel="rounds to the target", ylabel="KB per worker")
         place = {"loc": "outside upper center", "ncols": 4, "frameon": False}
         figure.legend(handles=_legend(), fontsize=style.LABEL_SIZE, **place)
@@ -93,21 +111,23 @@ def _panel(axes, marks, gd, cost):
         at = row["rounds"], row[cost] / 1e3
         size = 60 if marker == "*" else 26
         axes.scatter(*at, size, face, marker=marker, edgecolors=colour, linewidths=0.9, zorder=3)
-        axes.annotate(short(row["compressor"]), at, color=colour, fontsize=5.8)
+        _label(axes, short(row["compressor"]), at, colour)
     if gd is not None:
         line = {"color": "0.35", "linestyle": (0, (4, 2)), "linewidth": 0.9, "zorder": 1}
         axes.axhline(gd[cost] / 1e3, **line)
         axes.axvline(gd["rounds"], **line)
         at = gd["rounds"], gd[cost] / 1e3
-        axes.annotate("GD float32", at, color="0.25", fontsize=5.8)
+        _label(axes, "GD float32", at, "0.25")
     numbers = matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(matplotlib.ticker.LogLocator(10, (1, 2, 5)))
         axis.set_major_formatter(numbers)
         axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     axes.margins(0.09, 0.05)
-    for text in axes.texts:
-        text.set_in_layout(False)
+
+
+def _label(axes, text, at, colour):
+    axes.annotate(text, at, color=colour, fontsize=5.8).set_in_layout(False)
 
 
 def _legend():
@@ -117,6 +137,8 @@ def _legend():
         Line2D([], [], marker=marker, color=style.FAMILIES[name], ls="", label=name, ms=5)
         for name, marker in MARKERS.items()
     ]
+    grey = {"marker": "^", "color": "0.35", "linestyle": "", "markersize": 5}
+    marks.append(Line2D([], [], label="whole gradients, for reference", **grey))
     hollow = {"marker": "o", "color": "0.3", "markerfacecolor": "white", "linestyle": ""}
     return [*marks, Line2D([], [], label="hollow: numbers of 32 bits", markersize=5, **hollow)]
 

@@ -47,8 +47,9 @@ MINIBATCH, MUON, FEDERATED, BIDIRECTIONAL = (
     f"mpi-lowrank run bench/{name}.toml"
     for name in ("minibatch", "muon", "federated", "bidirectional")
 )
-BELLS, PAPER, THEORY, QUADRATIC = (
-    f"mpi-lowrank run bench/{name}.toml" for name in ("bells", "paper", "theory", "quadratic")
+BELLS, MOMENTUM, PAPER, THEORY, QUADRATIC = (
+    f"mpi-lowrank run bench/{name}.toml"
+    for name in ("bells", "momentum", "paper", "theory", "quadratic")
 )
 FEW = "--set rounds=3"
 FEWER = "--set rounds=3 --set 'seed=[0,1]'"
@@ -140,6 +141,10 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     BELLS: Run("""--set rounds=2 --set cases.seed=0 --set 'cases.stepsize="2/L"'"""),
     "mpi-lowrank best results/bells.h5 --target grad_norm_sq=1e-6 --by uplink_bytes": Run(
         SOON, after=BELLS
+    ),
+    MOMENTUM: Run("--set rounds=2 --set seed=0"),
+    "mpi-lowrank best results/momentum.h5 --target grad_norm_sq=1e-6 --by uplink_bytes": Run(
+        SOON, after=MOMENTUM
     ),
     QUADRATIC: Run("--set rounds=3 --set seed=0 --set cases.multiple=1"),
     "mpi-lowrank best results/quadratic.h5 --target grad_norm_sq=1e-6 --by uplink_bytes": Run(
