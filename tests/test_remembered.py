@@ -227,10 +227,12 @@ def assert_goes_on(*case, **options):
         )
 
 
+UPLINKS = ("topk:k=5", "powersgd:rank=2", "randk:k=5,scale=unbiased", "permk:copies=2")
+
 METHODS = [
     (name, spec)
     for name in methods.names()
-    for spec in ("topk:k=5", "powersgd:rank=2", "randk:k=5,scale=unbiased", "permk:copies=2")
+    for spec in (UPLINKS if methods[name].needs_compressor else UPLINKS[:1])
     if admits(name, spec)
 ]
 
