@@ -133,3 +133,9 @@ def lines(function: ast.FunctionDef) -> int:
     """Those of the body, behind the docstring."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
     return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_no_two_test_modules_share_a_name():
+    """Pytest imports them by their names alone."""
+    names = [path.name for path in (PACKAGE.parent / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
