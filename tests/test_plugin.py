@@ -75,7 +75,7 @@ def test_it_runs_on_two_ranks_and_is_plotted(environment, mpirun, tmp_path):
 
 
 def test_the_tests_of_the_package_do_not_mind_it(environment):
-    tests = ["compressors/test_wire_sizes.py", "bench/test_frontier.py"]
+    tests = ["compressors/test_wire_sizes.py", "report/test_frontier.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not mpi"]
     command += ["-k", "every_compressor", *(str(Path(__file__).parent / test) for test in tests)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)

@@ -160,8 +160,8 @@ def _records(paths: list[Path]) -> list:
 def merge(options: argparse.Namespace) -> None:
     from mpi_lowrank.record.merge import merge
 
-    merge(options.records, options.output)
-    output.say(f"record: {options.output}")
+    merge(options.records, options.out)
+    output.say(f"record: {options.out}")
 
 
 def table(options: argparse.Namespace) -> None:
@@ -194,23 +194,54 @@ def _print_rows(options: argparse.Namespace, rows: list, tables: Callable) -> No
 
 
 def plot(options: argparse.Namespace) -> None:
+    records, out = _records(options.records), options.out or options.records[0].parent
+    try:
+        paths = _drawn(options, records, out)
+    except OSError as error:
+        raise UserError(f"{error.filename or out}: cannot be written: {error.strerror}") from error
+    _print(options, [str(path) for path in paths], "\n".join)
+
+
+def _drawn(options: argparse.Namespace, records: list, out: Path) -> list[Path]:
+    """The figures that the options choose."""
     from mpi_lowrank.report.crossings import plot_medians
-    from mpi_lowrank.report.figures import plot
-    from mpi_lowrank.report.promises import plot_promises
+    from mpi_lowrank.report.frontier import plot_frontier
     from mpi_lowrank.report.table import read_target
 
-    folder = options.output or options.records[0].parent
-    records = _records(options.records)
-    try:
-        if options.median:
-            paths = plot_medians(records, read_target("--median", options.median), folder)
-        else:
-            paths = plot(records, folder) + plot_promises(records, folder)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or folder}: cannot be written: {error.strerror}"
-        ) from error
-    _print(options, [str(path) for path in paths], "\n".join)
+    if options.frontier:
+        target = read_target("--frontier", options.frontier)
+        return plot_frontier(records, target, out, options.cases)
+    if options.median:
+        return plot_medians(records, read_target("--median", options.median), out)
+    if any(getattr(options, name) for name in ("x", "y", "panels", "color", "labels", "best")):
+        return _one_figure(options, records, out)
+    return _every_figure(options, records, out)
+
+
+def _every_figure(options: argparse.Namespace, records: list, out: Path) -> list[Path]:
+    from mpi_lowrank.report.figures import FORMATS, plot
+    from mpi_lowrank.report.promises import plot_promises
+
+    if out.suffix[1:] in FORMATS:
+        raise UserError(f"-o {out}: a file holds one figure: choose it with --x and --y")
+    return plot(records, out, options.cases) + plot_promises(records, out, options.cases)
+
+
+def _one_figure(options: argparse.Namespace, records: list, out: Path) -> list[Path]:
+    from mpi_lowrank.report.against import plot_against
+    from mpi_lowrank.report.costs import COSTS
+    from mpi_lowrank.report.curves import View, plot_curves
+    from mpi_lowrank.report.table import read_target
+
+    target = read_target("--best", options.best) if options.best else None
+    x, y = options.x or "uplink_bytes", options.y
+    if target and x not in COSTS:
+        costs = (y,) if y else ("uplink_bytes", "total_bytes")
+        return plot_against(records, target, x, costs, out)
+    keys = tuple(options.panels or ()), options.color, tuple(options.labels or ())
+    view = View(x, y or "grad_norm_sq", *keys)
+    best = (target, x) if target else None
+    return plot_curves(records, view, out, options.cases, best)
 
 
 def show(options: argparse.Namespace) -> None:

@@ -89,7 +89,7 @@ def _add_run(commands) -> None:
     text = "Run the cases of a configuration under mpirun or srun, and write a record."
     parser = _command(commands, "run", do.run, text, epilog=RUN_EXAMPLE)
     parser.add_argument("config", type=Path, metavar="CONFIG.toml")
-    parser.add_argument("--out", type=Path, help="the record (default: results/NAME.h5)")
+    _add_out(parser, "RECORD", "the record (default: results/NAME.h5)")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a finished record, once this one is done"
     )
@@ -141,6 +141,7 @@ infinitely many.
 PLOT_EXAMPLE = """\
 example:
   mpi-lowrank plot results/mine.h5 -o results
+  mpi-lowrank plot results/mine.h5 --best grad_norm_sq=1e-6 --y loss --x total_bytes -o mine.svg
   mpi-lowrank plot results/mushrooms.h5 --median grad_norm_sq=1e-6    # a line for all seeds
 """
 
@@ -154,7 +155,7 @@ def _add_reports(commands) -> None:
         epilog=MERGE_EXAMPLE,
     )
     merge.add_argument("records", nargs="+", type=Path, metavar="RECORD")
-    merge.add_argument("-o", "--output", type=Path, required=True, metavar="RECORD")
+    _add_out(merge, "RECORD", "the record of all of them", required=True)
     table = _command(
         commands,
         "table",
@@ -177,12 +178,14 @@ def _add_reports(commands) -> None:
         commands,
         "plot",
         do.plot,
-        "Draw accuracy, loss and gradient against bytes, rounds and seconds, as PNG and PDF.",
+        "Draw accuracy, loss and gradient against bytes, rounds and seconds, as PNG, PDF or SVG.",
         epilog=PLOT_EXAMPLE,
     )
     plot.add_argument("records", nargs="+", type=Path, metavar="RECORD")
-    plot.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: beside the record")
-    _add_median(plot)
+    told = "a folder (default: the record's), or for one figure a .png, .pdf or .svg"
+    _add_out(plot, "PATH", told)
+    plot.add_argument("--cases", metavar="GLOB", help="cases whose label fits: 'EF21 *'")
+    _add_view(plot)
     _add_json(plot)
     show = _command(
         commands,
@@ -228,7 +231,29 @@ def _keys(given: str) -> list[str]:
     return given.split(",")
 
 
-def _add_median(parser: argparse.ArgumentParser) -> None:
+def _add_out(parser: argparse.ArgumentParser, kind: str, told: str, required=False) -> None:
+    parser.add_argument("-o", "--out", type=Path, metavar=kind, help=told, required=required)
+
+
+def _add_view(plot: argparse.ArgumentParser) -> None:
+    """One figure in place of all."""
+    told = f"{', '.join(COSTS)}; with --best also an option that is a number, such as workers"
+    plot.add_argument("--x", metavar="KEY", help=told)
+    plot.add_argument("--y", metavar="METRIC", help="default: grad_norm_sq")
+    told = "a panel for each value of these, such as problem,workers"
+    plot.add_argument("--panels", metavar="KEY,...", type=_keys, help=told)
+    plot.add_argument("--color", metavar="KEY", help="a colour for each value of this")
+    told = "name curves by these, such as method,compressor.k"
+    plot.add_argument("--labels", metavar="KEY,...", type=_keys, help=told)
+    kinds = plot.add_mutually_exclusive_group()
+    told = "each method at the step that takes least of --x to reach it"
+    kinds.add_argument("--best", metavar="METRIC=VALUE", help=told)
+    told = "bytes to reach it against rounds, a mark for each compressor at its best step"
+    kinds.add_argument("--frontier", metavar="METRIC=VALUE", help=told)
+    _add_median(kinds)
+
+
+def _add_median(parser) -> None:
     told = (
         "take cases that differ in their seed alone together: medians of what they need to reach it"
     )

@@ -1,6 +1,5 @@
 """One figure of medians over starts: the gradient against bytes, and the bytes at a target."""
 
-import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from matplotlib.ticker import FuncFormatter
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import METRICS, Case, Record
 from mpi_lowrank.report import style
-from mpi_lowrank.report.figures import save
+from mpi_lowrank.report.figures import save, stem_of
 from mpi_lowrank.report.medians import grouped_cases, median_rows
 from mpi_lowrank.report.numbers import short
 from mpi_lowrank.report.plain import drawable
@@ -82,10 +81,10 @@ COSTS = (
 )
 
 
-def plot_medians(records: list[Record], target: tuple[str, float], folder: Path) -> list[Path]:
+def plot_medians(records: list[Record], target: tuple[str, float], out: Path) -> list[Path]:
     """Draw the cases of `records`; cases that differ only in their seed are one line.
 
-    The least |grad f|^2 so far against KB per worker: NAME_median.png and .pdf in `folder`.
+    The least |grad f|^2 so far against KB per worker; `out` as in `save`, NAME_median in a folder.
     Raises UserError for a target that is not of grad_norm_sq, and where no rounds are recorded.
     """
     if target[0] != METRIC:
@@ -93,10 +92,8 @@ def plot_medians(records: list[Record], target: tuple[str, float], folder: Path)
     lines = _lines(records, target)
     if not lines:
         raise UserError(f"{', '.join(str(r.path) for r in records)}: no rounds are recorded yet")
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = re.sub(r"[^\w.+-]+", "_", "+".join(record.path.stem for record in records))
     with matplotlib.rc_context(style.RC):
-        return save(draw(lines, target[1]), folder / f"{stem}_median")
+        return save(draw(lines, target[1]), out, f"{stem_of(records)}_median")
 
 
 def _lines(records: list[Record], target: tuple[str, float]) -> list[Line]:

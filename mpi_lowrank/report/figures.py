@@ -5,6 +5,7 @@ import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,14 +18,18 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from mpi_lowrank.errors import UserError
+from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import METRICS, PHASES, THEORY, Case, Metric, Record
 from mpi_lowrank.report import style
 from mpi_lowrank.report.plain import drawable
 from mpi_lowrank.report.table import all_metrics, is_recorded, record_names
 from mpi_lowrank.report.verdict import case_note, timing_note, validity
 
-FORMATS = ("png", "pdf")
+FORMATS = ("png", "pdf", "svg")
+USUAL = ("png", "pdf")
+"""What a folder gets of each figure."""
+MOST = 12
+"""Curves of a figure: nobody tells more of them apart."""
 BUCKETS = 600  # of a curve along x, each drawn by its lowest and highest point
 DOUBT = " (not valid: ~)"
 WRAP = 130  # characters of a note's line
@@ -43,8 +48,9 @@ class Curve(NamedTuple):
 
 
 class XAxis(NamedTuple):
-    """What the cases are compared against."""
+    """What the cases are compared against: a cost, one of COSTS."""
 
+    key: str
     name: str
     label: str
     values: Values
@@ -79,25 +85,33 @@ class Panel(NamedTuple):
         return scale == "decades" or (scale == "plain" and _spans_decades(shown))
 
 
-def plot(records: list[Record], folder: Path) -> list[Path]:
-    """Draw all cases of `records` into `folder`; return the paths, a PNG and a PDF per figure.
+def plot(records: list[Record], folder: Path, glob: str | None = None) -> list[Path]:
+    """Draw the cases whose label fits `glob` into `folder`; return the paths, two per figure.
 
     NAME_uplink, NAME_total, NAME_rounds and NAME_seconds hold accuracy, loss and squared gradient
     norm; NAME_phases shows where the time went. NAME is the record's file name; those of several
-    records are joined by "+". Raises UserError where no rounds are recorded.
+    records are joined by "+". Raises UserError where no rounds are recorded, and for more than MOST
+    cases.
     """
-    curves = all_curves(records)
+    curves = all_curves(records, glob)
     if not any(len(curve.case) for curve in curves):
         raise UserError(f"{', '.join(str(r.path) for r in records)}: no rounds are recorded yet")
-    folder.mkdir(parents=True, exist_ok=True)
+    if len(curves) > MOST:
+        raise UserError(too_many(len(curves)))
     stem, paths = stem_of(records), []
     with matplotlib.rc_context(style.RC):
         for axis in X_AXES:
-            paths += save(_draw_curves(curves, axis), folder / f"{stem}_{axis.name}")
+            paths += save(_draw_curves(curves, axis), folder, f"{stem}_{axis.name}")
         timed = [curve for curve in curves if len(curve.case.phases) and len(curve.case)]
         if timed:
-            paths += save(_draw_phases(timed), folder / f"{stem}_phases")
+            paths += save(_draw_phases(timed), folder, f"{stem}_phases")
     return paths
+
+
+def too_many(curves: int) -> str:
+    """What to do where there are more curves than a figure can show."""
+    choose = "choose with --cases 'EF21 *', --best METRIC=VALUE (each method's best step)"
+    return f"{curves} curves: a figure shows {MOST}; {choose} or --median METRIC=VALUE"
 
 
 def stem_of(records: list[Record]) -> str:
@@ -105,8 +119,17 @@ def stem_of(records: list[Record]) -> str:
     return re.sub(r"[^\w.+-]+", "_", "+".join(record.path.stem for record in records))
 
 
-def all_curves(records: list[Record]) -> list[Curve]:
-    """Those of all cases, each with a line of its own."""
+def all_curves(records: list[Record], glob: str | None = None) -> list[Curve]:
+    """Those of all cases, or of those that fit, each with a line of its own."""
+    curves = _all_curves(records)
+    fitting = [curve for curve in curves if glob is None or fnmatchcase(curve.case.label, glob)]
+    if curves and not fitting:
+        labels = [curve.case.label for curve in curves]
+        raise UserError(f"--cases {glob}: none fits of {one_of(labels, glob)}")
+    return fitting
+
+
+def _all_curves(records: list[Record]) -> list[Curve]:
     curves: list[Curve] = []
     numbers = itertools.count()
     for name, record in zip(record_names(records), records, strict=True):
@@ -132,15 +155,22 @@ def _spans_decades(values: list[np.ndarray]) -> bool:
 
 
 X_AXES = (
-    XAxis("uplink", "uplink per worker (MB)", lambda case: case["uplink_bytes"] / 1e6, log=True),
     XAxis(
-        "total",
-        "uplink + downlink per worker (MB)",
-        lambda case: (case["uplink_bytes"] + case["downlink_bytes"]) / 1e6,
+        "uplink_bytes",
+        "uplink",
+        "KB per worker, uplink",
+        lambda case: case["uplink_bytes"] / 1e3,
         log=True,
     ),
-    XAxis("rounds", "rounds", lambda case: case["round"].astype(float)),
-    XAxis("seconds", "seconds", lambda case: case["seconds"], timing=True),
+    XAxis(
+        "total_bytes",
+        "total",
+        "KB per worker, uplink + downlink",
+        lambda case: (case["uplink_bytes"] + case["downlink_bytes"]) / 1e3,
+        log=True,
+    ),
+    XAxis("rounds", "rounds", "rounds", lambda case: case["round"].astype(float)),
+    XAxis("seconds", "seconds", "seconds", lambda case: case["seconds"], timing=True),
 )
 
 
@@ -185,7 +215,7 @@ def _draw_panel(ax: Axes, curves: list[Curve], axis: XAxis, panel: Panel) -> Non
             marks = spaced_marks(_position(x, axis.log), number)
             ax.plot(x, y, markevery=marks, zorder=3 - number / 100, **curve.line.keywords())
     if any((column > ceiling).any() for column in values):
-        ax.set_ylim(_limits(np.concatenate(shown), log_y))
+        ax.set_ylim(limits(np.concatenate(shown), log_y))
 
 
 def _ceiling(values: list[np.ndarray]) -> float:
@@ -194,8 +224,8 @@ def _ceiling(values: list[np.ndarray]) -> float:
     return 10 * starts.max() if len(starts) else np.inf
 
 
-def _limits(values: np.ndarray, log: bool) -> tuple[float, float]:
-    """The range of `values`, with a margin of a twentieth of it."""
+def limits(values: np.ndarray, log: bool) -> tuple[float, float]:
+    """An axis for the range of `values`, with a margin of a twentieth of it."""
     values = np.log(values[values > 0]) if log else values
     margin = np.ptp(values) / 20
     low, high = values.min() - margin, values.max() + margin
@@ -356,14 +386,21 @@ def _draw_bars(ax: Axes, curves: list[Curve], scale: np.ndarray) -> None:
     ax.grid(axis="y", visible=False)
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write the figure in each format; a file that was there stays if drawing fails."""
-    paths = []
-    for extension in FORMATS:
-        drawn = io.BytesIO()
-        # Without its date a PDF of the same record is the same file.
-        metadata = {"CreationDate": None} if extension == "pdf" else None
-        figure.savefig(drawn, format=extension, metadata=metadata)
-        paths.append(stem.with_name(f"{stem.name}.{extension}"))
-        paths[-1].write_bytes(drawn.getvalue())
-    return paths
+def save(figure: Figure, out: Path, name: str) -> list[Path]:
+    """Write the figure to the file `out`, or where that names no format into the folder `out`.
+
+    There it is NAME in each of the USUAL formats. A file that was there stays if drawing fails.
+    """
+    if out.suffix[1:] in FORMATS:
+        return [_write(figure, out)]
+    return [_write(figure, out / f"{name}.{extension}") for extension in USUAL]
+
+
+def _write(figure: Figure, path: Path) -> Path:
+    drawn, extension = io.BytesIO(), path.suffix[1:]
+    # Without its date the same record is the same file.
+    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(extension)
+    figure.savefig(drawn, format=extension, metadata=metadata)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(drawn.getvalue())
+    return path

@@ -1,6 +1,6 @@
 """Cases that differ only in their seed, together: medians over starts of what a target took."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def median_title(rows: list[Row]) -> str:
     starts = sorted({row["starts"] for row in rows})
     many = f"{starts[0]}" if len(starts) == 1 else f"{starts[0]} to {starts[-1]}"
     over = f"{many} start" if starts == [1] else f"{many} starts"
-    return f"{told_target(rows, rows[0]['target'])}, medians over {over}; KB per worker"
+    return f"{told_target(rows)}, medians over {over}; KB per worker"
 
 
 def median_row(members: list[Row], cases: list[Case]) -> Row:
@@ -100,10 +100,10 @@ def median_row(members: list[Row], cases: list[Case]) -> Row:
     joined = together(members)
     target = {key: joined["targets"][0][key] for key in ("metric", "value")}
     costs, best = joined["costs"], _best(cases, target["metric"])
-    kept = ("record", "method", "compressor", "step", "family", "multiple", "metrics")
+    shared = shared_row(members)
     return {
         "target": target,
-        **{name: joined[name] for name in kept if name in joined},
+        **{name: shared[name] for name in SHARED if name in shared},
         "baseline": any(row["baseline"] for row in members),
         "starts": len(members),
         "arrived": int(np.isfinite(costs["rounds"]).sum()),
@@ -111,8 +111,13 @@ def median_row(members: list[Row], cases: list[Case]) -> Row:
         **{f"{cost}_least": finite(float(values.min())) for cost, values in costs.items()},
         **{f"{cost}_most": finite(float(values.max())) for cost, values in costs.items()},
         "lowest": finite(float(np.median(best))) if best else None,
-        **_verdict(members),
     }
+
+
+KINDS = ("record", "method", "compressor", "step", "family", "multiple", "metrics", "parameters")
+VERDICT = ("status", "valid", "reasons", "timing_valid", "timing_reasons")
+SHARED = (*KINDS, *VERDICT)
+"""What a median row has of its starts' `shared_row`."""
 
 
 def _best(cases: list[Case], metric: str) -> list[float]:
@@ -121,7 +126,17 @@ def _best(cases: list[Case], metric: str) -> list[float]:
     return [case.metrics[metric].best(case[metric]) for case in recorded]
 
 
-def _verdict(members: list[Row]) -> Row:
+def shared_row(members: Sequence[Row]) -> Row:
+    """The first of several rows, with the parameters that all have, and the worst verdict."""
+    common = {
+        key: value
+        for key, value in members[0]["parameters"].items()
+        if all(row["parameters"].get(key) == value for row in members)
+    }
+    return members[0] | {"parameters": common} | _verdict(members)
+
+
+def _verdict(members: Sequence[Row]) -> Row:
     """The status and validity of the group: those of its worst case."""
     status = next((row["status"] for row in members if row["status"] != "finished"), "finished")
     verdict: Row = {"status": status}

@@ -32,18 +32,18 @@ ERROR = r"G = mean $\|g_i - \nabla f_i\|^2$"
 ALPHA = r"realised $\alpha$, worst worker to mean" + "\n(dotted: promised)"
 
 
-def plot_promises(records: list[Record], folder: Path) -> list[Path]:
+def plot_promises(records: list[Record], folder: Path, glob: str | None = None) -> list[Path]:
     """Draw NAME_theory, a PNG and a PDF, of those cases that have the columns; else nothing.
 
     The mean of |grad f|^2 over the rounds beside its bound, G, and the realised alpha, from the
     worst worker's to the mean, beside the promised one. NAME is as for `figures.plot`.
     """
-    curves = [c for c in all_curves(records) if c.case.metrics.keys() >= THEORY.keys()]
+    curves = [c for c in all_curves(records, glob) if c.case.metrics.keys() >= THEORY.keys()]
     if not any(len(curve.case) > 1 for curve in curves):
         return []
     told = [_without_dots(curve, number) for number, curve in enumerate(curves)]
     with matplotlib.rc_context(style.RC):
-        return save(draw(told), folder / f"{stem_of(records)}_theory")
+        return save(draw(told), folder, f"{stem_of(records)}_theory")
 
 
 def _without_dots(curve: Curve, number: int) -> Curve:

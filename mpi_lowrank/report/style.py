@@ -28,6 +28,7 @@ RC: dict[Any, Any] = {
     "hatch.linewidth": 0.5,
     "savefig.dpi": 300,
     "pdf.fonttype": 42,  # text stays text: journals refuse Type 3 fonts
+    "svg.hashsalt": "mpi-lowrank",  # the same figure is the same file
 }
 LABEL_SIZE = 7
 LABEL_STEP = 0.135  # inches from one label to the next

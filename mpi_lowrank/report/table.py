@@ -209,10 +209,11 @@ def _reached_columns(number: int) -> tuple[Column, ...]:
 def _target_title(rows: list[Row], number: int) -> str:
     bases = dict.fromkeys(row["label"] for row in rows if row["baseline"])
     against = f"; base is {', '.join(bases)}" if bases else ""
-    return f"{told_target(rows, rows[0]['targets'][number])}; KB per worker{against}"
+    return f"{told_target(rows, number)}; KB per worker{against}"
 
 
-def told_target(rows: list[Row], target: Row) -> str:
-    """The target of some rows, in words."""
+def told_target(rows: list[Row], number: int = 0) -> str:
+    """A target of some rows, in words."""
+    target = rows[0]["target"] if "target" in rows[0] else rows[0]["targets"][number]
     metric = row_metrics(rows)[target["metric"]]
     return f"To {metric.name} {metric.sign} {target['value']:g}"

@@ -84,6 +84,10 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "mpi-lowrank table results/mine.h5 --target loss=0.3 --target grad_norm_sq=1e-6 --cases"
     " 'EF21 *' --columns compressor.k,multiple,reached.rounds,reached2.rounds --sort"
     " reached.rounds --format markdown": Run(after=MINE),
+    "mpi-lowrank plot results/mine.h5 --best grad_norm_sq=1e-6 --y loss --x total_bytes -o"
+    " mine.svg": Run(after=MINE),
+    "mpi-lowrank plot results/mine.h5 --best grad_norm_sq=1e-6 --panels method -o"
+    " results/mine.pdf": Run(after=MINE),
     "mpi-lowrank plot results/mine.h5 -o results": Run(after=MINE),
     # The main experiment, and what is made of its record.
     MUSHROOMS: Run(FEWER),
@@ -122,14 +126,14 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "mpi-lowrank best results/frontier.h5 --target grad_norm_sq=1e-6 --by uplink_bytes": Run(
         SOON, after=FRONTIER
     ),
-    "python bench/frontier.py results/frontier.h5 --plot results/frontier.png": Run(
-        "--target grad_norm_sq=0.26", after=FRONTIER
+    "mpi-lowrank plot results/frontier.h5 --frontier grad_norm_sq=1e-6 --cases"
+    " 'EF21(g0=compressed) *' -o results/frontier.png": Run(
+        "--frontier grad_norm_sq=0.26", after=FRONTIER
     ),
     WORKERS: Run("""--set rounds=5 --set 'stepsize="4/L"'"""),
     "mpi-lowrank best results/workers.h5 --target grad_norm_sq=1e-6": Run(SOON, after=WORKERS),
-    "python bench/workers.py results/workers.h5 --plot results/workers.png": Run(
-        SOON, after=WORKERS
-    ),
+    "mpi-lowrank plot results/workers.h5 --best grad_norm_sq=1e-6 --x workers -o"
+    " results/workers.png": Run("--best grad_norm_sq=1", after=WORKERS),
     MATRIX: Run(SMALL),
     "mpi-lowrank best results/matrix.h5 --target grad_norm_sq=1e-3 --by uplink_bytes": Run(
         after=MATRIX

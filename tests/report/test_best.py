@@ -39,7 +39,8 @@ def options(method, topology, step, seed, workers):
 
 def written(path, settings=(4,), seeds=range(3), keys=True):
     """The record of GRIDS on each number of workers, which only multiplies the downlink."""
-    writer = RecordWriter(path, {"name": "some", "config": "", "baseline": "4 GD allgather 1/L 0"})
+    root = {"name": "some", "config": "", "baseline": "4 GD allgather 1/L seed=0"}
+    writer = RecordWriter(path, root)
     for workers in settings:
         for method, topology, message, steps in GRIDS:
             for step, seed in [(step, seed) for step in steps for seed in seeds]:
@@ -48,7 +49,7 @@ def written(path, settings=(4,), seeds=range(3), keys=True):
                     key = options(method, topology, step, seed, workers)
                     given["key"] = json.dumps(key)
                 given |= {"L": 2.0 + seed, "stepsize": float(step[0]) / (2.0 + seed)}
-                writer.start_case(f"{workers} {method} {topology} {step} {seed}", given)
+                writer.start_case(f"{workers} {method} {topology} {step} seed={seed}", given)
                 for t in range(61):
                     row = {"round": t, "uplink_bytes": message * t, "seconds": t / 10}
                     row |= {"downlink_bytes": (workers - 1) * message * t}
@@ -137,7 +138,7 @@ def test_a_record_without_keys_goes_by_its_attributes(tmp_path):
 
 
 def test_a_case_s_options_have_the_names_of_a_configuration(record):
-    told = parameters(record.cases["4 EF21 server 2/L 1"])
+    told = parameters(record.cases["4 EF21 server 2/L seed=1"])
     assert told["method"] == "EF21" and told["method.g0"] == "dense"
     assert told["data.order"] == "contiguous" and told["seed"] == 1
     assert not [name for name in told if name.startswith("code")]

@@ -42,7 +42,7 @@ def test_every_figure_is_a_png_and_a_pdf_named_after_the_record(make_record, tmp
 
 def test_the_same_record_gives_the_same_pdf(make_record, tmp_path):
     record = make_record(cases=TWO)
-    pairs = [figures.save(drawn(record, "uplink"), tmp_path / name) for name in "ab"]
+    pairs = [figures.save(drawn(record, "uplink"), tmp_path, name) for name in "ab"]
     assert pairs[0][1].read_bytes() == pairs[1][1].read_bytes()
 
 
@@ -59,7 +59,7 @@ def test_the_axes_of_bytes_are_logarithmic_and_start_at_the_first_byte(make_reco
     for ax in figure.axes:
         assert ax.get_xscale() == "log"
         assert all(line.get_xdata().min() > 0 for line in ax.lines)
-    assert figure.axes[1].get_xlabel() == "uplink per worker (MB)"
+    assert figure.axes[1].get_xlabel() == "KB per worker, uplink"
 
 
 def test_curves_are_the_records_numbers(make_record):
@@ -67,7 +67,7 @@ def test_curves_are_the_records_numbers(make_record):
     figure = drawn(record, "total")
     case = record.cases["GD 4x"]
     x, y = figure.axes[2].lines[0].get_data()
-    np.testing.assert_allclose(x, (case["uplink_bytes"] + case["downlink_bytes"]) / 1e6)
+    np.testing.assert_allclose(x, (case["uplink_bytes"] + case["downlink_bytes"]) / 1e3)
     np.testing.assert_array_equal(y, case["grad_norm_sq"])
 
 

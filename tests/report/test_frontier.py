@@ -1,19 +1,17 @@
-"""bench/frontier.py: the best steps of a run, and a figure whose labels fit."""
+"""The frontier of a real run: its best steps, and a figure whose labels fit."""
 
 import subprocess
 import sys
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.record import Record
-from mpi_lowrank.report import style
+from mpi_lowrank.report import frontier, style
 from mpi_lowrank.report.best import best_rows
 
-FOLDER = Path(__file__).parents[2] / "bench"
 TARGET = "grad_norm_sq", 0.1
 CASES = """
 workers = 4
@@ -45,14 +43,6 @@ def record(tmp_path_factory, mpirun):
     return Record(folder / "some.h5")
 
 
-@pytest.fixture
-def bench(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    import frontier
-
-    return frontier
-
-
 def uplinks(record, method, compressor):
     """The uplink bytes to the target, of each seed at each step; infinite if never reached."""
     found = {}
@@ -82,22 +72,22 @@ def test_the_step_of_least_median_uplink_stands_for_a_method(rows, record):
         assert np.isinf(medians["0.02/L"]) and row["arrived"] >= 2
 
 
-def test_a_mark_an_operator_at_the_best_of_its_shapes_with_labels_that_do_not_overlap(bench, rows):
-    figure = bench.draw(rows)
+def test_a_mark_an_operator_at_the_best_of_its_shapes_with_labels_that_do_not_overlap(rows):
+    figure = frontier.draw(rows)
     for axes in figure.axes:
         texts = [text.get_text() for text in axes.texts]
         kronecker = [text for text in texts if "kronecker" in text]
-        assert len(texts) == 5 and len(kronecker) == 1 and "GD float32" in texts
+        assert len(texts) == 5 and len(kronecker) == 1 and "GD dense" in texts
         boxes = [text.get_window_extent() for text in axes.texts]
         assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
         frame = axes.get_window_extent()
         assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
 
 
-def test_a_mark_s_colour_is_of_the_family_that_the_record_names(bench, rows):
+def test_a_mark_s_colour_is_of_the_family_that_the_record_names(rows):
     families = {row["compressor"]: row["family"] for row in rows}
     assert families["dense"] == "everything whole" and families["topk(k=4)"] == "some coordinates"
-    drawn = {text.get_text(): text.get_color() for text in bench.draw(rows).axes[0].texts}
+    drawn = {text.get_text(): text.get_color() for text in frontier.draw(rows).axes[0].texts}
     assert drawn["topk 4 + natural"] == style.FAMILIES["some coordinates"]
     assert drawn["kronecker"] == drawn["sdd 2"] == style.FAMILIES["factors of signs and zeros"]
 
@@ -119,5 +109,5 @@ def test_every_compressor_is_of_a_family_that_has_a_colour():
         ("powersgd(basis=fresh)", "powersgd fresh"),
     ],
 )
-def test_what_a_mark_is_called(bench, compressor, label):
-    assert bench.short(compressor) == label
+def test_what_a_mark_is_called(compressor, label):
+    assert frontier.short(compressor) == label
