@@ -244,6 +244,14 @@ def _one_figure(options: argparse.Namespace, records: list, out: Path) -> list[P
     return plot_curves(records, view, out, options.cases, best)
 
 
+def compare(options: argparse.Namespace) -> int:
+    from mpi_lowrank.report.compare import compare, format_compare
+
+    rows = compare(*_records([options.record, options.other]))
+    _print(options, rows, format_compare)
+    return 0 if all(row["same"] for row in rows) else BROKEN
+
+
 def show(options: argparse.Namespace) -> None:
     from mpi_lowrank.report.show import format_show, show
 

@@ -187,6 +187,7 @@ def _add_reports(commands) -> None:
     plot.add_argument("--cases", metavar="GLOB", help="cases whose label fits: 'EF21 *'")
     _add_view(plot)
     _add_json(plot)
+    _add_compare(commands)
     show = _command(
         commands,
         "show",
@@ -196,6 +197,23 @@ def _add_reports(commands) -> None:
     )
     show.add_argument("record", type=Path, metavar="RECORD")
     _add_json(show)
+
+
+COMPARE_EXAMPLE = """\
+example:
+  mpi-lowrank compare results/mine.h5 results/mine-again.h5
+
+Every column of every case is compared to the bit, but for the seconds: of these there is a ratio.
+The exit status is 0 if all cases are the same, 1 if one differs or is missing.
+"""
+
+
+def _add_compare(commands) -> None:
+    text = "Say in which round two records of the same cases differ first, and which is slower."
+    compare = _command(commands, "compare", do.compare, text, epilog=COMPARE_EXAMPLE)
+    compare.add_argument("record", type=Path, metavar="RECORD")
+    compare.add_argument("other", type=Path, metavar="OTHER")
+    _add_json(compare)
 
 
 def _add_best(commands) -> None:

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 INFLATION = 1100
 """No data set is larger than its bytes on disk times this: zlib packs 1032 zeros into one byte."""
 
+RUN_WITH = (
+    *("method", "compressor", "step", "problem", "data", "order"),
+    *("workers", "seed", "stepsize", "multiple"),
+)
+"""Attributes that are columns of a record's data frame."""
+
 RISING = ("round", "seconds", "uplink_bytes", "downlink_bytes")
 """Columns that are sums from the start on, and so never fall."""
 
@@ -54,6 +60,18 @@ class Record:
         self.cases = {case.label: case for case in cases}
         if len(self.cases) < len(cases):
             raise UserError(f"{self.path}: two cases have one label")
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """A row per case and round: the case's label, what it was run with, and its columns.
+
+        Columns that only some cases have are NaN for the others.
+        """
+        pandas = _pandas()
+        frames = []
+        for case in self.cases.values():
+            given = {name: case.attributes.get(name) for name in RUN_WITH}
+            frames.append(pandas.DataFrame({"label": case.label, **given, **case.columns()}))
+        return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
 
 
 class Case:
@@ -99,16 +117,20 @@ class Case:
 
     def to_pandas(self) -> "pandas.DataFrame":
         """The columns as a data frame indexed by round; its `attrs` are the case's attributes."""
-        try:
-            import pandas
-        except ImportError as error:
-            raise UserError("to_pandas needs pandas: python -m pip install pandas") from error
-        frame = pandas.DataFrame(self._columns).set_index("round")
+        frame = _pandas().DataFrame(self._columns).set_index("round")
         frame.attrs = dict(self.attributes)
         return frame
 
     def _has(self) -> str:
         return f"it has {', '.join(self._columns or COLUMNS)}"
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise UserError("to_pandas needs pandas: python -m pip install pandas") from error
+    return pandas
 
 
 def is_running(path: Path) -> bool:

@@ -88,6 +88,9 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     " mine.svg": Run(after=MINE),
     "mpi-lowrank plot results/mine.h5 --best grad_norm_sq=1e-6 --panels method -o"
     " results/mine.pdf": Run(after=MINE),
+    "mpi-lowrank compare results/mine.h5 results/mine-again.h5": By(
+        "tests/report/test_compare.py", 'main(["compare", one, other'
+    ),
     "mpi-lowrank plot results/mine.h5 -o results": Run(after=MINE),
     # The main experiment, and what is made of its record.
     MUSHROOMS: Run(FEWER),

@@ -136,6 +136,21 @@ def test_to_pandas_is_indexed_by_round(tmp_path):
     assert frame.attrs["label"] == "a"
 
 
+def test_a_record_s_frame_has_a_row_per_case_and_round(tmp_path):
+    writer = RecordWriter(tmp_path / "r.h5", {})
+    for label, seed, rounds in ("a", 0, 3), ("b", 1, 2):
+        writer.start_case(label, {"method": label.upper(), "seed": seed})
+        for number in range(rounds):
+            writer.append({"round": number, "loss": 10.0 * seed + number})
+    writer.close()
+    frame = Record(tmp_path / "r.h5").to_pandas()
+    assert frame["label"].tolist() == ["a"] * 3 + ["b"] * 2
+    assert frame["method"].tolist() == ["A"] * 3 + ["B"] * 2
+    assert frame["seed"].tolist() == [0, 0, 0, 1, 1]
+    assert frame["round"].tolist() == [0, 1, 2, 0, 1]
+    assert frame["loss"].tolist() == [0, 1, 2, 10, 11]
+
+
 def test_to_pandas_without_pandas_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UserError, match="pip install pandas"):
