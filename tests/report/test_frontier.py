@@ -92,6 +92,24 @@ def test_a_mark_s_colour_is_of_the_family_that_the_record_names(rows):
     assert drawn["kronecker"] == drawn["sdd 2"] == style.FAMILIES["factors of signs and zeros"]
 
 
+def test_what_sends_whole_gradients_is_a_reference_the_cheapest_of_each_kind(rows):
+    base = next(row for row in rows if row["baseline"]) | {"baseline": False}
+    given = [
+        ("L-BFGS(memory=5)", None),
+        ("L-BFGS(memory=50)", None),
+        ("GD", "nesterov"),
+        ("GD", None),
+    ]
+    others = [
+        base | {"method": method, "step": step, "uplink_bytes": 9.0 - number}
+        for number, (method, step) in enumerate(given)
+    ]
+    found = frontier.references([*rows, *others])
+    assert [(row["method"], row["step"]) for row in found] == [given[2], given[1]]
+    labels = [text.get_text() for text in frontier.draw([*rows, *others]).axes[0].texts]
+    assert {"GD nesterov", "L-BFGS(memory=50)"} <= set(labels)
+
+
 def test_every_compressor_is_of_a_family_that_has_a_colour():
     assert {compressors[name].family for name in compressors.names()} == set(style.FAMILIES)
     assert compressors["twosided"].family == compressors["powersgd"].family == "factors, Allreduced"
