@@ -1,5 +1,6 @@
 """Tables of rows: as text, Markdown or LaTeX."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -70,6 +71,9 @@ def _text_lines(table: Table) -> list[str]:
         gap.join([label, *(cell.rjust(width) for cell, width in zip(line, widths, strict=True))])
         for label, line in zip(labels, zip(*cells, strict=True), strict=True)
     ]
+    if len(set(labels[1:])) < len({row["label"] + mark(row) for row in rows}):
+        width = len(labels[0])
+        lines[1:] = [_below(row, line, width) for row, line in zip(rows, lines[1:], strict=True)]
     title = [table.title] if table.title else []
     return [*title, *_with_headings([line.rstrip() for line in lines], rows)]
 
@@ -88,6 +92,14 @@ def _cell(column: Column, row: Row) -> str:
 def _labels(table: Table, width: int) -> list[str]:
     shown = (_fit(row["label"], width - len(mark(row))) + mark(row) for row in table.rows)
     return [label.ljust(width) for label in (table.named, *shown)]
+
+
+def _below(row: Row, line: str, width: int) -> str:
+    """A row's line, the label that does not fit in so many characters whole above it."""
+    label = row["label"] + mark(row)
+    if len(label) <= width:
+        return line
+    return "\n".join([*textwrap.wrap(label, WIDTH), " " * width + line[width:]])
 
 
 def _fit(label: str, width: int) -> str:

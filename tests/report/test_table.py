@@ -105,6 +105,17 @@ def test_the_table_fits_100_columns_with_labels_of_any_length(make_record):
         assert max(map(len, text.splitlines())) <= 100
 
 
+def test_labels_that_would_look_alike_stand_whole_above_their_rows(make_record):
+    same = "EF21 " + "and more " * 12
+    cases = [(f"{same}{n} {same}", *TWO[1][1:]) for n in (1, 2)]
+    lines = format_table(table_rows([make_record(cases=[TWO[0], *cases])])).splitlines()
+    assert max(map(len, lines)) <= 100 and "…" not in "".join(lines)
+    first = lines.index(next(line for line in lines if line.startswith("EF21")))
+    assert "".join(lines[first : first + 3]).replace(" ", "") == cases[0][0].replace(" ", "")
+    assert lines[first + 3].split()[0] == "100" and lines[first + 3].startswith(" " * 30)
+    assert lines[first - 1].split()[:3] == ["GD", "4x", "200"]
+
+
 def test_labels_of_36_characters_are_whole(make_record):
     label = "EF21 randk(k=16, contractive) 1024xx"
     text = format_table(table_rows([make_record(cases=[(label, *TWO[1][1:])])]))
