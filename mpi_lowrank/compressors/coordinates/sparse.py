@@ -84,6 +84,9 @@ SAMPLED = 2**14
 _SAMPLE = 2**12
 """At least so many numbers in it."""
 
+_PIECE = 2**15
+"""Numbers that are compared at a time."""
+
 
 def largest(magnitudes: np.ndarray, k: int) -> np.ndarray:
     """Where the k largest of `magnitudes` (d,) are, increasing; of equal ones the first.
@@ -91,7 +94,7 @@ def largest(magnitudes: np.ndarray, k: int) -> np.ndarray:
     A sample tells a number that nearly always at least k and not many more exceed: to choose among
     these takes a fraction of the time of partitioning all. If fewer do, all are partitioned.
     """
-    places = np.flatnonzero(magnitudes >= _exceeded(magnitudes, k))
+    places = _reached(magnitudes, _exceeded(magnitudes, k))
     if len(places) < k:
         places = np.arange(len(magnitudes))
     values = magnitudes[places]
@@ -108,6 +111,12 @@ def _exceeded(magnitudes: np.ndarray, k: int) -> float:
     mean = k * len(sample) / len(magnitudes)
     rank = ceil(mean + 4 * sqrt(mean)) + 8
     return 0 if rank >= len(sample) else np.partition(sample, len(sample) - rank)[-rank]
+
+
+def _reached(magnitudes: np.ndarray, bound: float) -> np.ndarray:
+    """Where `magnitudes` are at least `bound`, compared in pieces: no mask of all of them."""
+    pieces = range(0, len(magnitudes), _PIECE)
+    return np.concatenate([np.flatnonzero(magnitudes[i : i + _PIECE] >= bound) + i for i in pieces])
 
 
 @compressors.register("topk")
