@@ -12,6 +12,7 @@ from ml_dtypes import finfo
 from numpy.typing import DTypeLike
 
 from mpi_lowrank.component import Component
+from mpi_lowrank.compressors.difference import Difference
 from mpi_lowrank.compressors.wire.messages import MessageError, finite, message_lengths, refuse
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.rounds.state import State
@@ -283,11 +284,13 @@ class SharedCompressor(Operator):
     """
 
     shared = linear = True
+    fused = False
+    """Whether `reduce` takes a Difference from one vector for all without forming it."""
 
     @abstractmethod
     def reduce(
         self,
-        x: np.ndarray,
+        x: np.ndarray | Difference,
         own: np.ndarray | None,
         mean: np.ndarray,
         generator: np.random.Generator,
@@ -297,5 +300,6 @@ class SharedCompressor(Operator):
 
         Writes what each row becomes into `own`, (workers, d), unless that is None, and the mean of
         that over all workers into `mean`, (d,). `generator` is the same on every rank (if
-        `common`), `generators` has one per row (if `random`).
+        `common`), `generators` has one per row (if `random`). If `fused` x may be a Difference, and
+        own is None: then the mean is added to `mean`, which may be x's subtrahend itself.
         """

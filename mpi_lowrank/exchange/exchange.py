@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeGuard
 
 import numpy as np
 
 from mpi_lowrank.collectives import collectives
 from mpi_lowrank.collectives.base import Reduction, Topology
 from mpi_lowrank.compressors.base import Compressor, Operator, SharedCompressor
+from mpi_lowrank.compressors.difference import Difference
 from mpi_lowrank.door import Door
 from mpi_lowrank.door.placement import Placement
 from mpi_lowrank.exchange.broadcast import Broadcast
@@ -89,12 +91,13 @@ class Exchange:
 
     def __call__(
         self,
-        x: np.ndarray,
+        x: np.ndarray | Difference,
         compressor: Operator,
         weights: np.ndarray | None = None,
         active: np.ndarray | None = None,
         own: bool = True,
         share: bool = True,
+        add_to: np.ndarray | None = None,
     ) -> tuple[np.ndarray | None, np.ndarray]:
         """Exchange x (local workers, d), d being the compressor's.
 
@@ -104,13 +107,25 @@ class Exchange:
         `active` (workers,) bool: the others are silent, send nothing, and their own is 0. Without
         `share` a server keeps the mean: only rank 0 may read it. Every call of a round draws
         numbers of its own.
+
+        With `add_to` (d,) the mean is added to it, and `add_to` returned in its place. A Difference
+        from one vector for all is never formed where the compressor is `fused` and nothing else is
+        asked for.
         """
         self.clock.lap("update")
         self.call, self._calls = (self._round, self._calls), self._calls + 1
         bits = self.published_as.get(compressor, compressor).published_bits
         self._published[()] += bits * (1 if active is None else np.mean(active))
-        self._last = self._channels[compressor]
-        return self._last.exchange(x, weights, active, own, share)
+        self._last = channel = self._channels[compressor]
+        alike = weights is None and active is None and not own
+        if isinstance(x, Difference) and add_to is not None and alike and _fuses(channel):
+            channel.add(x, add_to)
+            return None, add_to
+        given = channel.exchange(np.asarray(x), weights, active, own, share)
+        if add_to is None:
+            return given
+        add_to += given[1]
+        return given[0], add_to
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
@@ -217,3 +232,7 @@ class Exchange:
         self.clock.lap("update")
         self.call, self._told = (self._round, self._told), self._told + 1
         return self._broadcasts[compressor].send(x)
+
+
+def _fuses(channel: Channel) -> TypeGuard[Reduced]:
+    return isinstance(channel, Reduced) and channel.compressor.fused

@@ -42,6 +42,22 @@ class Reduced:
         self.seam.clock.lap("decode")
         return wanted, self.mean
 
+    def add(self, x, total):
+        """Add to `total` (d,) the mean of what the rows of a Difference become.
+
+        Where D is not finite, neither is D R: that is seen without a pass over D.
+        """
+        draws = self.draws.common(), self.draws.own()
+        phases = self.compressor.reduce(x, None, total, *draws)
+        complete(phases, self._average_of_finite, self._largest)
+        self.seam.clock.lap("decode")
+
+    def _average_of_finite(self, rows):
+        if not finite(rows):
+            self.seam.unsendable = True
+            rows[...] = 0
+        return self._average(rows)
+
     def _average(self, rows):
         self.seam.clock.lap("compress")
         return self._reduced(rows, self.reduction.average(rows, "uplink"), self.reduction)

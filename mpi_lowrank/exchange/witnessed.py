@@ -36,7 +36,10 @@ class Witness(NamedTuple):
 
 
 class Witnessed(Exchange):
-    """Results are those of an Exchange; copies are made outside the method's clock."""
+    """Results are those of an Exchange; copies are made outside the method's clock.
+
+    A mean is formed before it is added, where an Exchange adds while it forms it.
+    """
 
     def __init__(self, *ways: Any, notes: State):
         super().__init__(*ways)
@@ -49,16 +52,19 @@ class Witnessed(Exchange):
             self._witness = Witness.kept_in(self._notes, compressor, self.dtype)
             self._seen = self._notes.array("seen", (), bool)
 
-    def __call__(self, x, compressor, weights=None, active=None, own=True, share=True):
+    def __call__(self, x, compressor, weights=None, active=None, own=True, share=True, add_to=None):
         if compressor is not self._watched:
-            return super().__call__(x, compressor, weights, active, own, share)
+            return super().__call__(x, compressor, weights, active, own, share, add_to)
         with self._aside():
             self._keep(x, weights, active)
-        given = super().__call__(x, compressor, weights, active, own, share)
+        given, mean = super().__call__(x, compressor, weights, active, own, share)
         if compressor.shared:
             with self._aside():
-                self._witness.heard[:] = given[1]
-        return given
+                self._witness.heard[:] = mean
+        if add_to is None:
+            return given, mean
+        add_to += mean
+        return given, add_to
 
     def witness(self) -> Witness | None:
         """The last call; None before the first one. Holds until the next one."""

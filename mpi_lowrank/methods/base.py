@@ -12,6 +12,7 @@ import numpy as np
 
 from mpi_lowrank.component import Component, Options
 from mpi_lowrank.compressors.base import Compressor, Operator
+from mpi_lowrank.compressors.difference import Difference
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
@@ -41,14 +42,15 @@ class Exchange(Protocol):
 
     def __call__(
         self,
-        x: np.ndarray,
+        x: np.ndarray | Difference,
         compressor: Operator,
         weights: np.ndarray | None = None,
         active: np.ndarray | None = None,
         own: bool = True,
         share: bool = True,
+        add_to: np.ndarray | None = None,
     ) -> tuple[np.ndarray | None, np.ndarray]:
-        """x (workers, d) to (own (workers, d), mean (d,))."""
+        """x (workers, d) to (own (workers, d), mean (d,)); the mean is added to `add_to`."""
 
     def broadcast(self, x: np.ndarray, compressor: Compressor) -> np.ndarray:
         """What everybody decodes of rank 0's x (d,), (d,)."""

@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 from mpi_lowrank.component import option
+from mpi_lowrank.compressors.difference import Difference
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.base import Guarantee, Method, ef21_stepsize
@@ -59,10 +60,10 @@ class EF21(Method):
         self.move(self._estimate)
 
     def _learn(self, t):
-        own, mean = self._news(t, active=self.active(t), own=self._stores)
+        ways = {"own": self._stores, "add_to": self._estimate}
+        own, _ = self._news(t, active=self.active(t), **ways)
         if self._stores:
             self._estimates += own
-        self._estimate += mean
 
     def _news(self, t, **ways):
         """Send how far the target is from g_i; return (own, mean) of it."""
@@ -70,7 +71,7 @@ class EF21(Method):
 
     def _behind_target(self, t):
         """How far the g_i are from the target, (workers, d)."""
-        return np.subtract(self.target(t), self._estimates, out=self._difference)
+        return Difference(self.target(t), self._estimates, self._difference)
 
     def _through(self, t):
         """The compressor of round t."""

@@ -141,7 +141,7 @@ class SCALLION(Corrected):
         check_share("alpha", options.alpha)
 
     def _behind_target(self, t):
-        behind = super()._behind_target(t)
+        behind = np.asarray(super()._behind_target(t))
         if self._through(t) is self.compressor:
             behind *= self._share
         return behind

@@ -70,7 +70,7 @@ class EControl(EF21):
         self._sent = np.zeros_like(self._difference)
 
     def _news(self, t, **ways):
-        behind = self._behind_target(t)
+        behind = np.asarray(self._behind_target(t))
         np.multiply(self._kept, self.eta, out=self._sent)
         self._sent += behind
         own, mean = self.exchange(self._sent, self._through(t), **ways | {"own": True})

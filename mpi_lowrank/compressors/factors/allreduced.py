@@ -12,10 +12,12 @@ from scipy.linalg import qr
 from mpi_lowrank.component import option
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Promise, SharedCompressor, equal_error
+from mpi_lowrank.compressors.difference import Difference
 from mpi_lowrank.compressors.factors.fold import Fold
 from mpi_lowrank.compressors.factors.lowrank import Shape, matrix_shape
 from mpi_lowrank.compressors.wire.numbers import Wired
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.kernels import family
 
 
 class SharedMatrices(Wired, SharedCompressor):
@@ -59,6 +61,7 @@ class SharedFactors(SharedMatrices):
 
     def see(self):
         super().see()
+        self.fused = not self.fold.padded
         if not 1 <= self.rank <= self.q:
             raise OptionError("rank", self.rank, f"an integer from 1 to min(m, c) = {self.q}")
 
@@ -67,16 +70,35 @@ class SharedFactors(SharedMatrices):
         m, c, r = self.m, self.c, self.rank
         self._left, self._right = (np.empty((local, k, r), self.dtype) for k in (m, c))
         self._sent_left, self._sent_right = (np.empty((local, k, r), self.number) for k in (m, c))
+        self._kernels = family("lowrank", m * c)
+
+    def _matrices(self, x):
+        """The rows of x, or of a Difference, as matrices."""
+        return x.seen_as(self.fold.shape) if isinstance(x, Difference) else self.fold(x)
 
     def _times(self, matrices, right):
         """The wire's X_i R, (workers, m r)."""
-        self._sent_left[...] = np.matmul(matrices, right, out=self._left)
+        if isinstance(matrices, Difference):
+            for a, out in zip(matrices.minuend, self._left, strict=True):
+                self._kernels.times(a, matrices.subtrahend, right, out)
+        else:
+            np.matmul(matrices, right, out=self._left)
+        self._sent_left[...] = self._left
         return self._sent_left.reshape(len(matrices), -1)
 
     def _transposed_times(self, matrices, left):
         """The wire's X_i^T P, (workers, c r)."""
-        self._sent_right[...] = np.matmul(matrices.transpose(0, 2, 1), left, out=self._right)
+        if isinstance(matrices, Difference):
+            for a, out in zip(matrices.minuend, self._right, strict=True):
+                self._kernels.transposed_times(a, matrices.subtrahend, left, out)
+        else:
+            np.matmul(matrices.transpose(0, 2, 1), left, out=self._right)
+        self._sent_right[...] = self._right
         return self._sent_right.reshape(len(matrices), -1)
+
+    def _add(self, left, right, mean):
+        """Add left right^T to `mean`, (d,)."""
+        self._kernels.add_product(left, right, mean.reshape(self.fold.shape))
 
 
 def orthonormal(columns: np.ndarray) -> np.ndarray:
@@ -135,19 +157,21 @@ class PowerSGD(SharedFactors):
         return np.eye(self.m, self.c).reshape(-1) if sure else None
 
     def reduce(self, x, own, mean, generator, generators):
-        matrices = self.fold(x)
+        matrices = self._matrices(x)
         basis = yield from self._start(matrices, generator)
         left = orthonormal((yield self._times(matrices, basis)).reshape(self.m, self.rank))
         right = (yield self._transposed_times(matrices, left)).reshape(self.c, self.rank)
         if self.fresh < self.rank:
             self._basis[...] = orthonormal(right)
             self._rounds += 1
+        if isinstance(x, Difference):
+            return self._add(left, right, mean)
         sent = self._sent_right.astype(self.dtype).transpose(0, 2, 1) if own is not None else None
         self._write(left, sent, left, right, own, mean)
 
     def _start(self, matrices, generator):
         if self.basis == "svd" and self._rounds % self.refresh == 0:
-            self._whole[...] = matrices.reshape(len(matrices), -1)
+            self._whole[...] = np.asarray(matrices).reshape(len(matrices), -1)
             whole = yield self._whole
             rows = np.linalg.svd(whole.reshape(self.m, self.c), full_matrices=False)[2]
             return rows[: self.rank].T.copy()
@@ -195,14 +219,18 @@ class Alternating(SharedFactors):
         self._factor = state.array("factor", kept, self.dtype)
 
     def reduce(self, x, own, mean, generator, generators):
-        matrices, even = self.fold(x), self._rounds % 2 == 0
+        matrices, even = self._matrices(x), self._rounds % 2 == 0
         basis = self._start(generator, self.c if even else self.m)
         if even:
             factor = (yield self._times(matrices, basis)).reshape(self.m, self.rank)
+        else:
+            factor = (yield self._transposed_times(matrices, basis)).reshape(self.c, self.rank)
+        if isinstance(x, Difference):
+            self._add(*((factor, basis) if even else (basis, factor)), mean)
+        elif even:
             sent = self._sent_left.astype(self.dtype) if own is not None else None
             self._write(sent, basis.T, factor, basis, own, mean)
         else:
-            factor = (yield self._transposed_times(matrices, basis)).reshape(self.c, self.rank)
             sent = self._sent_right.astype(self.dtype) if own is not None else None
             right = sent.transpose(0, 2, 1) if sent is not None else None
             self._write(basis, right, basis, factor, own, mean)
@@ -259,9 +287,11 @@ class Sketch(SharedFactors):
         return x if whole else None
 
     def reduce(self, x, own, mean, generator, generators):
-        matrices, sketch = self.fold(x), self._draw(generator)
+        matrices, sketch = self._matrices(x), self._draw(generator)
         factor = (yield self._times(matrices, sketch)).reshape(self.m, self.rank)
         sketch = sketch * self.dtype.type(self._factor)
+        if isinstance(x, Difference):
+            return self._add(factor, sketch, mean)
         sent = self._sent_left.astype(self.dtype) if own is not None else None
         self._write(sent, sketch.T, factor, sketch, own, mean)
 
