@@ -76,16 +76,23 @@ def _times_1(a, b, right, out):
 def _times_4(a, b, right, out):
     right_0, right_1, right_2, right_3 = right[0], right[1], right[2], right[3]
     zero = a.dtype.type(0)
-    for i in range(len(a)):
-        row, other = a[i], b[i]
-        total_0, total_1, total_2, total_3 = zero, zero, zero, zero
-        for j in range(len(row)):
-            difference = row[j] - other[j]
-            total_0 += difference * right_0[j]
-            total_1 += difference * right_1[j]
-            total_2 += difference * right_2[j]
-            total_3 += difference * right_3[j]
-        out[i, 0], out[i, 1], out[i, 2], out[i, 3] = total_0, total_1, total_2, total_3
+    for i in range(0, len(a), 2):  # the factor is read once for two rows; a last one counts twice
+        k = min(i + 1, len(a) - 1)
+        a_0, b_0, a_1, b_1 = a[i], b[i], a[k], b[k]
+        s_0, s_1, s_2, s_3 = zero, zero, zero, zero
+        t_0, t_1, t_2, t_3 = zero, zero, zero, zero
+        for j in range(len(a_0)):
+            d, e = a_0[j] - b_0[j], a_1[j] - b_1[j]
+            s_0 += d * right_0[j]
+            s_1 += d * right_1[j]
+            s_2 += d * right_2[j]
+            s_3 += d * right_3[j]
+            t_0 += e * right_0[j]
+            t_1 += e * right_1[j]
+            t_2 += e * right_2[j]
+            t_3 += e * right_3[j]
+        out[i, 0], out[i, 1], out[i, 2], out[i, 3] = s_0, s_1, s_2, s_3
+        out[k, 0], out[k, 1], out[k, 2], out[k, 3] = t_0, t_1, t_2, t_3
 
 
 @compiled(*(f"void({t}[:,::1], {t}[:,::1], {t}[::1], {t}[::1])" for t in _NUMBERS), fastmath=ORDER)
@@ -106,24 +113,25 @@ def _transposed_times_1(a, b, left, out):
 
 @compiled(*(f"void({', '.join([f'{t}[:,::1]'] * 4)})" for t in _NUMBERS), fastmath=ORDER)
 def _transposed_times_4(a, b, left, out):
-    m, c = a.shape
-    block = np.empty((4, c), a.dtype)
-    for start in range(0, m, 4):
+    whole = len(a) // 4 * 4
+    for i in range(0, whole, 4):
+        a_0, a_1, a_2, a_3 = a[i], a[i + 1], a[i + 2], a[i + 3]
+        b_0, b_1, b_2, b_3 = b[i], b[i + 1], b[i + 2], b[i + 3]
+        for k in range(0, 4, 2):  # four columns at once are too many pointers for LLVM to vectorise
+            total, other, v, w = out[k], out[k + 1], left[k], left[k + 1]
+            v_0, v_1, v_2, v_3 = v[i], v[i + 1], v[i + 2], v[i + 3]
+            w_0, w_1, w_2, w_3 = w[i], w[i + 1], w[i + 2], w[i + 3]
+            for j in range(len(total)):
+                d_0, d_1 = a_0[j] - b_0[j], a_1[j] - b_1[j]
+                d_2, d_3 = a_2[j] - b_2[j], a_3[j] - b_3[j]
+                total[j] += d_0 * v_0 + d_1 * v_1 + d_2 * v_2 + d_3 * v_3
+                other[j] += d_0 * w_0 + d_1 * w_1 + d_2 * w_2 + d_3 * w_3
+    for i in range(whole, len(a)):
+        row, other = a[i], b[i]
         for k in range(4):
-            if start + k < m:
-                row, other, difference = a[start + k], b[start + k], block[k]
-                for j in range(c):
-                    difference[j] = row[j] - other[j]
-            else:
-                block[k] = 0
-        last = min(start + 3, m - 1)
-        d_0, d_1, d_2, d_3 = block[0], block[1], block[2], block[3]
-        for k in range(4):
-            total, w = out[k], left[k]
-            w_0, w_1 = w[start], w[min(start + 1, last)]
-            w_2, w_3 = w[min(start + 2, last)], w[last]
-            for j in range(c):
-                total[j] += d_0[j] * w_0 + d_1[j] * w_1 + d_2[j] * w_2 + d_3[j] * w_3
+            total, weight = out[k], left[k, i]
+            for j in range(len(total)):
+                total[j] += (row[j] - other[j]) * weight
 
 
 @compiled(*(f"void({t}[::1], {t}[::1], {t}[:,::1])" for t in _NUMBERS), fastmath=ORDER)
