@@ -108,24 +108,15 @@ class Exchange:
         `share` a server keeps the mean: only rank 0 may read it. Every call of a round draws
         numbers of its own.
 
-        With `add_to` (d,) the mean is added to it, and `add_to` returned in its place. A Difference
-        from one vector for all is never formed where the compressor is `fused` and nothing else is
-        asked for.
+        With `add_to` (d,) the mean is added to it, and `add_to` returned in its place: then a
+        Difference is not formed where the compressor is `fused` and no more is asked for.
         """
         self.clock.lap("update")
         self.call, self._calls = (self._round, self._calls), self._calls + 1
         bits = self.published_as.get(compressor, compressor).published_bits
         self._published[()] += bits * (1 if active is None else np.mean(active))
         self._last = channel = self._channels[compressor]
-        alike = weights is None and active is None and not own
-        if isinstance(x, Difference) and add_to is not None and alike and _fuses(channel):
-            channel.add(x, add_to)
-            return None, add_to
-        given = channel.exchange(np.asarray(x), weights, active, own, share)
-        if add_to is None:
-            return given
-        add_to += given[1]
-        return given[0], add_to
+        return _carry(channel, x, (weights, active, own, share), add_to)
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
@@ -192,19 +183,14 @@ class Exchange:
         Overwritten by the compressor's next call.
         """
         self.call = self._round, self._calls
-        return self._gathered(compressor).preview(x)
+        return _gathered(self._channels[compressor]).preview(x)
 
     def everyone(self, compressor: Compressor, out: np.ndarray) -> None:
         """Decode the last message of every worker into `out`, (workers, d).
 
         Only on ranks that receive messages (with a server rank 0), and after all workers spoke.
         """
-        self._gathered(compressor).everyone(out)
-
-    def _gathered(self, compressor: Compressor) -> Gathered:
-        channel = self._channels[compressor]
-        assert isinstance(channel, Gathered)  # what is Allreduced has no messages
-        return channel
+        _gathered(self._channels[compressor]).everyone(out)
 
     def flags(self, mine: np.ndarray) -> np.ndarray:
         """Every worker's flag, (workers,) bool, where `mine` holds those of the local workers.
@@ -234,5 +220,26 @@ class Exchange:
         return self._broadcasts[compressor].send(x)
 
 
-def _fuses(channel: Channel) -> TypeGuard[Reduced]:
-    return isinstance(channel, Reduced) and channel.compressor.fused
+def _carry(
+    channel: Channel, x: np.ndarray | Difference, ways: tuple, add_to: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """(own, mean), or (own, `add_to`) with the mean added; ways: weights, active, own, share."""
+    if add_to is None:
+        return channel.exchange(np.asarray(x), *ways)
+    weights, active, own, _ = ways
+    if weights is None and active is None and not own and _fuses(channel, x):
+        channel.add(x, add_to)
+        return None, add_to
+    heard, mean = channel.exchange(np.asarray(x), *ways)
+    return heard, np.add(add_to, mean, out=add_to)
+
+
+def _gathered(channel: Channel) -> Gathered:
+    assert isinstance(channel, Gathered)  # what is Allreduced has no messages
+    return channel
+
+
+def _fuses(channel: Channel, x: np.ndarray | Difference) -> TypeGuard[Reduced]:
+    """Whether the channel takes this x without forming it."""
+    lazy = isinstance(x, Difference)
+    return lazy and isinstance(channel, Reduced) and channel.compressor.fused
