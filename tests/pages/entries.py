@@ -166,7 +166,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "mpirun -n 2 python bench/lowrank.py": Run("--sizes 32 --ranks 1 --repeats 3"),
     "mpirun -n 2 python bench/lowrank.py --hook": Part("an environment with torch"),
     "mpirun -n 2 python bench/lowrank.py --hook --ranks 1 4 --repeats 80": Part("the same"),
-    "python bench/lowrank.py --repeats 30": Like("mpirun -n 2 python bench/lowrank.py"),
+    "python bench/lowrank.py --repeats 30": Run("--sizes 32 --ranks 1"),
     # Stochastic, federated, both directions.
     MINIBATCH: Run("--set rounds=100 --set seed=0"),
     "python bench/floors.py results/minibatch.h5": Run(after=MINIBATCH),
