@@ -252,6 +252,15 @@ def compare(options: argparse.Namespace) -> int:
     return 0 if all(row["same"] for row in rows) else BROKEN
 
 
+def report(options: argparse.Namespace) -> None:
+    from mpi_lowrank.report.page import write_page
+    from mpi_lowrank.report.table import read_target
+
+    target = read_target("--target", options.target) if options.target else None
+    records = _records(options.records)
+    output.say(str(write_page(records, options.output, target, options.by, options.baseline)))
+
+
 def show(options: argparse.Namespace) -> None:
     from mpi_lowrank.report.show import format_show, show
 

@@ -146,6 +146,12 @@ example:
 """
 
 
+PAGE_EXAMPLE = """\
+example:
+  mpi-lowrank report results/mine.h5 -o results/mine.html
+"""
+
+
 def _add_reports(commands) -> None:
     merge = _command(
         commands,
@@ -188,6 +194,7 @@ def _add_reports(commands) -> None:
     _add_view(plot)
     _add_json(plot)
     _add_compare(commands)
+    _add_page(commands)
     show = _command(
         commands,
         "show",
@@ -222,15 +229,31 @@ def _add_best(commands) -> None:
     best.add_argument("records", nargs="+", type=Path, metavar="RECORD")
     told = "what each method needs to reach it, such as loss=0.1"
     best.add_argument("--target", required=True, metavar="METRIC=VALUE", help=told)
-    best.add_argument(
+    _add_cost(best)
+    _add_form(best)
+
+
+def _add_page(commands) -> None:
+    text = "Write one HTML page that needs no network: conclusions, curves, validity, origins."
+    page = _command(commands, "report", do.report, text, epilog=PAGE_EXAMPLE)
+    page.add_argument("records", nargs="+", type=Path, metavar="RECORD")
+    told = "default: NAME.html beside the record"
+    page.add_argument("-o", "--output", type=Path, metavar="FILE", help=told)
+    told = "where its slider begins (default: where most cases were to stop)"
+    page.add_argument("--target", metavar="METRIC=VALUE", help=told)
+    _add_cost(page)
+
+
+def _add_cost(parser: argparse.ArgumentParser) -> None:
+    """By which cost the best step is found, and what it is compared with."""
+    parser.add_argument(
         "--by",
         default="total_bytes",
         choices=COSTS,
         help="the cost that decides, from here to the target (default: total_bytes)",
     )
     told = "the method that ratios are to, as the table names it (default: the record's)"
-    best.add_argument("--baseline", metavar="NAME", help=told)
-    _add_form(best)
+    parser.add_argument("--baseline", metavar="NAME", help=told)
 
 
 def _add_form(parser: argparse.ArgumentParser) -> None:

@@ -80,10 +80,11 @@ def _text_lines(table: Table) -> list[str]:
 
 def _cells(column: Column, rows: list[Row]) -> list[str]:
     """The header and what is shown of each row; "~" marks seconds that mean nothing."""
-    return [column.header, *(_cell(column, row) for row in rows)]
+    return [column.header, *(cell(column, row) for row in rows)]
 
 
-def _cell(column: Column, row: Row) -> str:
+def cell(column: Column, row: Row) -> str:
+    """What is shown of the row; "~" behind seconds that mean nothing."""
     value = column.value(row)
     doubt = column.timing and timing_note(row) and value is not None
     return column.show(value) + "~" * bool(doubt)

@@ -92,6 +92,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
         "tests/report/test_compare.py", 'main(["compare", one, other'
     ),
     "mpi-lowrank plot results/mine.h5 -o results": Run(after=MINE),
+    "mpi-lowrank report results/mine.h5 -o results/mine.html": Run(after=MINE),
     # The main experiment, and what is made of its record.
     MUSHROOMS: Run(FEWER),
     "mpirun -n 4 mpi-lowrank run bench/mushrooms.toml --out results/more.h5 --set rounds=200"

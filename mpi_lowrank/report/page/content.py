@@ -1,0 +1,135 @@
+"""What the page embeds as JSON: every case, thinned, and what it took to each of many targets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mpi_lowrank.record import Case, Metric
+from mpi_lowrank.report import style
+from mpi_lowrank.report.best import Step
+from mpi_lowrank.report.page.stops import in_decades, shown_metrics, stops
+from mpi_lowrank.report.plain import plain
+from mpi_lowrank.report.table import Target, is_recorded
+from mpi_lowrank.report.verdict import mark
+
+POINTS = 14_000
+"""Points of all curves together, besides those where a case reaches a stop."""
+FEWEST, MOST = 12, 60
+"""Points of a curve."""
+SENT = ("round", "uplink_bytes", "downlink_bytes", "seconds")
+
+Content = dict[str, Any]
+
+
+def content(steps: Sequence[Step], target: Target, by: str, baseline: str | None) -> Content:
+    """JSON-ready; its texts are printable, and anything else in them is theirs.
+
+    `groups`: a method at one step of its grid, whose `cases` differ in their seed. A case has
+    `columns` (lists of one length, cumulative bytes per worker) and for each metric `at`: of each
+    stop the index there of the first recorded row that reaches it, or null.
+    """
+    cases = [case for step in steps for case in step.cases]
+    metrics = shown_metrics(cases)
+    told = {name: _metric(metric, cases, target) for name, metric in metrics.items()}
+    found = {name: one["stops"] for name, one in told.items()}
+    points = int(np.clip(POINTS / max(len(cases), 1), FEWEST, MOST))
+    looks = _looks(steps, baseline)
+    groups = [
+        _about(step, looks)
+        | {"cases": [_case(case, metrics, found, points) for case in step.cases]}
+        for step in steps
+    ]
+    head = {"target": {"metric": target[0], "value": target[1]}, "by": by, "baseline": baseline}
+    answer: Content = plain(head | {"metrics": told, "groups": groups})
+    return answer
+
+
+def _metric(metric: Metric, cases: Sequence[Case], target: Target) -> Content:
+    """How a metric is told and drawn, and where its slider stops."""
+    more = [target[1]] if metric.name == target[0] else []
+    found = stops(metric, cases, more)
+    return {
+        "heading": metric.heading,
+        "falls": metric.falls,
+        "sign": metric.sign,
+        "percent": metric.scale == "percent",
+        "log": in_decades(metric, min(found), max(found)),
+        "stops": found,
+    }
+
+
+def _about(step: Step, looks: dict[str, Content]) -> Content:
+    row = step.row
+    kept = ("name", "stepsize", "setting", "method", "compressor", "timing_valid")
+    return {key: row.get(key) for key in kept} | {"mark": mark(row)} | looks[row["name"]]
+
+
+def _looks(steps: Sequence[Step], baseline: str | None) -> dict[str, Content]:
+    """Each method's colour and dashes, those of figures; the baseline's is the text's."""
+    names = dict.fromkeys(step.row["name"] for step in steps)
+    lines = {
+        name: style.line(number) for number, name in enumerate(n for n in names if n != baseline)
+    }
+    looks = {name: {"color": line.color, "dash": _dash(line)} for name, line in lines.items()}
+    return looks | {str(baseline): {"color": "", "dash": []}}
+
+
+def _dash(line: style.Line) -> list[float]:
+    return [] if isinstance(line.linestyle, str) else [2 * length for length in line.linestyle[1]]
+
+
+def _case(
+    case: Case, metrics: dict[str, Metric], found: dict[str, list[float]], points: int
+) -> Content:
+    known = {name: metric for name, metric in metrics.items() if is_recorded(case, name)}
+    first = {name: _first(case[name], metric, found[name]) for name, metric in known.items()}
+    rows = _kept(case, list(known), first, points)
+    return {
+        "label": case.label,
+        "seed": case.attributes.get("seed"),
+        "best": {name: metric.best(case[name]) for name, metric in known.items()},
+        "at": {name: _places(rows, there) for name, there in first.items()},
+        "columns": {name: _sums(case[name][rows]) for name in SENT}
+        | {name: _numbers(case[name][rows], 5) for name in known},
+    }
+
+
+def _first(column: np.ndarray, metric: Metric, targets: list[float]) -> list[int | None]:
+    """The first row that reaches each of the targets."""
+    met = [metric.reached(column, target) for target in targets]
+    return [int(np.argmax(one)) if np.any(one) else None for one in met]
+
+
+def _kept(
+    case: Case, metrics: list[str], first: dict[str, list[int | None]], points: int
+) -> np.ndarray:
+    """Rows even in the logarithm of their number, of each metric those that measured it.
+
+    Besides the last one, and those that reach a stop.
+    """
+    kept = {row for there in first.values() for row in there if row is not None}
+    measured = [np.flatnonzero(~np.isnan(case[name])) for name in metrics]
+    for rows in [np.arange(len(case)), *measured]:
+        even = np.geomspace(1, max(len(rows), 1), points).round().astype(int) - 1
+        kept |= set(rows[even].tolist()) if len(rows) else set()
+    return np.array(sorted(kept), int)
+
+
+def _places(rows: np.ndarray, there: list[int | None]) -> list[int | None]:
+    return [None if row is None else int(np.searchsorted(rows, row)) for row in there]
+
+
+def _sums(column: np.ndarray) -> list[float | int | None]:
+    return _numbers(column, 12)
+
+
+def _numbers(column: np.ndarray, digits: int) -> list[float | int | None]:
+    """The column in few characters; None for what JSON has no word for."""
+    return [_number(float(f"{value:.{digits}g}")) for value in column.tolist()]
+
+
+def _number(value: float) -> float | int | None:
+    if not np.isfinite(value):
+        return None
+    return int(value) if value.is_integer() and abs(value) < 1e15 else value

@@ -1,0 +1,65 @@
+"""The figure that is there without JavaScript: each method at its best step, as SVG."""
+
+import io
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from mpi_lowrank.record import Case, Metric
+from mpi_lowrank.report import style
+from mpi_lowrank.report.best import Step
+from mpi_lowrank.report.figures import points
+from mpi_lowrank.report.page.stops import shown_metrics
+from mpi_lowrank.report.plain import drawable
+from mpi_lowrank.report.table import Target, is_recorded
+
+MOST = 12
+"""Curves that can be told apart."""
+AXES = (0.09, 0.13, 0.55, 0.84)
+"""Left, bottom, width and height of the panel: to its right stand the names."""
+TEXT = {"svg.fonttype": "none"}
+NOTHING = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
+def svg(steps: list[Step], target: Target, baseline: str | None) -> str:
+    """One seed of each step, the first MOST of them: the metric of the target against the bytes."""
+    drawn = [step for step in steps if is_recorded(step.cases[0], target[0])][:MOST]
+    metric = shown_metrics([case for step in steps for case in step.cases])[target[0]]
+    with matplotlib.rc_context(style.RC | TEXT):
+        return _as_text(_drawn(drawn, metric, target[1], baseline))
+
+
+def _drawn(steps: list[Step], metric: Metric, target: float, baseline: str | None) -> Figure:
+    figure = Figure(figsize=(style.TWO_COLUMNS, 3.4))
+    FigureCanvasAgg(figure)
+    ax = figure.add_axes(AXES)
+    log = metric.scale == "decades"
+    ax.set(xscale="log", yscale="log" if log else "linear", ylabel=drawable(metric.name))
+    ax.set_xlabel("uplink + downlink per worker (KB)")
+    for number, step in enumerate(steps):
+        name = step.row["name"]
+        line = style.BASELINE if name == baseline else style.line(number)
+        x, y = points(_kilobytes(step.cases[0]), step.cases[0][metric.name], True, log)
+        look = line.keywords() | {"marker": ""}
+        ax.plot(x, y, label=drawable(name), **look)
+    ax.axhline(target, color="0.5", linewidth=0.8, linestyle=":")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=style.LABEL_SIZE)
+    return figure
+
+
+def _kilobytes(case: Case) -> np.ndarray:
+    total: np.ndarray = (case["uplink_bytes"] + case["downlink_bytes"]) / 1e3
+    return total
+
+
+def _as_text(figure: Figure) -> str:
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata=NOTHING)
+    text = drawn.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,103 @@
+"""The page as a whole: its template, with what is static and what scripts make of the data."""
+
+from base64 import b64encode
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from mpi_lowrank.errors import UserError
+from mpi_lowrank.record import Record
+from mpi_lowrank.report.best import Step, all_steps, best_steps, best_tables, in_order
+from mpi_lowrank.report.figures import stem_of
+from mpi_lowrank.report.page import figure, parts
+from mpi_lowrank.report.page.content import content
+from mpi_lowrank.report.page.stops import first_target
+from mpi_lowrank.report.plain import plain
+from mpi_lowrank.report.table import Target, record_names, table_rows, tables
+from mpi_lowrank.report.verdict import Row
+
+ASSETS = files("mpi_lowrank.report.page") / "assets"
+
+
+def write_page(
+    records: list[Record],
+    output: Path | None = None,
+    target: Target | None = None,
+    by: str = "total_bytes",
+    baseline: str | None = None,
+) -> Path:
+    """Write the page of the records; the default `output` is beside the first of them.
+
+    Raises UserError as `page` does, and where the file cannot be written.
+    """
+    path = output or records[0].path.with_name(f"{stem_of(records)}.html")
+    text = page(records, target, by, baseline)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    return path
+
+
+def page(
+    records: list[Record],
+    target: Target | None = None,
+    by: str = "total_bytes",
+    baseline: str | None = None,
+) -> str:
+    """One self-contained HTML file: its numbers are those of `table_rows` and `best_rows`.
+
+    The default target is the value at which most cases were to stop. Raises UserError as
+    `best_steps` does, and where no metric is recorded yet.
+    """
+    target = target or first_target(records)
+    steps, best = all_steps(records, target), best_steps(records, target, by, baseline)
+    named = [step.row["name"] for step in best if step.row["baseline"]]
+    chosen = named[0] if named else baseline
+    data = content(steps, target, by, chosen)
+    scripts = [_asset("uplot.js"), _asset("page.js")]
+    told = _static(records, best, target, by) | {
+        "policy": " ".join(f"'sha256-{_digest(script)}'" for script in scripts),
+        "figure": figure.svg(_in_order(best, by), target, chosen),
+        "data": parts.script_json(data),
+        "style": _asset("uplot.css") + _asset("page.css"),
+        "plotter": scripts[0],
+        "script": scripts[1],
+    }
+    return Template(_asset("page.html")).substitute(told)
+
+
+def _static(records: list[Record], best: list[Step], target: Target, by: str) -> dict[str, str]:
+    """What stands on the page as HTML."""
+    rows = in_order([step.row for step in best], by)
+    cases = table_rows(records, target)
+    return {
+        "title": escape(plain(", ".join(record_names(records)))),
+        "verdict": escape(plain(parts.verdict(rows, by))),
+        "best": parts.html_of(best_tables(rows, by)),
+        "cases": parts.html_of(tables(cases)),
+        "validity": parts.validity(cases),
+        "phases": parts.phases(_in_order(best, by)),
+        "certificates": parts.certificates(c for r in records for c in r.cases.values()),
+        "provenance": parts.provenance(records),
+        "configuration": parts.configurations(records),
+        "licence": escape(_asset("uplot-licence.txt")),
+    }
+
+
+def _in_order(steps: list[Step], by: str) -> list[Step]:
+    """The steps as `in_order` has their rows."""
+    ordered: list[Row] = in_order([step.row for step in steps], by)
+    place = {id(row): number for number, row in enumerate(ordered)}
+    return sorted(steps, key=lambda step: place[id(step.row)])
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _digest(script: str) -> str:
+    """By which the page's policy knows its own scripts: no other runs."""
+    return b64encode(sha256(script.encode()).digest()).decode()
