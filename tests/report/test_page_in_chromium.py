@@ -1,0 +1,152 @@
+"""The page as a browser shows it: without a network, and with and without JavaScript."""
+
+import copy
+import csv
+import io
+import shutil
+
+import pytest
+from test_best import TARGET, written
+
+from mpi_lowrank.report.best import best_rows, best_tables, blocks_of, in_order
+from mpi_lowrank.report.layout import as_latex
+from mpi_lowrank.report.page import write_page
+
+CHROMIUM = shutil.which("chromium")
+KEYS = ("rounds", "uplink_bytes", "total_bytes", "uplink_bytes_ratio", "uplink_bytes_most")
+FITS = "chart.querySelector('canvas').clientWidth === chart.clientWidth"
+DRAWN = """() => {
+  const canvas = chart.querySelector("canvas"), {width, height} = canvas;
+  const pixels = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+  let drawn = 0;
+  for (let i = 3; i < pixels.length; i += 4) drawn += pixels[i] > 0;
+  return drawn / width / height;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's package chromium")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        # Root, as whom CI runs, has no sandbox.
+        options = ["--no-sandbox", "--disable-gpu"]
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("page") / "some.h5", settings=(4, 8))
+
+
+@pytest.fixture(scope="module")
+def address(record):
+    return write_page([record], target=TARGET, by="uplink_bytes").as_uri()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Open it in a fresh context; a request, an error or a warning fails the test."""
+    trouble, contexts = [], []
+
+    def opened(**options):
+        context = browser.new_context(viewport={"width": 1600, "height": 900}, **options)
+        contexts.append(context)
+        context.set_offline(True)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.on("request", lambda r: r.url == address or trouble.append(r.url))
+        page.on("console", lambda message: trouble.append(message.text))
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+def copied(page, title, number=0):
+    page.get_by_role("button", name=title).nth(number).evaluate("button => button.click()")
+    return page.evaluate("navigator.clipboard.readText()")
+
+
+def numbers(page, number):
+    """The rows of that table, the KEYS that it has, as CSV has them."""
+    rows = csv.DictReader(io.StringIO(copied(page, "Copy CSV", number)))
+    return [(row["method"], row["stepsize"], *map(number_of, KEYS, [row] * 5)) for row in rows]
+
+
+def number_of(key, row):
+    return pytest.approx(float(row[key]), rel=1e-9) if row.get(key) else None
+
+
+def expected(record, target, by):
+    """What `best` has for it, a list per setting."""
+    blocks = blocks_of(in_order(best_rows([record], target, by), by))
+    return [
+        [(r["name"], r["stepsize"], *(r[key] for key in KEYS)) for r in rows] for rows in blocks
+    ]
+
+
+def move(page, place):
+    page.locator("#stop").evaluate(
+        "(slider, place) => { slider.value = place; slider.dispatchEvent(new Event('input')); }",
+        place,
+    )
+
+
+def test_scripts_show_what_stands_there_without_them(open_page, record):
+    still = open_page(java_script_enabled=False)
+    assert still.locator(".still svg").is_visible() and not still.locator("#controls").is_visible()
+    live = open_page()
+    assert not live.locator(".still svg").is_visible()
+    for selector in ("#best tr", "#best .caption", "#verdict"):
+        texts = [page.locator(selector).all_text_contents() for page in (still, live)]
+        assert [" ".join(text.split()) for text in texts[0]] == [
+            " ".join(text.split()) for text in texts[1]
+        ]
+
+
+def test_at_two_widths_by_day_and_night_curves_are_drawn_and_nothing_overflows(open_page):
+    page = open_page()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in (400, 1600):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_function(FITS)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            assert 0.005 < page.evaluate(DRAWN) < 0.5
+
+
+def test_numbers_follow_target_toggles_and_order_as_best_has_them(open_page, record):
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    stops = page.evaluate("JSON.parse(data.textContent).metrics.grad_norm_sq.stops")
+    for place, stop in enumerate(stops):
+        move(page, place)
+        for number, rows in enumerate(expected(record, ("grad_norm_sq", stop), "uplink_bytes")):
+            assert rows == numbers(page, number)
+    rows = in_order(best_rows([record], TARGET, "uplink_bytes"), "uplink_bytes")
+    tabular = as_latex(best_tables(rows, "uplink_bytes")[1:]).split("\n")
+    begin, end = tabular.index(r"\begin{tabular}{lrrrrrrrrrr}"), tabular.index(r"\end{tabular}")
+    assert (
+        copied(page, "Copy LaTeX", 1).split("\n")[-(end - begin + 1) :] == tabular[begin : end + 1]
+    )
+    few = copy.copy(record)
+    few.cases = {label: c for label, c in record.cases.items() if c.attributes["seed"] != 2}
+    page.locator("input[data-kind=seed][data-value='2']").uncheck()
+    page.locator("#by").select_option("rounds")
+    rounds = expected(few, TARGET, "rounds")[0]
+    assert [row[:5] for row in rounds] == [row[:5] for row in numbers(page, 0)]
+    page.locator("input[data-kind=method][data-value='EF21']").uncheck()
+    assert [row[0] for row in numbers(page, 0)] == ["GD c", "DCGD c"]
+    page.locator("#best th", has_text="rounds").first.click()
+    assert "ascending" in page.locator("#best th", has_text="rounds").first.get_attribute(
+        "aria-sort"
+    )
+    page.locator("#best th", has_text="method").first.click()
+    assert page.locator("#best tbody th").first.text_content() == "DCGD c"
