@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from pytest_mpi import MPIPlugin
 
 from mpi_lowrank import registry
@@ -21,6 +22,10 @@ PATIENCE_AFTER_FAILURE = 3.0
 PATIENCE_AFTER_SUCCESS = 600.0
 
 failed = pytest.StashKey[bool]()
+
+# An example takes as long as other tests on the same cores let it.
+settings.register_profile("shared cores", deadline=None)
+settings.load_profile("shared cores")
 
 
 @pytest.hookimpl(trylast=True)
