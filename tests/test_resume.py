@@ -27,13 +27,17 @@ stepsize = 0.01
 reduction = "ordered"
 problem = { name = "matrix", shape = [8, 14] }
 [[cases]]
-method = ["EF21", "EF21-PP"]
+method = "EF21"
 compressor = ["randk:k=5", "powersgd:rank=2"]
+[[cases]]
+method = "EF21-PP"
+compressor = ["randk:k=5", "rsvd:rank=1"]
 """
 LABELS = [
-    f"{method} {spec} stepsize=0.01"
-    for method in ("EF21", "EF21-PP")
-    for spec in ("randk(k=5)", "powersgd(rank=2)")
+    "EF21 randk(k=5) stepsize=0.01",
+    "EF21 powersgd(rank=2) stepsize=0.01",
+    "EF21-PP randk(k=5) stepsize=0.01",
+    "EF21-PP rsvd(rank=1) stepsize=0.01",
 ]
 
 PATCH = """

@@ -13,7 +13,8 @@ from numpy.typing import DTypeLike
 class Difference:
     """minuend - subtrahend, (workers, ...); the subtrahend may be one for all workers.
 
-    As an array it is written into `room`, of the minuend's shape, which the next one overwrites.
+    As an array it is written into `room`, of the minuend's shape, which the next one overwrites
+    unless a copy is asked for.
     """
 
     minuend: np.ndarray
@@ -27,7 +28,7 @@ class Difference:
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> np.ndarray[Any, Any]:
         formed = np.subtract(self.minuend, self.subtrahend, out=self.room)
-        return formed if dtype is None else formed.astype(dtype, copy=False)
+        return formed.astype(dtype or formed.dtype, copy=bool(copy))
 
     def seen_as(self, shape: tuple[int, ...]) -> Difference:
         """The same vectors as arrays of that shape; the subtrahend is one vector (d,)."""

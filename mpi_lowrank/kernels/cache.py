@@ -22,23 +22,23 @@ def compiled(*signatures: str, **options: Any) -> Callable[[Callable], Callable]
     file: the cache would not notice that one changing.
     """
 
-    def compile(function: Callable) -> Callable:
+    def decorate(function: Callable) -> Callable:
         folder = _folder(function)
         with _alone(folder):
             return _compile(function, signatures, options, cache=folder is not None)
 
-    return compile
+    return decorate
 
 
 def _compile(function: Callable, signatures: Sequence[str], options: dict, cache: bool) -> Callable:
-    compile = numba.njit(list(signatures), cache=cache, **options)
+    jit = numba.njit(list(signatures), cache=cache, **options)
     try:
-        return compile(function)
+        return jit(function)
     except Exception:
         if not cache:
             raise
         FunctionCache(function).flush()  # what lies there may be damaged
-        return compile(function)
+        return jit(function)
 
 
 def _folder(function: Callable) -> Path | None:

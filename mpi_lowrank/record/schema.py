@@ -26,7 +26,7 @@ COLUMNS: dict[str, Column] = {
     "uplink_bytes": Column(REAL, "B", "bytes sent per worker, cumulative, mean over workers"),
     "downlink_bytes": Column(REAL, "B", "bytes received back per worker, cumulative, mean"),
     "published_bits": Column(
-        REAL, "bit", "the papers' count, cumulative: float bits sent per worker"
+        REAL, "bit", "the papers' count, cumulative: float bits sent per worker, no indices"
     ),
 }
 

@@ -343,9 +343,9 @@ def test_every_method_passes_a_run_s_own_checks(name, spec):
 def test_a_method_whose_g_i_are_not_what_workers_sent_is_found_out(name, monkeypatch):
     exchange = Exchange.__call__
 
-    def doubled(self, *given, **options):
+    def doubled(self, *given, add_to=None, **options):
         own, mean = exchange(self, *given, **options)
-        return 2 * own, 2 * mean
+        return 2 * own, 2 * mean if add_to is None else np.add(add_to, 2 * mean, out=add_to)
 
     monkeypatch.setattr(Exchange, "__call__", doubled)
     method = make(name, ("topk", {"k": 3}), 0.02, *heterogeneous(), **OPTIONS.get(name, {}))

@@ -125,12 +125,12 @@ class Spy:
         self.exchange, self.compressor, self.taken = made.exchange, made.channels.compressor, []
         made.method.exchange = self
 
-    def __call__(self, x, compressor, **ways):
-        given = x.copy()
-        own, mean = self.exchange(x, compressor, **ways)
+    def __call__(self, x, compressor, add_to=None, **ways):
+        given = np.array(x)
+        own, mean = self.exchange(given, compressor, **ways)
         if compressor is self.compressor:
             self.taken.append((given, mean.copy(), ways.get("active")))
-        return own, mean
+        return own, mean if add_to is None else np.add(add_to, mean, out=add_to)
 
     def __getattr__(self, name):
         return getattr(self.exchange, name)
