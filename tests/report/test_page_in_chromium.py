@@ -93,6 +93,15 @@ def expected(record, target, by):
     ]
 
 
+def undominated(rows):
+    """The names, by rounds, of those that no other undercuts in rounds and uplink."""
+    arrived = sorted(
+        (row["rounds"], row["uplink_bytes"], row["name"]) for row in rows if row["rounds"]
+    )
+    cheapest = [min(up for rounds, up, _ in arrived if rounds <= most) for most, _, _ in arrived]
+    return [name for (_, up, name), least in zip(arrived, cheapest, strict=True) if up == least]
+
+
 def move(page, place):
     page.locator("#stop").evaluate(
         "(slider, place) => { slider.value = place; slider.dispatchEvent(new Event('input')); }",
@@ -130,7 +139,10 @@ def test_numbers_follow_target_toggles_and_order_as_best_has_them(open_page, rec
         move(page, place)
         for number, rows in enumerate(expected(record, ("grad_norm_sq", stop), "uplink_bytes")):
             assert rows == numbers(page, number)
+    told = page.locator("#undominated").text_content()
     rows = in_order(best_rows([record], TARGET, "uplink_bytes"), "uplink_bytes")
+    for workers, block in zip((4, 8), blocks_of(rows), strict=True):
+        assert f"workers {workers}: on the frontier are {', '.join(undominated(block))}." in told
     tabular = as_latex(best_tables(rows, "uplink_bytes")[1:]).split("\n")
     begin, end = tabular.index(r"\begin{tabular}{lrrrrrrrrrr}"), tabular.index(r"\end{tabular}")
     assert (

@@ -34,7 +34,7 @@ def content(steps: Sequence[Step], target: Target, by: str, baseline: str | None
     told = {name: _metric(metric, cases, target) for name, metric in metrics.items()}
     found = {name: one["stops"] for name, one in told.items()}
     points = int(np.clip(POINTS / max(len(cases), 1), FEWEST, MOST))
-    looks = _looks(steps, baseline)
+    looks = {name: _look(line) for name, line in lines(steps, baseline).items()}
     groups = [
         _about(step, looks)
         | {"cases": [_case(case, metrics, found, points) for case in step.cases]}
@@ -65,18 +65,18 @@ def _about(step: Step, looks: dict[str, Content]) -> Content:
     return {key: row.get(key) for key in kept} | {"mark": mark(row)} | looks[row["name"]]
 
 
-def _looks(steps: Sequence[Step], baseline: str | None) -> dict[str, Content]:
-    """Each method's colour and dashes, those of figures; the baseline's is the text's."""
+def lines(steps: Sequence[Step], baseline: str | None) -> dict[str, style.Line]:
+    """Each method's line, by its name: those of figures, in the order of the records."""
     names = dict.fromkeys(step.row["name"] for step in steps)
-    lines = {
-        name: style.line(number) for number, name in enumerate(n for n in names if n != baseline)
-    }
-    looks = {name: {"color": line.color, "dash": _dash(line)} for name, line in lines.items()}
-    return looks | {str(baseline): {"color": "", "dash": []}}
+    others = (name for name in names if name != baseline)
+    told = {name: style.line(number) for number, name in enumerate(others)}
+    return told | ({baseline: style.BASELINE} if baseline in names else {})
 
 
-def _dash(line: style.Line) -> list[float]:
-    return [] if isinstance(line.linestyle, str) else [2 * length for length in line.linestyle[1]]
+def _look(line: style.Line) -> Content:
+    """A line's colour and dashes; that of the baseline is the colour of text."""
+    dash = [] if isinstance(line.linestyle, str) else [2 * length for length in line.linestyle[1]]
+    return {"color": "" if line == style.BASELINE else line.color, "dash": dash}
 
 
 def _case(

@@ -18,38 +18,43 @@ from mpi_lowrank.report.table import Target, is_recorded
 
 MOST = 12
 """Curves that can be told apart."""
-AXES = (0.09, 0.13, 0.55, 0.84)
-"""Left, bottom, width and height of the panel: to its right stand the names."""
+AXES = (0.09, 0.36, 0.89, 0.62)
+"""Left, bottom, width and height of the panel: the names stand below it."""
 TEXT = {"svg.fonttype": "none"}
 NOTHING = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
-def svg(steps: list[Step], target: Target, baseline: str | None) -> str:
-    """One seed of each step, the first MOST of them: the metric of the target against the bytes."""
-    drawn = [step for step in steps if is_recorded(step.cases[0], target[0])][:MOST]
+def svg(steps: list[Step], target: Target, lines: dict[str, style.Line]) -> str:
+    """One seed of each step: the metric of the target against the bytes.
+
+    Drawn are the first MOST steps, and the baseline. `lines`: by the names of methods.
+    """
+    known = [step for step in steps if is_recorded(step.cases[0], target[0])]
+    drawn = [step for n, step in enumerate(known) if n < MOST or step.row["baseline"]]
     metric = shown_metrics([case for step in steps for case in step.cases])[target[0]]
     with matplotlib.rc_context(style.RC | TEXT):
-        return _as_text(_drawn(drawn, metric, target[1], baseline))
+        return _as_text(_drawn(drawn, metric, target[1], lines))
 
 
-def _drawn(steps: list[Step], metric: Metric, target: float, baseline: str | None) -> Figure:
-    figure = Figure(figsize=(style.TWO_COLUMNS, 3.4))
+def _drawn(
+    steps: list[Step], metric: Metric, target: float, lines: dict[str, style.Line]
+) -> Figure:
+    figure = Figure(figsize=(style.TWO_COLUMNS, 4.8))
     FigureCanvasAgg(figure)
     ax = figure.add_axes(AXES)
     log = metric.scale == "decades"
     ax.set(xscale="log", yscale="log" if log else "linear", ylabel=drawable(metric.name))
     ax.set_xlabel("uplink + downlink per worker (KB)")
-    for number, step in enumerate(steps):
+    for step in steps:
         name = step.row["name"]
-        line = style.BASELINE if name == baseline else style.line(number)
         x, y = points(_kilobytes(step.cases[0]), step.cases[0][metric.name], True, log)
-        look = line.keywords() | {"marker": ""}
+        look = lines[name].keywords() | {"marker": ""}
         ax.plot(x, y, label=drawable(name), **look)
     ax.axhline(target, color="0.5", linewidth=0.8, linestyle=":")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=style.LABEL_SIZE)
+    figure.legend(loc="lower center", ncols=2, frameon=False, fontsize=style.LABEL_SIZE)
     return figure
 
 

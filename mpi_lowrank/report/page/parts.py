@@ -183,7 +183,7 @@ def _note(sign: str, rows: list[Row], tell: Callable[[Row], str]) -> str:
     for row in plain(rows):
         about.setdefault(tell(row), []).append(f"{row['record']}: {row['label']}")
     return "".join(
-        f"<details><summary>{sign} {escape(note)} ({len(labels)} cases)</summary>"
+        f"<details><summary>{sign} {escape(note)} ({len(labels)} of {len(rows)})</summary>"
         f"<p class=note>{escape('; '.join(labels))}</p></details>"
         for note, labels in about.items()
         if note
