@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record.image import Image, image, in_memory, put
+from mpi_lowrank.record.image import image, in_memory, put
 from mpi_lowrank.record.reader import array_of, ledger_of, opened
 
 SCHEMA = "mpi-lowrank/checkpoint/2"
@@ -33,7 +33,7 @@ def beside(record: Path) -> Path:
     return Path(f"{os.path.realpath(record)}.checkpoint")
 
 
-def as_image(checkpoint: Checkpoint) -> Image:
+def as_image(checkpoint: Checkpoint) -> bytes:
     """The bytes of the checkpoint's file. They take its arrays out of it, to save memory."""
     with in_memory() as file:
         given = {name: getattr(checkpoint, name) for name in ("case", "done", "ledger", "ranks")}

@@ -6,7 +6,7 @@ import time
 import h5py
 
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record.image import Image, copy_attributes, image, in_memory
+from mpi_lowrank.record.image import copy_attributes, image, in_memory
 from mpi_lowrank.record.place import Place
 
 INTERVAL = 2.0  # the least seconds between two flushes
@@ -32,7 +32,7 @@ class Flushes:
         self._due = 0.0
 
     def publish(self) -> bool:
-        """Write the file; return whether that succeeded."""
+        """Write what the file has become; return whether that succeeded."""
         began = time.monotonic()
         published = self._place.publish(image(self._file))
         self._due = began + INTERVAL
@@ -40,7 +40,7 @@ class Flushes:
         return published
 
     def insist(self) -> None:
-        """Write the file, trying for a while. Raises UserError, which says what was written."""
+        """Write the file whole, trying for a while. UserError says what was written."""
         try:
             self._place.insist(image(self._file))
         except OSError as error:
@@ -51,7 +51,7 @@ class Flushes:
             raise UserError(f"{self._place.live}: {reason}") from error
 
 
-def _without_ledgers(file: h5py.File) -> Image:
+def _without_ledgers(file: h5py.File) -> bytes:
     """The file's image without ledgers: they are its largest part, and no report needs them."""
     with in_memory() as copy:
         copy_attributes(file, copy)

@@ -8,7 +8,6 @@ object of size 0 keeps it in place for ever.
 import mmap
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
 
 BEGINS = b"GCOL\x01\0\0\0"
 """How a heap begins: signature, version, reserved bytes."""
@@ -17,20 +16,19 @@ HEADER = struct.Struct("<HHIQ")
 """An object's header: index, references, reserved, size."""
 
 
-def is_endless(file: BinaryIO) -> bool:
-    """Whether any heap of the file, which must not be empty, has free space of size 0."""
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image:
-        return any(_ends_nowhere(image, at) for at in _heaps(image))
+def is_endless(image: mmap.mmap | bytes) -> bool:
+    """Whether any heap of the file's image has free space of size 0."""
+    return any(_ends_nowhere(image, at) for at in _heaps(image))
 
 
-def _heaps(image: mmap.mmap) -> Iterator[int]:
+def _heaps(image: mmap.mmap | bytes) -> Iterator[int]:
     at = image.find(BEGINS)
     while at >= 0:
         yield at
         at = image.find(BEGINS, at + 1)
 
 
-def _ends_nowhere(image: mmap.mmap, at: int) -> bool:
+def _ends_nowhere(image: mmap.mmap | bytes, at: int) -> bool:
     begin, size = at + len(BEGINS), image[at + len(BEGINS) : at + HEADER.size]
     end = min(at + int.from_bytes(size, "little"), len(image))
     place = begin + len(size)

@@ -6,11 +6,6 @@ from collections.abc import Mapping
 import h5py
 import numpy as np
 
-from mpi_lowrank.record.seal import seal
-
-Image = tuple[bytes, bytes]
-"""What a file is to hold: HDF5's part, and its seal."""
-
 CHECKED = {"fletcher32": True}
 """With it any HDF5 reader refuses a chunk whose bits have changed."""
 
@@ -23,11 +18,11 @@ def in_memory() -> h5py.File:
     return h5py.File(name, "w", driver="core", backing_store=False, track_order=True)
 
 
-def image(file: h5py.File) -> Image:
-    """The file's bytes and their seal."""
+def image(file: h5py.File) -> bytes:
+    """The file's bytes, without a seal."""
     file.flush()
-    whole = file.id.get_file_image()
-    return whole, seal(whole)
+    whole: bytes = file.id.get_file_image()
+    return whole
 
 
 def put(target: h5py.Group, attributes: Mapping[str, object]) -> None:

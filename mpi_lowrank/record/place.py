@@ -1,4 +1,4 @@
-"""Where a run's record grows: under a name that no other run has, replaced whole at each flush.
+"""Where a run's record grows: under a name that no other run has.
 
 Another machine cannot know whether a run is still writing. So a run takes a name only if no file
 has it, and a record that has not finished is never replaced: its user moves or deletes it.
@@ -13,8 +13,9 @@ from pathlib import Path
 
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine.output import complain
-from mpi_lowrank.record.image import Image
+from mpi_lowrank.record.pieces import Pieces
 from mpi_lowrank.record.reader import is_running
+from mpi_lowrank.record.seal import seal
 
 PATIENCE = 10.0  # seconds that a step which must succeed is tried again
 UNFINISHED = "holds a run that goes on or was stopped; move the file away or delete it first"
@@ -37,23 +38,28 @@ class Place:
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written: {error.strerror}") from error
         self._failing = self._failing_beside = False
+        self._pieces: Pieces | None = None
 
-    def claim(self, image: Image) -> None:
+    def claim(self, image: bytes) -> None:
         """Take the name with the first image; UserError if another run has it."""
         try:
             self._move_in(image, _move_to_new)
+            self._pieces = Pieces(self.live, image)
         except FileExistsError as error:
             raise UserError(f"{self.live}: {UNFINISHED}") from error
         except OSError as error:
             raise UserError(self._failure(error)) from error
 
-    def attempt(self, image: Image) -> OSError | None:
+    def attempt(self, image: bytes) -> OSError | None:
         """Replace the earlier image; if that fails leave it and return why."""
-        return _caught(lambda: self._move_in(image, os.replace))
+        return _caught(lambda: self._replace(image))
 
-    def publish(self, image: Image) -> bool:
-        """As `attempt`; returns whether it succeeded, and warns when that changes."""
-        error = self.attempt(image)
+    def publish(self, image: bytes) -> bool:
+        """Append a piece, or replace the earlier image where the pieces have become long.
+
+        Returns whether it succeeded, and warns when that changes.
+        """
+        error = _caught(lambda: self._grow(image))
         if error is not None and not self._failing:
             complain("warning", f"{self._failure(error)}; the run goes on and tries again")
         if error is None and self._failing:
@@ -61,7 +67,7 @@ class Place:
         self._failing = error is not None
         return not self._failing
 
-    def insist(self, image: Image) -> None:
+    def insist(self, image: bytes) -> None:
         """Attempt it for PATIENCE seconds. Raises the last OSError if all attempts fail."""
         _patiently(lambda: self.attempt(image))
 
@@ -97,7 +103,7 @@ class Place:
             raise UserError(f"{path}: {UNFINISHED}")
         return Path(f"{path}.partial")
 
-    def set_beside(self, path: Path, image: Image) -> None:
+    def set_beside(self, path: Path, image: bytes) -> None:
         """Replace another file of this run; if that fails leave it and warn once."""
         error = _caught(lambda: self._move_in(image, os.replace, path))
         if error is not None and not self._failing_beside:
@@ -105,13 +111,21 @@ class Place:
             complain("warning", f"{told}; killed now, the case starts over")
         self._failing_beside = error is not None
 
+    def _grow(self, image: bytes) -> None:
+        if self._pieces is None or not self._pieces.append(image):
+            self._replace(image)
+
+    def _replace(self, image: bytes) -> None:
+        self._move_in(image, os.replace)
+        self._pieces = Pieces(self.live, image)
+
     def _move_in(
-        self, image: Image, move: Callable[[Path, Path], None], path: Path | None = None
+        self, image: bytes, move: Callable[[Path, Path], None], path: Path | None = None
     ) -> None:
         try:
             self._scratch.unlink(missing_ok=True)
             with self._scratch.open("xb") as file:  # x: no link that others laid is followed
-                file.writelines(image)
+                file.writelines((image, seal(image)))
             move(self._scratch, path or self.live)
         except OSError:
             with suppress(OSError):  # of a file system that is read-only now

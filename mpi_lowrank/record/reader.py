@@ -4,11 +4,15 @@ A record may come from anybody and may be damaged. Links out of the file are not
 types and shapes are checked, and whatever is wrong is one line, a UserError.
 """
 
+import mmap
+import os
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os import SEEK_END
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -16,6 +20,7 @@ import numpy as np
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record.heaps import is_endless
 from mpi_lowrank.record.metrics import METRICS, declared
+from mpi_lowrank.record.pieces import grown
 from mpi_lowrank.record.schema import (
     ATTRIBUTES,
     COLUMNS,
@@ -146,9 +151,9 @@ def is_running(path: Path) -> bool:
 def opened(path: Path) -> Iterator[h5py.File]:
     """The open file; whatever is wrong with it or with what is read from it is one UserError."""
     try:
-        _check_file(path)
-        # A record is replaced whole, never changed in place: there is nothing to lock.
-        with h5py.File(path, "r", locking=False) as file:
+        image = _checked(path)
+        # What HDF5 reads of a record never changes in place: there is nothing to lock.
+        with h5py.File(image or path, "r", locking=False) as file:
             yield file
     except UserError:
         raise
@@ -157,16 +162,35 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise UserError(f"{path}: cannot be read: {reason[:300]}") from error
 
 
-def _check_file(path: Path) -> None:
+def _checked(path: Path) -> BytesIO | None:
+    """Raise UserError for a damaged file; what its pieces make of it, if it has some."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such record")
     with path.open("rb") as file:
-        if is_broken(file):
+        image = _grown(path, file)
+        if image is None and is_broken(file):
             raise UserError(f"{path}: is damaged: its bytes are not those of its checksum")
-        if file.seek(0, SEEK_END) and is_endless(file):
+        if _has_endless_heap(file, image):
             raise UserError(f"{path}: is damaged: a heap of its texts has no end")
     if not h5py.is_hdf5(path):
         raise UserError(f"{path}: is not an HDF5 file; a record is what `mpi-lowrank run` writes")
+    return None if image is None else BytesIO(image)
+
+
+def _grown(path: Path, file: BinaryIO) -> bytes | None:
+    try:
+        return grown(file, INFLATION * os.fstat(file.fileno()).st_size)
+    except (ValueError, struct.error, zlib.error) as error:
+        raise UserError(f"{path}: is damaged: {error}") from error
+
+
+def _has_endless_heap(file: BinaryIO, image: bytes | None) -> bool:
+    if image is not None:
+        return is_endless(image)
+    if not file.seek(0, os.SEEK_END):
+        return False
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        return is_endless(mapped)
 
 
 def _check_schema(path: Path, attributes: dict[str, Any]) -> None:

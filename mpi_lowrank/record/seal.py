@@ -1,4 +1,4 @@
-"""The last line of a record: a checksum of all bytes before it, which HDF5 does not look at."""
+"""The line behind a record: a checksum of all bytes before it, which HDF5 does not look at."""
 
 from os import SEEK_END
 from typing import BinaryIO

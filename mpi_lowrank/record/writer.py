@@ -2,8 +2,9 @@
 
 HDF5 updates a file by many writes; most files torn between two of them cannot be read, and a write
 that fails (a full disk) can crash the process. So HDF5 builds the record in memory, and a flush
-writes that image beside the record and moves it over. Readers see the earlier file or the later
-one, need no lock and block nobody, and a process killed at any instruction leaves a whole file.
+appends to the record what has changed in that image; now and then it writes the image beside the
+record and moves it over. Readers see what one flush has left, need no lock and block nobody, and a
+process killed at any instruction leaves what can be read.
 """
 
 import secrets

@@ -192,6 +192,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     # Its other programs.
     "mpirun -n 2 python bench/round.py": Run(),
     "mpirun -n 2 python bench/round.py --problem matrix": Run(),
+    "python bench/written.py": Run("--rows 20 --cases 2"),
+    "python bench/written.py --every 1 --rows 2000": Run("--rows 20 --cases 2"),
     "python bench/throughput.py": Run("--d 1000 --seconds 0 --only identity"),
     "python bench/throughput.py --d 100000 --only natural topk:k=1000+natural --json": Run(
         "--seconds 0"

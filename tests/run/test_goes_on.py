@@ -223,7 +223,7 @@ def test_a_checkpoint_comes_back_from_its_file_to_the_bit(tmp_path):
     arrays = pack(session.made, session.made.door)
     ledger = session.made.door.ledger.rows()
     taken = Checkpoint("a", 4, ledger, dict(arrays), ranks=1)
-    (tmp_path / "c").write_bytes(b"".join(as_image(taken)))
+    (tmp_path / "c").write_bytes(as_image(taken))
     assert not taken.arrays  # nothing is in memory twice for longer than it takes
     found = read(tmp_path / "c")
     assert (found.case, found.done, found.ranks) == ("a", 4, 1)
