@@ -1,6 +1,7 @@
 """Linear models on rows: what logistic regression and least squares have in common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Self
 
@@ -28,12 +29,17 @@ class Samples(ABC):
         self.rows, self.sizes, self.kernels = rows, np.ones(rows.workers), kernels
         shape = 3, rows.workers, rows.longest
         self.targets, self.weights, self.margins = np.zeros(shape, dtype)
+        self._real: np.ndarray | None = None
 
     def label(self, labels: np.ndarray, sizes: np.ndarray) -> None:
         """Take the labels of whole shards, 0 in the padding."""
         self.targets[...] = labels
         self.sizes, counts = sizes, sizes[:, np.newaxis]
-        np.divide(np.arange(self.rows.longest) < counts, counts, out=self.weights)
+        real = np.arange(self.rows.longest) < counts
+        np.divide(real, counts, out=self.weights)
+        if 2 * np.count_nonzero(real) < real.size:
+            self._real = np.flatnonzero(real)
+            self._room = np.empty(len(self._real), self.margins.dtype)
         self.weigh()
 
     def draw(self, whole: Self, batch: Batch) -> None:
@@ -48,6 +54,18 @@ class Samples(ABC):
     def project(self, x: np.ndarray) -> None:
         """Set the margins at x, one point (d,) or a point for each worker."""
         self.rows.times(x, self.margins)
+
+    def apply(self, function: Callable[..., np.ndarray]) -> None:
+        """Put `function` of the margins in their place; what is padding may stay as it is.
+
+        Where the longest shard is long beside the others, most is padding, and is left out.
+        """
+        if self._real is None:
+            function(self.margins, out=self.margins)
+            return
+        flat = self.margins.reshape(-1)
+        np.take(flat, self._real, out=self._room, mode="clip")
+        flat[self._real] = function(self._room, out=self._room)
 
     @abstractmethod
     def weigh(self) -> None:

@@ -24,7 +24,9 @@ class Signed(Samples):
         self.kernels.sigmoid(self._exponents())
 
     def losses(self):
-        return _softplus(self._exponents())
+        self._exponents()
+        self.apply(_softplus)
+        return self.margins
 
     def curvatures(self):
         exponents = self._exponents()
@@ -70,6 +72,6 @@ class LogisticRegression(LinearModel):
         return train, np.count_nonzero((test.features @ x > 0) == (test.labels > 0))
 
 
-def _softplus(t: np.ndarray) -> np.ndarray:
-    """log(1 + exp(t)) at any t."""
-    return np.maximum(t, 0) + np.log1p(np.exp(-np.abs(t)))
+def _softplus(t: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """log(1 + exp(t)) at any t; `out` may be t."""
+    return np.add(np.maximum(t, 0), np.log1p(np.exp(-np.abs(t))), out=out)

@@ -51,6 +51,26 @@ def test_losses_equal_the_dense_formula_on_unequal_shards(mushrooms, regularizer
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_where_most_is_padding_it_is_left_out_and_changes_no_bit(dtype):
+    """199 workers have a row each, and the last one 101."""
+    data = load("mushrooms")
+    few = shards_of(Dataset("few", data.features[:300], data.labels[:300], ""), 200)
+    problem, x = make(few, dtype), np.random.default_rng(0).standard_normal(112).astype(dtype)
+    assert few.longest == 101 and problem._chosen.whole._real is not None
+    losses, gradients = np.zeros(200), np.zeros((200, 112), dtype)
+    problem.losses(x, losses)
+    problem.gradients(x, gradients)
+    expected = [dense_loss(rows, x.astype(float), "nonconvex", 0.1) for rows in few.workers]
+    np.testing.assert_allclose(losses, expected, rtol=10 * np.finfo(dtype).eps)
+    problem._chosen.whole._real = None  # the padding is computed as well
+    others = np.zeros(200), np.zeros((200, 112), dtype)
+    problem.losses(x, others[0])
+    problem.gradients(x, others[1])
+    assert losses.tobytes() == others[0].tobytes()
+    assert gradients.tobytes() == others[1].tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("regularizer", REGULARIZERS)
 def test_gradients_agree_with_finite_differences(mushrooms, regularizer, dtype):
     problem = make(mushrooms, dtype, regularizer=regularizer)
