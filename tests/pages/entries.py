@@ -192,6 +192,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     # Its other programs.
     "mpirun -n 2 python bench/round.py": Run(),
     "mpirun -n 2 python bench/round.py --problem matrix": Run(),
+    "python bench/growth.py": Run("--rounds 10 --ranks 2 --workers 20"),
     "python bench/written.py": Run("--rows 20 --cases 2"),
     "python bench/written.py --every 1 --rows 2000": Run("--rows 20 --cases 2"),
     "python bench/throughput.py": Run("--d 1000 --seconds 0 --only identity"),
