@@ -321,3 +321,18 @@ def test_cases_that_are_not_valid_are_named_at_the_end_and_strict_counts_them(ru
     cases = Record(run.record).cases.values()
     assert [case.attributes["valid"] for case in cases] == [True, False, True]
     assert run(CASES.replace("EF21", "EF14"), "--strict", "--overwrite")[0] == 0
+
+
+def test_a_throttled_run_takes_the_model_s_time_says_so_and_has_a_key_of_its_own(run):
+    text = 'dtype = "float32"\n' + CASES.replace("rounds = 30", "rounds = 20")
+    assert run(text, "--throttle", "1mbit,2ms")[0] == 0
+    record = Record(run.record)
+    (case,) = record.cases.values()
+    assert case.attributes["throttle"] == "1 Mbit/s, 2000 us"
+    assert record.attributes["throttles"] == ["1 Mbit/s, 2000 us"]
+    calls = case.ledger
+    calls = calls[(calls["rank"] == 0) & (calls["purpose"] == b"uplink") & (calls["round"] >= 0)]
+    # Two ranks: a call is one step, and half of what is gathered crosses a link.
+    modelled = calls["calls"].sum() * 2e-3 + calls["bytes"].sum() / 125e3
+    assert len(calls) >= 20 and calls["seconds"].sum() > 0.9 * modelled
+    assert "throttle is nothing, was 1mbit,2ms" in one_error(run(text))

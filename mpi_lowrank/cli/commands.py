@@ -89,7 +89,8 @@ def _chosen(text: str, given: dict):
     every = given["checkpoint_every"]
     if not 0 <= every < float("inf"):
         raise UserError(f"--checkpoint-every {every:g}: allowed is a number of seconds, or 0")
-    loaded = config.parse(text, Path(given["config"]), tuple(given["set"]))
+    throttle = [f'cases.throttle="{given["throttle"]}"'] if given["throttle"] else []
+    loaded = config.parse(text, Path(given["config"]), (*given["set"], *throttle))
     return config.select(loaded, given["cases"], given["shard"])
 
 
@@ -221,7 +222,10 @@ def _drawn(options: argparse.Namespace, records: list, out: Path) -> list[Path]:
 def _every_figure(options: argparse.Namespace, records: list, out: Path) -> list[Path]:
     from mpi_lowrank.report.figures import FORMATS, plot
     from mpi_lowrank.report.promises import plot_promises
+    from mpi_lowrank.report.verdict import MIXED, has_seconds
 
+    if not has_seconds(records):
+        output.complain("warning", f"figures of seconds are left out: {MIXED}")
     if out.suffix[1:] in FORMATS:
         raise UserError(f"-o {out}: a file holds one figure: choose it with --x and --y")
     return plot(records, out, options.cases) + plot_promises(records, out, options.cases)

@@ -105,6 +105,8 @@ def _add_run(commands) -> None:
         metavar="SECONDS",
         help="from which a killed case goes on (default: 60); 0: only when a signal comes",
     )
+    told = "delay every call by its time on such a network: 100mbit,50us; seconds are modelled"
+    parser.add_argument("--throttle", metavar="BANDWIDTH,LATENCY", help=told)
     parser.add_argument(
         "--strict", action="store_true", help="exit with status 1 if a case is not valid"
     )

@@ -14,6 +14,7 @@ from mpi_lowrank.config import toml
 from mpi_lowrank.config.options import choose, convert, is_one_value, known
 from mpi_lowrank.config.sweep import sweep
 from mpi_lowrank.datasets import Data
+from mpi_lowrank.door.network import Network
 from mpi_lowrank.errors import OptionError, UserError, one_of
 from mpi_lowrank.methods import methods
 from mpi_lowrank.problems import problems
@@ -47,6 +48,7 @@ class Case:
     stop: Mapping[str, float] = field(default_factory=dict)  # metric = value: ends the case
     sync_every: int = 0  # rounds between two repairs of what drifts by round-off; 0: none
     time_limit: float | None = None  # seconds after which it is stopped
+    throttle: str | None = None  # a network such as "100mbit,50us" whose time calls take
     label: str = ""
 
 
@@ -202,6 +204,8 @@ def _check(case: Case, where: str) -> None:
             raise OptionError(where + key, value, "a number above 0")
     if case.sync_every < 0:
         raise OptionError(where + "sync_every", case.sync_every, "a number of rounds, or 0 for off")
+    if case.throttle is not None:
+        Network.read(case.throttle, where + "throttle")
     if not 0 <= case.seed < 2**63:
         raise OptionError(where + "seed", case.seed, "an integer from 0 to below 2**63")
     if case.stepsize is not None and case.multiple is not None:

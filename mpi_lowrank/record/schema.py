@@ -33,9 +33,9 @@ COLUMNS: dict[str, Column] = {
 # The types of those attributes that reports compute with; the others are shown as they are.
 ATTRIBUTES: dict[str, type] = {
     **dict.fromkeys(("schema", "status", "label", "method", "compressor", "family"), str),
-    **dict.fromkeys(("baseline", "config", "versions", "units"), str),
+    **dict.fromkeys(("baseline", "config", "versions", "units", "throttle"), str),
     **dict.fromkeys(("valid", "timing_valid"), bool),
-    **dict.fromkeys(("reasons", "timing_reasons"), list[str]),
+    **dict.fromkeys(("reasons", "timing_reasons", "throttles"), list[str]),
 }
 
 LEDGER_DTYPE = np.dtype(

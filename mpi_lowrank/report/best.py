@@ -13,7 +13,7 @@ from mpi_lowrank.report.medians import ARRIVED, median_row, median_title, with_r
 from mpi_lowrank.report.numbers import short
 from mpi_lowrank.report.parameters import parameters, spelled
 from mpi_lowrank.report.table import Target, row_metrics, table_rows
-from mpi_lowrank.report.verdict import WIDTH, Row, footnotes
+from mpi_lowrank.report.verdict import WIDTH, Row, check_seconds, footnotes
 
 SETTING = ("problem", "data", "order", "workers")
 """Attributes: methods are compared where these are the same."""
@@ -59,6 +59,8 @@ def best_steps(
     `table_rows` does, and for a baseline that is no row.
     """
     steps = all_steps(records, target)
+    if by == "seconds":
+        check_seconds(records)
     best: dict[tuple, Step] = {}
     for step in steps:
         key = (*_setting(step.row), step.row["name"])

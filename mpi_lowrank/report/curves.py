@@ -21,6 +21,7 @@ from mpi_lowrank.report.figures import (
     XAxis,
     annotate,
     limits,
+    modelled,
     new_figure,
     points,
     save,
@@ -33,7 +34,7 @@ from mpi_lowrank.report.medians import shared_row, start_free
 from mpi_lowrank.report.parameters import spelled
 from mpi_lowrank.report.plain import drawable
 from mpi_lowrank.report.table import Target, all_metrics, is_recorded, table_rows
-from mpi_lowrank.report.verdict import Row, case_note, timing_note
+from mpi_lowrank.report.verdict import Row, case_note, check_seconds, timing_note
 
 GRID = 600
 QUARTILES = (0.25, 0.5, 0.75)
@@ -85,6 +86,8 @@ def plot_curves(
         raise UserError(
             f"--x {view.x}: allowed is {one_of(AXES, view.x)}, or an option with --best"
         )
+    if AXES[view.x].timing:
+        check_seconds(records)
     with matplotlib.rc_context(style.RC):
         return save(draw(groups, view), out, f"{stem_of(records)}_{view.y}_{view.x}")
 
@@ -168,7 +171,7 @@ def draw(groups: list[Group], view: View) -> Figure:
     for axes in grid[:, 0]:
         axes.set_ylabel(metric.label)
     for axes in grid.flat[max(0, len(panels) - wide) : len(panels)]:
-        axes.set_xlabel(axis.label)
+        axes.set_xlabel(axis.label + (modelled(groups[0].cases[0]) if axis.timing else ""))
         axes.tick_params(labelbottom=True)  # where panels are shared, those below may be none
     last = list(grid.flat)[min(wide, len(panels)) - 1]
     _name_curves(figure, last, groups, looks, axis, metric)

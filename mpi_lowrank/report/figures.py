@@ -23,7 +23,7 @@ from mpi_lowrank.record import METRICS, PHASES, THEORY, Case, Metric, Record
 from mpi_lowrank.report import style
 from mpi_lowrank.report.plain import drawable
 from mpi_lowrank.report.table import all_metrics, is_recorded, record_names
-from mpi_lowrank.report.verdict import case_note, timing_note, validity
+from mpi_lowrank.report.verdict import case_note, has_seconds, timing_note, validity
 
 FORMATS = ("png", "pdf", "svg")
 USUAL = ("png", "pdf")
@@ -90,21 +90,21 @@ def plot(records: list[Record], folder: Path, glob: str | None = None) -> list[P
 
     NAME_uplink, NAME_total, NAME_rounds and NAME_seconds hold accuracy, loss and squared gradient
     norm; NAME_phases shows where the time went. NAME is the record's file name; those of several
-    records are joined by "+". Raises UserError where no rounds are recorded, and for more than MOST
-    cases.
+    records are joined by "+". The last two are left out where `has_seconds` is false. Raises
+    UserError where no rounds are recorded, and for more than MOST cases.
     """
-    curves = all_curves(records, glob)
+    curves, timed = all_curves(records, glob), has_seconds(records)
     if not any(len(curve.case) for curve in curves):
         raise UserError(f"{', '.join(str(r.path) for r in records)}: no rounds are recorded yet")
     if len(curves) > MOST:
         raise UserError(too_many(len(curves)))
     stem, paths = stem_of(records), []
     with matplotlib.rc_context(style.RC):
-        for axis in X_AXES:
+        for axis in X_AXES if timed else (axis for axis in X_AXES if not axis.timing):
             paths += save(_draw_curves(curves, axis), folder, f"{stem}_{axis.name}")
-        timed = [curve for curve in curves if len(curve.case.phases) and len(curve.case)]
-        if timed:
-            paths += save(_draw_phases(timed), folder, f"{stem}_phases")
+        phased = [curve for curve in curves if len(curve.case.phases) and len(curve.case)]
+        if timed and phased:
+            paths += save(_draw_phases(phased), folder, f"{stem}_phases")
     return paths
 
 
@@ -193,11 +193,23 @@ def _draw_curves(curves: list[Curve], axis: XAxis) -> Figure:
     axes = figure.subplots(1, len(panels))
     for panel, ax in zip(panels, axes, strict=True):
         _draw_panel(ax, curves, axis, panel)
-    doubt = DOUBT if axis.timing and any(curve.timing for curve in curves) else ""
+    doubt = _doubt(curves) if axis.timing else ""
     axes[1].set_xlabel(axis.label + doubt)
     values = [panels[-1].values(curve.case) for curve in curves]
     annotate(figure, axes[-1], curves, values, axis.timing)
     return figure
+
+
+def _doubt(curves: list[Curve]) -> str:
+    """What stands behind the name of an axis of seconds that are not those of a measurement."""
+    doubt = DOUBT if any(curve.timing for curve in curves) else ""
+    return modelled(curves[0].case) or doubt
+
+
+def modelled(case: Case) -> str:
+    """What stands behind the name of an axis of modelled seconds; empty of real ones."""
+    throttle = case.attributes.get("throttle")
+    return f" (modelled, {drawable(throttle)})" if throttle else ""
 
 
 def _draw_panel(ax: Axes, curves: list[Curve], axis: XAxis, panel: Panel) -> None:
@@ -361,7 +373,7 @@ def _draw_phases(curves: list[Curve]) -> Figure:
     rounds = np.array([max(int(curve.case["round"][-1]), 1) for curve in curves])
     _draw_bars(whole, curves, np.ones(len(curves)))
     _draw_bars(each, curves, 1e3 / rounds)
-    doubt = DOUBT if any(curve.timing for curve in curves) else ""
+    doubt = _doubt(curves)
     whole.set_xlabel("seconds, mean over ranks" + doubt)
     each.set_xlabel("milliseconds per round, mean over ranks" + doubt)
     handles, labels = whole.get_legend_handles_labels()

@@ -59,7 +59,7 @@ def together(rows: list[Row]) -> Row:
     medians = {cost: float(np.median(values)) for cost, values in costs.items()}
     return rows[0] | {
         "costs": costs,
-        "reached": medians if np.isfinite(medians["rounds"]) else None,
+        "reached": finite(medians) if np.isfinite(medians["rounds"]) else None,
     }
 
 
@@ -139,7 +139,7 @@ def shared_row(members: Sequence[Row]) -> Row:
 def _verdict(members: Sequence[Row]) -> Row:
     """The status and validity of the group: those of its worst case."""
     status = next((row["status"] for row in members if row["status"] != "finished"), "finished")
-    verdict: Row = {"status": status}
+    verdict: Row = {"status": status, "throttle": members[0]["throttle"]}
     for valid, reasons in (("valid", "reasons"), ("timing_valid", "timing_reasons")):
         said = [row[valid] for row in members]
         verdict[valid] = False if False in said else said[0]

@@ -12,7 +12,7 @@ from mpi_lowrank.report.layout import Column, Table, as_text, kilobytes, percent
 from mpi_lowrank.report.numbers import finite, short
 from mpi_lowrank.report.parameters import parameters
 from mpi_lowrank.report.plain import plain
-from mpi_lowrank.report.verdict import Row, footnotes, validity
+from mpi_lowrank.report.verdict import Row, footnotes, has_seconds, validity
 
 Target = tuple[str, float]
 """A metric, and the value at which it is reached."""
@@ -25,15 +25,16 @@ def table_rows(records: list[Record], *targets: Target) -> list[Row]:
     `parameters` are the case's options. `targets` has for each target its metric, its value and
     `reached`: None, or the costs (COSTS) at the first recorded round that meets it, and
     `..._ratio`, each cost over the baseline's. Raises UserError for a metric that is no target or
-    that no case recorded.
+    that no case recorded. Seconds are None where some are real and some modelled.
     """
     for metric, _ in targets:
         _check_target(records, metric)
-    return [
+    rows = [
         row
         for name, record in zip(record_names(records), records, strict=True)
         for row in _record_rows(name, record, targets)
     ]
+    return rows if has_seconds(records) else _without_seconds(rows)
 
 
 def read_target(option: str, text: str) -> Target:
@@ -106,6 +107,14 @@ def _record_rows(name: str, record: Record, targets: Sequence[Target]) -> list[R
         for row in rows:
             costs = _with_ratios(reached[row["label"]], base)
             row["targets"].append({"metric": target[0], "value": target[1], "reached": costs})
+    return rows
+
+
+def _without_seconds(rows: list[Row]) -> list[Row]:
+    for row in rows:
+        reached = (target["reached"] or {} for target in row["targets"])
+        for costs in (row, *reached):
+            costs.update({key: None for key in costs if key.startswith("seconds")})
     return rows
 
 

@@ -14,7 +14,9 @@ from mpi_lowrank.comm import facts, failures, parcels, world
 from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.comm.mpi import MpiTransport
 from mpi_lowrank.config import Case, Experiment
-from mpi_lowrank.door import Door
+from mpi_lowrank.door import Door, Transport
+from mpi_lowrank.door.network import Network
+from mpi_lowrank.door.throttle import Throttled
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import launch, output
 from mpi_lowrank.machine.terminal import terminal
@@ -196,7 +198,7 @@ class _Run:
             self._invalid[case.label] = list(reasons)
 
     def _carry_out(self, number: int, case: Case) -> Status:
-        door, uncounted = Door(MpiTransport(self.counted)), Door(MpiTransport(self.comm))
+        door, uncounted = Door(self._lines_of(case)), Door(MpiTransport(self.comm))
         made = assemble(case, self._ground_of(case, door), door, self._together())
         with self.progress.case(number, case.label, case.rounds) as progress:
             step, checkpoint = self.recording.steps[number], self.recording.checkpoint(number)
@@ -210,6 +212,10 @@ class _Run:
             verdict = run_rounds(made, observers, step.done)
         self._note_reasons(case, verdict.reasons)
         return verdict.status
+
+    def _lines_of(self, case: Case) -> Transport:
+        lines = MpiTransport(self.counted)
+        return Throttled(lines, Network.read(case.throttle)) if case.throttle else lines
 
     def _observers(
         self, made: Assembly, recorder: Recorder, progress: Observer, uncounted: Door

@@ -17,6 +17,7 @@ from mpi_lowrank import kernels
 from mpi_lowrank.comm import facts
 from mpi_lowrank.config import Experiment
 from mpi_lowrank.datasets import Dataset
+from mpi_lowrank.door.network import Network
 from mpi_lowrank.machine.revision import revision
 from mpi_lowrank.text.names import printable
 
@@ -46,6 +47,7 @@ def of_run(
         "created": created,
         "baseline": experiment.baseline,
         "seed": min(case.seed for case in experiment.cases),
+        "throttles": _throttles(experiment),
         "data": sorted(datasets),
         "data_sha256": [datasets[name].sha256 for name in sorted(datasets)],
         "timing_valid": not timing,
@@ -54,6 +56,12 @@ def of_run(
         **machine,
         **code,
     }
+
+
+def _throttles(experiment: Experiment) -> list[str]:
+    """The networks whose time the calls of some cases took."""
+    texts = {experiment.cases[number].throttle for number in experiment.chosen}
+    return sorted(str(Network.read(text)) for text in texts if text)
 
 
 def joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict:
@@ -74,6 +82,7 @@ def joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict:
         "timing_valid": not reasons,
         "timing_reasons": reasons,
         "sessions": [*earlier["sessions"], *later["sessions"]],
+        "throttles": sorted({*earlier.get("throttles", []), *later["throttles"]}),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from mpi_lowrank.comm import parcels
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.config import Case
+from mpi_lowrank.door.network import Network
 from mpi_lowrank.record.metrics import THEORY
 from mpi_lowrank.record.schema import PHASES, PHASES_DTYPE
 from mpi_lowrank.record.writer import RecordWriter
@@ -39,6 +40,7 @@ def described(case: Case, workers: int) -> dict:
         "topology": case.topology,
         "dtype": case.dtype,
         "sync_every": case.sync_every,
+        "throttle": str(Network.read(case.throttle)) if case.throttle else None,
         "seed": case.seed,
     }
 

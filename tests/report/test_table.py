@@ -3,8 +3,11 @@ import math
 
 import pytest
 
+from mpi_lowrank.cli import main
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import Record, RecordWriter
+from mpi_lowrank.report.best import best_rows
+from mpi_lowrank.report.medians import median_rows
 from mpi_lowrank.report.table import format_table, table_rows
 
 TWO = [("GD 4x", 896, 0.9, 0.0, 200), ("EF21 topk(k=2) 256x", 18, 0.95, 1e-4, 100)]
@@ -174,3 +177,25 @@ def test_a_record_that_ended_before_its_first_row_is_a_table(tmp_path):
     writer.start_case("GD 4x", {"method": "GD", "workers": 20})
     writer.flush(now=True)
     assert "GD 4x" in format_table(table_rows([Record(tmp_path / "begun.h5")]))
+
+
+def test_modelled_seconds_are_told_and_never_stand_beside_real_ones(make_record, tmp_path, capsys):
+    slow = {"throttle": "100 Mbit/s, 50 us"}
+    modelled = make_record("slow", TWO, {label: slow for label, *_ in TWO}, change=noiseless)
+    text = format_table(table_rows([modelled], ("grad_norm_sq", 1.0)))
+    assert "~ seconds are modelled, 100 Mbit/s, 50 us" in text and "~" in text.splitlines()[2]
+    real = make_record("real", TWO, change=noiseless)
+    rows = table_rows([real, modelled], ("grad_norm_sq", 1.0))
+    assert all(row["seconds"] is None for row in rows)
+    assert all(row["targets"][0]["reached"]["seconds_ratio"] is None for row in rows)
+    text = format_table(rows)
+    assert "seconds are left out: some are real and some modelled" in text
+    assert "seconds" not in text.splitlines()[1]
+    with pytest.raises(UserError, match="seconds cannot be compared: some are real"):
+        best_rows([real, modelled], ("grad_norm_sq", 1.0), "seconds")
+    (first, _) = median_rows([real, modelled], ("grad_norm_sq", 1.0))[:2]
+    assert first["seconds"] is None and first["uplink_bytes"] > 0
+    main(["plot", str(real.path), str(modelled.path), "-o", str(tmp_path / "both")])
+    names = {path.stem.rsplit("_", 1)[1] for path in (tmp_path / "both").iterdir()}
+    assert names == {"uplink", "total", "rounds"}
+    assert "figures of seconds are left out" in capsys.readouterr().err

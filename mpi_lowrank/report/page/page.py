@@ -16,7 +16,7 @@ from mpi_lowrank.report.page.content import content, lines
 from mpi_lowrank.report.page.stops import first_target
 from mpi_lowrank.report.plain import plain
 from mpi_lowrank.report.table import Target, record_names, table_rows, tables
-from mpi_lowrank.report.verdict import Row
+from mpi_lowrank.report.verdict import Row, check_seconds
 
 ASSETS = files("mpi_lowrank.report.page") / "assets"
 SCRIPTS = ("numbers.js", "best.js", "tables.js", "curves.js", "frontier.js", "page.js")
@@ -51,8 +51,9 @@ def page(
     """One self-contained HTML file: its numbers are those of `table_rows` and `best_rows`.
 
     The default target is the value at which most cases were to stop. Raises UserError as
-    `best_steps` does, and where no metric is recorded yet.
+    `best_steps` does, where no metric is recorded yet, and where `has_seconds` is false.
     """
+    check_seconds(records)
     target = target or first_target(records)
     steps, best = all_steps(records, target), best_steps(records, target, by, baseline)
     named = [step.row["name"] for step in best if step.row["baseline"]]

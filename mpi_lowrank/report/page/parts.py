@@ -169,7 +169,7 @@ PROMISED = (
 def validity(rows: list[Row]) -> str:
     """How many cases are what they should be, and why the others are not."""
     sound = sum(not mark(row) for row in rows)
-    timed = sum(row["timing_valid"] is not False for row in rows)
+    timed = sum(not timing_note(row) for row in rows)
     notes = [_note(sign, rows, tell) for sign, tell in (("*", case_note), ("~", timing_note))]
     return (
         f"<p>{sound} of {len(rows)} cases finished and are valid; "
