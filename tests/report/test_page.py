@@ -146,6 +146,7 @@ def test_no_text_of_a_record_becomes_a_tag(tmp_path):
     writer.close()
     parsed = Parsed(page([Record(tmp_path / "r.h5")]))
     assert len(parsed.scripts) == 3 and "img" not in [tag for tag, _ in parsed.elements]
+    assert "<" not in parsed.scripts[0]
     assert parsed.data()["groups"][0]["cases"][0]["label"] == HOSTILE
     assert parsed.text.count(HOSTILE) > 10
 

@@ -77,7 +77,7 @@ def _static(records: list[Record], best: list[Step], target: Target, by: str) ->
     cases = table_rows(records, target)
     return {
         "title": escape(plain(", ".join(record_names(records)))),
-        "verdict": escape(plain(parts.verdict(rows, by))),
+        "verdict": escape(parts.verdict(plain(rows), by)),
         "best": parts.html_of(best_tables(rows, by)),
         "cases": parts.html_of(tables(cases)),
         "validity": parts.validity(cases),

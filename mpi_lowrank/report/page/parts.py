@@ -61,15 +61,19 @@ def _value(value: object) -> str:
 
 
 def verdict(rows: list[Row], by: str) -> str:
-    """What the rows of `best_rows` come to: a sentence per setting."""
+    """What the rows of `best_rows` come to: a sentence per setting, each on its line."""
     blocks = [in_order(block, by) for block in blocks_of(rows)]
-    return " ".join(_sentence(block, by, len(blocks) > 1) for block in blocks)
+    settings = [block[0]["setting"] for block in blocks]
+    differ = [key for key in settings[0] if any(one[key] != settings[0][key] for one in settings)]
+    return "\n".join(_sentence(block, by, differ) for block in blocks)
 
 
-def _sentence(rows: list[Row], by: str, several: bool) -> str:
+def _sentence(rows: list[Row], by: str, differ: list[str]) -> str:
+    """Of one setting, told by the keys in which it differs from others."""
     first, arrived = rows[0], sum(row[by] is not None for row in rows)
     told = told_target(rows, first["target"]).removeprefix("To ")
-    where = f"With {setting(first)}: " if several else ""
+    named = ", ".join(f"{key} {first['setting'][key]}" for key in differ)
+    where = f"With {named}: " if differ else ""
     if first[by] is None:
         return f"{where}no method reaches {told}; {first['name']} comes nearest."
     ratio = first[f"{by}_ratio"]
@@ -79,10 +83,6 @@ def _sentence(rows: list[Row], by: str, several: bool) -> str:
         f"{where}{first['name']} at step {first['stepsize']} is the cheapest to {told}: "
         f"{AMOUNTS[by](first[by])}{against}; {arrived} of {len(rows)} methods arrive."
     )
-
-
-def setting(row: Row) -> str:
-    return ", ".join(f"{key} {value}" for key, value in row["setting"].items() if value)
 
 
 def phases(steps: Iterable[Step]) -> str:

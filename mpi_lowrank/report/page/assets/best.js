@@ -89,10 +89,16 @@ function withRatios(rows) {
   return rows;
 }
 
-function sentence(where, rows, several) {
+// By what a setting is told from the others: the keys in which they differ.
+function placeOf(rows, found) {
+  const settings = found.map(([, [row]]) => row.group.setting), mine = rows[0].group.setting;
+  const differ = Object.keys(mine).filter(key => settings.some(one => one[key] !== mine[key]));
+  return differ.length ? `With ${differ.map(key => `${key} ${mine[key]}`).join(", ")}: ` : "";
+}
+
+function sentence(place, rows) {
   const by = find("by").value, first = rows[0], base = rows.find(row => row.baseline);
   const told = `${find("metric").value} ${metric().sign} ${general(stop())}`;
-  const place = several ? `With ${where}: ` : "";
   if (first[by] === null) return `${place}no method reaches ${told}; ${first.name} comes nearest.`;
   const ratio = first[`${by}_ratio`];
   const against = ratio === null || first.baseline ? "" : `, ${short(ratio)} of ${base.name}'s`;

@@ -20,8 +20,8 @@ function drawFrontier(found) {
   frontier = null;
   marks = arrived.flatMap(([, rows]) => rows.map(row => ({row, x: row.rounds, y: scaled(row, price)}))).sort((a, b) => a.x - b.x);
   const lines = arrived.map(([where, rows]) => [where, undominated(rows, price).sort((a, b) => a.rounds - b.rounds)]);
-  find("undominated").textContent = lines.map(([where, rows]) =>
-    `${lines.length > 1 ? `With ${where}: on` : "On"} the frontier ${rows.length === 1 ? "is" : "are"} ${rows.map(row => row.name).join(", ")}.`).join(" ") || "No method arrives.";
+  find("undominated").textContent = lines.map(([, rows]) =>
+    `${placeOf(rows, lines)}on the frontier ${rows.length === 1 ? "is" : "are"} ${rows.map(row => row.name).join(", ")}.`).join("\n") || "No method arrives.";
   if (!marks.length) return;
   const wide = values => [Math.min(...values) / 1.4, Math.max(...values) * 1.25];
   const label = price === "seconds" ? "seconds to the target" : `${X_LABELS[price].replace(" (KB)", "")} to the target (KB)`;

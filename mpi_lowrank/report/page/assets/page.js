@@ -49,7 +49,7 @@ function update() {
   const rows = rowsShown(), found = blocks(rows);
   find("told").textContent = `${find("metric").value} ${metric().sign} ${general(stop())}`;
   find("stop").setAttribute("aria-valuetext", find("told").textContent);
-  find("verdict").textContent = found.length ? found.map(([where, best]) => sentence(where, best, found.length > 1)).join(" ") : "No case is chosen.";
+  find("verdict").textContent = found.length ? found.map(([, best]) => sentence(placeOf(best, found), best)).join("\n") : "No case is chosen.";
   find("best").replaceChildren(...found.flatMap(([where, best]) => bestTable(where, best)));
   shown = find("all").checked ? rows : found.flatMap(([, best]) => best);
   draw();
