@@ -14,6 +14,7 @@ from mpi_lowrank.compressors.wire.bits import BitFields
 from mpi_lowrank.compressors.wire.messages import MessageError
 from mpi_lowrank.compressors.wire.trits import Trits
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.kernels import family
 
 _BIAS = 127
 """Code p + 127 stands for 2^p, p = -126 ... 127 (float32's normal range), code 0 for 0."""
@@ -174,6 +175,12 @@ class Kronecker(DiscreteFactors):
         self._sums, self._part = (np.empty((local, len(self._atoms)), self.dtype) for _ in range(2))
         self._fields = np.empty((total, self._bits.count), np.uint8)
         self._bits.prepare(total)
+        self._kernels = family("discrete", local * self.m * len(self._atoms))
+        self._small = self.m <= self._kernels.LONGEST
+        if self._small:
+            self._rounded = np.empty((local, *self.fold.shape), np.float32)
+            self._squares = self._norms.astype(np.float32)
+            self._chosen, self._decided = np.empty(local, np.int64), np.empty(local, bool)
 
     def encode(self, x, messages, generators):
         matrices, exponents = self._scaled(x)
@@ -188,6 +195,18 @@ class Kronecker(DiscreteFactors):
 
     def _choose(self, matrices):
         """The y of each row, (workers,): the first with the largest T^2/N."""
+        if not self._small:
+            return self._choose_of_all(matrices)
+        n = len(matrices)
+        rounded, chosen, decided = self._rounded[:n], self._chosen[:n], self._decided[:n]
+        with np.errstate(under="ignore"):
+            np.copyto(rounded, matrices, casting="same_kind")
+        self._kernels.kronecker(rounded, self._squares, chosen, decided)
+        if not decided.all():
+            chosen[~decided] = self._choose_of_all(matrices[~decided])
+        return chosen
+
+    def _choose_of_all(self, matrices):
         n, sums, part = len(matrices), self._sums[: len(matrices)], self._part[: len(matrices)]
         sums[...] = 0
         step = self._products.shape[1]
@@ -277,6 +296,13 @@ class SemidiscreteSVD(DiscreteFactors):
         self._codes = np.empty((total, self.terms), np.uint8)
         self._factors = np.empty((total, self.terms, m + c), np.uint8)
         self._trits.prepare(total)
+        self._kernels = family("discrete", SWEEPS * local * m * c)
+        self._small = max(m, c) <= self._kernels.LONGEST
+        if self._small:
+            exact = self.dtype == np.float64
+            self._exact = self._wide if exact else np.empty(self._wide.shape)
+            self._x, self._y = np.empty((local, min(m, c))), np.empty((local, max(m, c)))
+            self._decided = np.empty(local, bool)
 
     def encode(self, x, messages, generators):
         n, (matrices, exponents) = len(x), self._scaled(x)
@@ -309,6 +335,20 @@ class SemidiscreteSVD(DiscreteFactors):
         tall = self.m > self.c
         wide = self._wide[: len(matrices)]
         np.copyto(wide, matrices.transpose(0, 2, 1) if tall else matrices)
+        x, y = (self._alternate_at_once if self._small else self._alternate)(wide)
+        return (y, x) if tall else (x, y)
+
+    def _alternate_at_once(self, wide):
+        n, unit = len(wide), float(np.finfo(self.dtype).eps) / 2
+        exact, x, y, decided = self._exact[:n], self._x[:n], self._y[:n], self._decided[:n]
+        np.copyto(exact, wide)  # nothing to do in float64
+        self._kernels.semidiscrete(exact, SWEEPS, unit, x, y, decided)
+        if not decided.all():
+            x[~decided], y[~decided] = self._alternate(wide[~decided])
+        return x.astype(self.dtype, copy=False), y.astype(self.dtype, copy=False)
+
+    def _alternate(self, wide):
+        """The x and y of matrices that are not taller than wide, all sweeps for all workers."""
         y = self._best_row(wide)
         x = best_signs(np.matmul(wide, y[:, :, np.newaxis])[:, :, 0])
         for _ in range(SWEEPS):
@@ -316,7 +356,7 @@ class SemidiscreteSVD(DiscreteFactors):
             if np.array_equal(before, y):  # then x stays as well
                 break
             x = best_signs(np.matmul(wide, y[:, :, np.newaxis])[:, :, 0])
-        return (y, x) if tall else (x, y)
+        return x, y
 
     def _best_row(self, wide):
         """The best y for the row of which it captures most, (workers, columns)."""
