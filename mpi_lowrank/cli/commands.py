@@ -248,6 +248,40 @@ def _one_figure(options: argparse.Namespace, records: list, out: Path) -> list[P
     return plot_curves(records, view, out, options.cases, best)
 
 
+def predict(options: argparse.Namespace) -> None:
+    from mpi_lowrank.door.network import read_bandwidth, read_latency
+    from mpi_lowrank.predict.figure import plot_predictions
+    from mpi_lowrank.predict.rows import Grid, format_predictions, predict
+    from mpi_lowrank.report.numbers import finite
+    from mpi_lowrank.report.table import read_target
+
+    (record,) = _records([options.record])
+    target = read_target("--target", options.target) if options.target else None
+    links = _range("--bandwidth", options.bandwidth, read_bandwidth)
+    ranks = _range("--ranks", options.ranks, _read_ranks)
+    grid = Grid.between(links, read_latency(options.latency, "--latency"), ranks)
+    rows = predict(record, grid, ranks[0], target)
+    if options.output:
+        plot_predictions(record, grid, options.output, target)
+    as_json = options.format == "json"
+    output.say(json.dumps(finite(rows), indent=1) if as_json else format_predictions(rows))
+
+
+def _range(option: str, text: str, read: Callable) -> tuple:
+    """The two ends that LOW..HIGH names; of one value that value twice."""
+    low, dots, high = text.partition("..")
+    ends = read(low, option), read(high if dots else low, option)
+    if ends[0] > ends[1]:
+        raise UserError(f"{option} {text}: expected LOW..HIGH, the lower one first")
+    return ends
+
+
+def _read_ranks(text: str, option: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 2 <= int(text) <= 2**20:
+        raise UserError(f"{option} {text}: expected whole numbers from 2 to {2**20}")
+    return int(text)
+
+
 def compare(options: argparse.Namespace) -> int:
     from mpi_lowrank.report.compare import compare, format_compare
 

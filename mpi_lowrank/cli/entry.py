@@ -72,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_reports(commands)
+    _add_predict(commands)
     _add_certify(commands)
     _add_list(commands)
     _add_data(commands)
@@ -206,6 +207,36 @@ def _add_reports(commands) -> None:
     )
     show.add_argument("record", type=Path, metavar="RECORD")
     _add_json(show)
+
+
+PREDICT_EXAMPLE = """\
+example:
+  mpi-lowrank predict results/mine.h5 --target grad_norm_sq=1e-6 -o results/predicted.png
+  mpi-lowrank predict results/mine.h5 --bandwidth 10mbit..1gbit --latency 1ms --ranks 8..64
+
+Gradients, compressors and updates take what they took in the record, the wire takes its model's
+time, and one does not overlap the other. Every rank has a worker, with as much data as in the
+record, and the rounds to a target stay those of the record. The table is for the first number of
+ranks, the figure for the whole range.
+"""
+
+
+def _add_predict(commands) -> None:
+    text = "Predict the time of a record's methods on other networks: does compression pay there?"
+    predict = _command(commands, "predict", do.predict, text, epilog=PREDICT_EXAMPLE)
+    predict.add_argument("record", type=Path, metavar="RECORD")
+    told = "the time to reach it, such as grad_norm_sq=1e-6, not that of a round"
+    predict.add_argument("--target", metavar="METRIC=VALUE", help=told)
+    told = "of every rank's link (default: 10mbit..400gbit)"
+    predict.add_argument("--bandwidth", default="10mbit..400gbit", metavar="LOW..HIGH", help=told)
+    told = "of a message (default: 50us)"
+    predict.add_argument("--latency", default="50us", metavar="TIME", help=told)
+    predict.add_argument(
+        "--ranks", default="2..65536", metavar="LOW..HIGH", help="default: 2..65536"
+    )
+    told = "a heat map of the fastest method: a file (.png, .pdf, .svg) or a folder"
+    predict.add_argument("-o", "--output", type=Path, metavar="FIGURE", help=told)
+    predict.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
 
 
 COMPARE_EXAMPLE = """\

@@ -55,11 +55,14 @@ def _ring(p: int) -> float:
     return 2 * (p - 1) / p
 
 
-ALLREDUCE = Call("Allreduce", lambda p: 2 * (p - 1), _ring, _ring)
-"""A ring: reduce-scatter and allgather."""
+ALLREDUCE = Call("Allreduce", lambda p: 2 * _hops(p), _ring, _ring)
+"""Reduce-scatter by halving, allgather by doubling: the bytes of a ring in fewer steps.
 
-ALLGATHER = Call("Allgatherv", lambda p: p - 1, lambda p: p - 1, lambda p: p - 1)
-"""A ring: every block passes every other rank."""
+Thakur, Rabenseifner, Gropp: Optimization of collective communication operations in MPICH, 2005.
+"""
+
+ALLGATHER = Call("Allgatherv", _hops, lambda p: p - 1, lambda p: p - 1)
+"""By doubling: every block gets to every other rank, and as many bytes as in a ring."""
 
 GATHER = Call("Gatherv", lambda p: p - 1, lambda p: (p - 1) / p, lambda p: p - 1)
 """One after the other, to a single rank."""
@@ -73,3 +76,5 @@ RECEIVE = Call("Recv", lambda p: 0, lambda p: 0, lambda p: 0)
 """Counted at the sender."""
 
 BARRIER = Call("Barrier", lambda p: 2 * _hops(p), lambda p: 0, lambda p: 0)
+
+ALL = (ALLREDUCE, ALLGATHER, GATHER, BROADCAST, SEND, RECEIVE, BARRIER)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mpi_lowrank.errors import OptionError
 
 BITS = {"kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
-SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+PER_SECOND = {"us": 1e6, "ms": 1e3, "s": 1.0}
 NUMBER = r"(\d+(?:\.\d+)?)"
 
 
@@ -34,12 +35,14 @@ class Network(NamedTuple):
 
 def read_bandwidth(text: str, key: str) -> float:
     """Bytes per second of "100mbit". Raises OptionError, of `key`, for what is none."""
-    return _read(text, BITS, key, 'a bandwidth above 0, such as "100mbit"') / 8
+    number, unit = _read(text, BITS, key, 'a bandwidth above 0, such as "100mbit"')
+    return number * BITS[unit] / 8
 
 
 def read_latency(text: str, key: str) -> float:
     """Seconds of "50us". Raises OptionError, of `key`, for what is none."""
-    return _read(text, SECONDS, key, 'a latency above 0, such as "50us"')
+    number, unit = _read(text, PER_SECOND, key, 'a latency above 0, such as "50us"')
+    return number / PER_SECOND[unit]
 
 
 def told_bandwidth(bandwidth: float) -> str:
@@ -49,9 +52,8 @@ def told_bandwidth(bandwidth: float) -> str:
     return f"{bits / unit:.4g} {name[0].upper().replace('K', 'k')}bit/s"
 
 
-def _read(text: str, units: dict[str, float], key: str, allowed: str) -> float:
+def _read(text: str, units: Iterable[str], key: str, allowed: str) -> tuple[float, str]:
     found = re.fullmatch(f"{NUMBER}({'|'.join(units)})", text.strip(), re.ASCII)
-    value = float(found[1]) * units[found[2]] if found else 0.0
-    if not 0 < value < float("inf"):
+    if not found or not 0 < float(found[1]) < 1e12:
         raise OptionError(key, text, allowed)
-    return value
+    return float(found[1]), found[2]

@@ -1,0 +1,199 @@
+"""Rows of predictions: each case's time on some networks, and where it beats dense gradients."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from math import inf
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mpi_lowrank.door.network import Network, told_bandwidth
+from mpi_lowrank.predict.model import Measured, Pays, measured, pays
+from mpi_lowrank.record import Record
+from mpi_lowrank.report.layout import Column, Table, as_text, text
+from mpi_lowrank.report.parameters import parameters
+from mpi_lowrank.report.plain import plain
+from mpi_lowrank.report.table import Target, table_rows, told_target
+from mpi_lowrank.report.verdict import WIDTH, Row, footnotes
+
+WHOLE = "everything whole"
+"""The family of what sends gradients as they are."""
+WIRES = ("float32", "float16")
+POINTS = 121
+"""Bandwidths of a grid."""
+USUAL = (
+    "usual on a fast network: Agarwal et al. (On the Utility of Gradient Compression in "
+    "Distributed Training Systems, MLSys 2022) found a gain in 6 of over 200 setups"
+)
+
+
+class Grid(NamedTuple):
+    """The networks to predict for: bytes per second, seconds per message, numbers of ranks."""
+
+    bandwidths: np.ndarray
+    latency: float
+    ranks: list[int]
+
+    @classmethod
+    def between(
+        cls, bandwidths: tuple[float, float], latency: float, ranks: tuple[int, int]
+    ) -> Grid:
+        """A fine grid of bandwidths, and each power of two of ranks in the range."""
+        powers = {2**power for power in range(40) if ranks[0] <= 2**power <= ranks[1]}
+        many = sorted({*powers, *ranks})
+        return cls(np.geomspace(*bandwidths, POINTS), latency, many)
+
+
+def predict(record: Record, grid: Grid, ranks: int, target: Target | None = None) -> list[Row]:
+    """JSON-ready: `table_rows` with what `ranks` ranks with a worker each would take.
+
+    `predicted`: a list of `bandwidth` (bytes per second), `round_seconds` and, to the target in
+    the rounds that the record took, `target_seconds`. `pays`: by each of WIRES the bandwidths [low,
+    high] between which the case beats the dense one of that wire, high None for any; None where it
+    never does; a wire is left out where the record has no such case. Raises UserError where a case
+    has no phases or ledger.
+    """
+    rows = table_rows([record], *([target] if target else []))
+    cases = list(record.cases.values())
+    rounds = [_times(row) for row in rows]
+    models = [measured(record, case) for case in cases]
+    dense = _dense(record, rounds)
+    counted = [None if times == inf else times for times in rounds]
+    about = {"ranks": ranks, "latency": grid.latency}
+    for row, model, times in zip(rows, models, rounds, strict=True):
+        beside = {wire: (models[d], rounds[d]) for wire, d in dense.items()}
+        where = {
+            wire: _told(pays(model, other, (times, count), grid.latency, ranks))
+            for wire, (other, count) in beside.items()
+        }
+        row |= about | {"pays": where, "predicted": _at(model, times, grid, ranks, target)}
+    return [row | {"rounds_counted": n} for row, n in zip(rows, counted, strict=True)]
+
+
+def winners(record: Record, grid: Grid, target: Target | None = None) -> np.ndarray:
+    """The number of the fastest case, (ranks, bandwidths) int; -1 where none reached the target."""
+    rows = table_rows([record], *([target] if target else []))
+    models = [measured(record, case) for case in record.cases.values()]
+    times = np.array([_times(row) for row in rows])[:, None, None]
+    one = np.array([_surface(model, grid) for model in models])
+    best: np.ndarray = np.where(np.isinf(times).all(), -1, np.argmin(one * times, axis=0))
+    return best
+
+
+def is_whole(record: Record) -> list[bool]:
+    """Of each case whether it sends whole gradients."""
+    return [case.attributes.get("family") == WHOLE for case in record.cases.values()]
+
+
+def _surface(model: Measured, grid: Grid) -> np.ndarray:
+    costs = [model.cost(ranks) for ranks in grid.ranks]
+    fixed = [
+        model.fixed(ranks) + cost.steps * grid.latency
+        for ranks, cost in zip(grid.ranks, costs, strict=True)
+    ]
+    load = np.array([cost.load for cost in costs])
+    return np.array(fixed)[:, None] + load[:, None] / grid.bandwidths
+
+
+def _times(row: Row) -> float:
+    """The rounds to the target, infinite where it was not reached; without a target one."""
+    if not row["targets"]:
+        return 1.0
+    reached = row["targets"][0]["reached"]
+    return float(reached["rounds"]) if reached else inf
+
+
+def _dense(record: Record, rounds: list[float]) -> dict[str, int]:
+    """The number of the case that sends whole gradients in the fewest rounds, by wire."""
+    found: dict[str, int] = {}
+    for number, case in enumerate(record.cases.values()):
+        wire = str(parameters(case).get("compressor.wire") or case.attributes.get("dtype"))
+        whole = wire in WIRES and case.attributes.get("family") == WHOLE
+        if whole and (wire not in found or rounds[number] < rounds[found[wire]]):
+            found[wire] = number
+    return {wire: found[wire] for wire in WIRES if wire in found and rounds[found[wire]] < inf}
+
+
+def _told(where: Pays | None) -> list[float | None] | None:
+    return None if where is None else [where.low, None if where.high == inf else where.high]
+
+
+def _at(model: Measured, times: float, grid: Grid, ranks: int, target: Target | None) -> list[Row]:
+    rows = []
+    for bandwidth in shown_bandwidths(grid):
+        seconds = model.seconds(Network(bandwidth, grid.latency), ranks)
+        row: dict[str, Any] = {"bandwidth": bandwidth, "round_seconds": seconds}
+        if target:
+            row["target_seconds"] = None if times == inf else times * seconds
+        rows.append(row)
+    return rows
+
+
+def shown_bandwidths(grid: Grid) -> list[float]:
+    """The decades of bits per second in the grid's range, and the ends if there is none."""
+    low, high = 8 * grid.bandwidths[0], 8 * grid.bandwidths[-1]
+    powers = range(int(np.ceil(np.log10(low) - 1e-9)), int(np.log10(high) + 1e-9) + 1)
+    return [10.0**power / 8 for power in powers] or [low / 8, high / 8]
+
+
+def format_predictions(rows: list[Row]) -> str:
+    """Tables of the time to the target or of a round, and where nothing pays."""
+    rows = plain(rows)
+    target = rows[0]["targets"][0] if rows[0]["targets"] else None
+    key = "target_seconds" if target else "round_seconds"
+    unit = f"{told_target(rows)}: seconds" if target else "Milliseconds per round"
+    title = f"{unit}, by bit/s; predicted for {rows[0]['ranks']} ranks with a worker each, "
+    title = "\n".join(textwrap.wrap(f"{title}{rows[0]['latency'] * 1e6:g} us per message", WIDTH))
+    notes = [*footnotes(rows, timing=False), *_verdict(rows)]
+    return as_text([Table(title, rows, _columns(rows, key, bool(target)), notes=notes)])
+
+
+def _columns(rows: list[Row], key: str, target: bool) -> list[Column]:
+    columns = [Column("rounds", lambda row: row["rounds_counted"], _whole)] if target else []
+    for number, at in enumerate(rows[0]["predicted"]):
+        header = told_bandwidth(at["bandwidth"]).removesuffix("bit/s")
+        columns.append(Column(header, _at_number(number, key, 1 if target else 1e3)))
+    for wire in rows[0]["pays"]:
+        columns.append(Column(f"beats {wire}", _where(wire), text))
+    return columns
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
+def _at_number(number: int, key: str, scale: float) -> Callable[[Row], float | None]:
+    def value(row: Row) -> float | None:
+        found = row["predicted"][number][key]
+        return None if found is None else found * scale
+
+    return value
+
+
+def _where(wire: str) -> Callable[[Row], str]:
+    def told(row: Row) -> str:
+        where = row["pays"].get(wire)
+        if where is None:
+            return "never"
+        low, high = where
+        if low:
+            return f"above {told_bandwidth(low)}"
+        return "always" if high is None else f"below {told_bandwidth(high)}"
+
+    return told
+
+
+def _verdict(rows: list[Row]) -> list[str]:
+    """From which bandwidth on no compression is faster than dense gradients."""
+    lines = []
+    for wire in rows[0]["pays"]:
+        compressed = [row["pays"][wire] for row in rows if row["family"] != WHOLE]
+        highs = [inf if where[1] is None else where[1] for where in compressed if where]
+        if not compressed or inf in highs:
+            continue
+        start = f"From {told_bandwidth(max(highs))} on nothing" if highs else "Nothing"
+        lines.append(f"{start} beats dense {wire} here")
+    told = f"That is {USUAL}." if lines else ""
+    return [*lines, *textwrap.wrap(told, WIDTH)]
