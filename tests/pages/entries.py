@@ -68,6 +68,12 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     f"{MINE} --dry-run": Run(FEW, after=MINE),
     f"{MINE} --cases 'EF21 *'": Run(FEW, after=MINE),
     f"{SHARD} 1/2": Run(FEW),
+    "mpirun -n 2 mpi-lowrank run mine.toml --out results/slow.h5 --throttle 100mbit,50us": Run(FEW),
+    "mpi-lowrank predict results/mine.h5 --target grad_norm_sq=1e-6 -o results/predicted.png": Run(
+        after=MINE
+    ),
+    "mpi-lowrank predict results/mine.h5 --bandwidth 10mbit..1gbit --latency 1ms"
+    " --ranks 8..64": Run(after=MINE),
     "mpi-lowrank merge results/mine-1.h5 results/mine-2.h5 -o results/mine.h5": By(
         "tests/record/test_merge.py", 'main(["merge", one, two, "-o"'
     ),
