@@ -1,6 +1,14 @@
 import json
+import tomllib
+from dataclasses import fields
+from pathlib import Path
 
+import mpi_lowrank
 from mpi_lowrank import cli
+from mpi_lowrank.config.cases import COMPONENTS, Case
+from mpi_lowrank.config.listing import found
+from mpi_lowrank.config.options import choose
+from mpi_lowrank.config.reference import reference
 
 
 def listed(capsys, *options):
@@ -23,3 +31,25 @@ def test_json_tells_required_from_optional(capsys):
     )
     assert options["matrix"]["target_rank"]["default"] is None
     assert not options["matrix"]["target_rank"]["required"]
+
+
+def test_the_page_of_keys_is_what_the_classes_say():
+    page = (Path(mpi_lowrank.__file__).parent / "config/README.md").read_text()
+    assert page == reference()
+    assert [spec.name for spec in fields(Case) if f"\n| `{spec.name}` | " not in page] == []
+    assert "| `rounds` | an integer | 1000 |" in page and "|  | `wire` | " in page
+
+
+def test_a_name_is_told_of_with_an_example_that_a_configuration_takes(capsys):
+    text = listed(capsys, "topk")
+    assert "k = an integer (required)" in text and 'compressor = "topk:k=8"' in text
+    for key, registry in COMPONENTS.items():
+        for name in registry.names():
+            told = [entry for entry in found(name) if entry["kind"] == registry.kind]
+            (given,) = tomllib.loads(told[0]["example"]).items()
+            assert given[0] == key and choose(registry, given[1], key).name == name
+
+
+def test_an_unknown_name_is_told_what_was_meant(capsys):
+    assert cli.main(["list", "tokp"]) == 2
+    assert "list tokp: " in (told := capsys.readouterr().err) and "did you mean topk?" in told

@@ -306,9 +306,11 @@ def show(options: argparse.Namespace) -> None:
 
 
 def list_components(options: argparse.Namespace) -> None:
-    from mpi_lowrank.config.listing import format_list, listed
+    from mpi_lowrank.config.listing import format_found, format_list, found, listed
 
-    kinds = [options.kind] if options.kind else KINDS
+    if options.name and options.name not in KINDS:
+        return _print(options, found(options.name), format_found)
+    kinds = [options.name] if options.name else KINDS
     _print(options, {kind: listed(kind) for kind in kinds}, format_list)
 
 

@@ -24,7 +24,8 @@ example:
       --set rounds=200 --set data.test_fraction=0.2 --set 'cases.3.stepsize=["4/L","16/L"]'
 
 KEY is a key of the file: rounds, data.order, cases.multiple (of every case), cases.2.multiple (of
-the third one). VALUE is TOML; a list makes a sweep, the cross product of cases.
+the third one). VALUE is TOML; a list makes a sweep, the cross product of cases. All keys are
+listed in mpi_lowrank/config/README.md.
 
 A case that raises is recorded as failed, with its traceback, and the next one runs. Cases whose
 results are not valid are named at the end, with the reasons.
@@ -363,9 +364,10 @@ def _add_list(commands) -> None:
         "list",
         do.list_components,
         text,
-        epilog="example:\n  mpi-lowrank list compressors",
+        epilog="example:\n  mpi-lowrank list compressors\n  mpi-lowrank list topk",
     )
-    parser.add_argument("kind", nargs="?", choices=KINDS)
+    told = f"{', '.join(KINDS)}; or one component's name, to be told of it alone"
+    parser.add_argument("name", nargs="?", metavar="NAME", help=told)
     _add_json(parser)
 
 

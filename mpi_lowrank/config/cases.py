@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from itertools import islice
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from mpi_lowrank.collectives import collectives, of_kind
 from mpi_lowrank.collectives.base import Reduction, Topology
@@ -28,28 +28,44 @@ from mpi_lowrank.text.spelling import spell
 class Case:
     """One run. A key given at the top of the file holds for all cases; a list makes a sweep."""
 
-    method: Choice
-    compressor: Choice = field(default_factory=lambda: Choice("identity"))
-    step: Choice = field(default_factory=lambda: Choice("plain"))  # how x moves
-    problem: Choice = field(default_factory=lambda: Choice("logistic"))
-    data: Data = field(default_factory=Data)
-    workers: int | None = None  # None: one per rank
-    rounds: int = 1000
-    multiple: float | None = None  # of the theory's stepsize; 1 if no stepsize is given
-    stepsize: float | str | None = None  # a number, or a multiple of 1/L such as "8/L"
-    topology: str = "allgather"  # how messages travel
-    reduction: str = "mpi"  # how shared compressors' coefficients are averaged
-    dtype: Literal["float32", "float64"] = "float64"  # of the state; messages have their own wire
-    x0: Literal["normal", "zeros"] = "normal"  # normal: default_rng(seed).standard_normal(d)
-    seed: int = 0
-    evaluate_every: int = 1  # rounds; the last one is evaluated as well
-    loss_every: int = 1  # rounds between rows with loss and accuracy, if `stop` names neither
-    theory: bool = False  # rows have what theorems promise, and what came of it
-    stop: Mapping[str, float] = field(default_factory=dict)  # metric = value: ends the case
-    sync_every: int = 0  # rounds between two repairs of what drifts by round-off; 0: none
-    time_limit: float | None = None  # seconds after which it is stopped
-    throttle: str | None = None  # a network such as "100mbit,50us" whose time calls take
-    label: str = ""
+    method: Annotated[Choice, "what workers compute and send"]
+    compressor: Annotated[Choice, "of what workers send"] = field(
+        default_factory=lambda: Choice("identity")
+    )
+    step: Annotated[Choice, "how x moves"] = field(default_factory=lambda: Choice("plain"))
+    problem: Annotated[Choice, "f and its gradients"] = field(
+        default_factory=lambda: Choice("logistic")
+    )
+    data: Annotated[Data, "rows, and which worker has which"] = field(default_factory=Data)
+    workers: Annotated[int | None, "not given: one per rank"] = None
+    rounds: Annotated[int, "after which a case has ended"] = 1000
+    multiple: Annotated[
+        float | None, "of the theory's stepsize; 1 if no stepsize is given either"
+    ] = None
+    stepsize: Annotated[float | str | None, 'a number, or a multiple of 1/L such as "8/L"'] = None
+    topology: Annotated[str, "how messages travel"] = "allgather"
+    reduction: Annotated[str, "how shared compressors' coefficients are averaged"] = "mpi"
+    dtype: Annotated[
+        Literal["float32", "float64"], "of the state; messages have their own `wire`"
+    ] = "float64"
+    x0: Annotated[Literal["normal", "zeros"], "normal: default_rng(seed).standard_normal(d)"] = (
+        "normal"
+    )
+    seed: Annotated[int, "of all draws"] = 0
+    evaluate_every: Annotated[int, "rounds; the last one is evaluated as well"] = 1
+    loss_every: Annotated[
+        int, "rounds between rows with loss and accuracy, if `stop` names neither"
+    ] = 1
+    theory: Annotated[bool, "rows have what theorems promise, and what came of it"] = False
+    stop: Annotated[Mapping[str, float], "metrics and values, any of which ends the case"] = field(
+        default_factory=dict
+    )
+    sync_every: Annotated[
+        int, "rounds between two repairs of what drifts by round-off; 0: none"
+    ] = 0
+    time_limit: Annotated[float | None, "seconds after which it is stopped"] = None
+    throttle: Annotated[str | None, 'a network such as "100mbit,50us" whose time calls take'] = None
+    label: Annotated[str, "its name in tables; not given: what tells it from the others"] = ""
 
 
 @dataclass(frozen=True)
@@ -155,6 +171,7 @@ def _merge(shared: dict, own: dict) -> dict:
 
 def _case(table: dict, where: str) -> Case:
     values: dict[str, Any] = {}
+    types = get_type_hints(Case)
     for spec in fields(Case):
         key = where + spec.name
         if spec.name not in table:
@@ -170,7 +187,7 @@ def _case(table: dict, where: str) -> Case:
             named = of_kind(COLLECTIVES[spec.name])
             values[spec.name] = convert(given, Literal[*named], key)
         else:
-            values[spec.name] = convert(given, spec.type, key)
+            values[spec.name] = convert(given, types[spec.name], key)
     case = Case(**values)
     _check(case, where)
     return case
@@ -251,7 +268,7 @@ def _data(given: object, key: str) -> Data:
     table = {"name": given} if isinstance(given, str) else given
     if not isinstance(table, dict):
         raise OptionError(key, given, "a name or a table")
-    types = {spec.name: spec.type for spec in fields(Data)}
+    types = get_type_hints(Data)
     known(table, list(types), key + ".")
     return Data(**{k: convert(v, types[k], f"{key}.{k}") for k, v in table.items()})
 

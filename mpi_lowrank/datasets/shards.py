@@ -1,7 +1,7 @@
 """Which rows are held out, and which worker gets which of the others."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 
@@ -14,10 +14,14 @@ Order = Literal["contiguous", "shuffled", "by_label", "dirichlet"]
 class Data:
     """Which rows, and which worker gets which."""
 
-    name: str | None = None  # a known data set or a LIBSVM file's path; None: the problem's default
-    order: Order = "contiguous"  # of rows over workers
-    alpha: float | None = None  # of dirichlet, 0.5 if not given: the smaller, the fewer labels each
-    test_fraction: float = 0.0  # share of the rows held out, chosen by the seed
+    name: Annotated[
+        str | None, "a known data set or a LIBSVM file's path; not given: the problem's default"
+    ] = None
+    order: Annotated[Order, "of rows over workers"] = "contiguous"
+    alpha: Annotated[
+        float | None, "of dirichlet, 0.5 if not given: the smaller, the fewer labels each"
+    ] = None
+    test_fraction: Annotated[float, "share of the rows held out, chosen by the seed"] = 0.0
 
     @property
     def dealt(self) -> str:

@@ -115,6 +115,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     # What there is, and what it promises.
     "mpi-lowrank list": Run(),
     "mpi-lowrank list compressors": Run(),
+    "mpi-lowrank list topk": By("tests/test_list.py", 'listed(capsys, "topk")'),
+    "python -m mpi_lowrank.config.reference": By("tests/test_list.py", "page == reference()"),
     "mpi-lowrank certify": Run("topk:k=8"),
     'mpi-lowrank certify topk:k=8 "svd:rank=1,shape=7x16+natural" --verbose': Run(),
     "mpirun -n 2 mpi-lowrank certify --ranks": Run("topk:k=8"),

@@ -18,6 +18,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "bench/README.md",
     "bench/audit/README.md",
+    "mpi_lowrank/config/README.md",
     "mpi_lowrank/datasets/README.md",
     "mpi_lowrank/record/README.md",
     "results/README.md",
