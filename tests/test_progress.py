@@ -2,6 +2,7 @@
 
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,3 +25,17 @@ def test_cases_shorter_than_the_interval_get_their_lines_together(monkeypatch, c
     assert 0 < len(lines) < 12 if not silent else not lines
     for line in lines:
         assert re.fullmatch(r"\[\d+/12\] EF21: round 15 of 30, loss 0.5, .*", line)
+
+
+def test_what_is_left_is_that_of_the_whole_sweep(monkeypatch, capsys):
+    """Cases 2 and 3 of 5, the first being there already: 60 s for one, half of the next in 30."""
+    now = iter([0.0, 0.0, 60.0, 60.0, 60.0, 90.0, 90.0, 90.0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    shown = progress.Progress(5, None, silent=False)
+    with shown.case(1, "EF21", 15):
+        shown.row_measured(ROW)
+    with shown.case(2, "EF21", 30):
+        shown.row_measured(ROW)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("all cases 03:00 left") and second.endswith("all cases 02:30 left")

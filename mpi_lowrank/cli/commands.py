@@ -57,14 +57,15 @@ def _run_on(comm, options: argparse.Namespace) -> int:
     if out is None:
         world.agree(comm, lambda: None if comm.rank else make_folder(Path("results")))
     out = Path(out or f"results/{loaded.name}.h5")
-    overwrite, every = given["overwrite"], given["checkpoint_every"]
-    if given["dry_run"]:
+    overwrite, every, quiet = given["overwrite"], given["checkpoint_every"], given["quiet"]
+    if dry := given["dry_run"]:
         ended, told = "finished", experiment.dry_run(loaded, comm, out, overwrite)
     else:
-        ended = experiment.run(loaded, comm, out, overwrite, Interruption(), every)
+        ended = experiment.run(loaded, comm, out, overwrite, Interruption(), every, quiet)
         told = "interrupted; the record holds what there is, and the same command goes on"
         told = told if ended == "interrupted" else f"record: {out}"
-    world.agree(comm, lambda: output.say(told) if comm.rank == 0 else None)
+    speaks = comm.rank == 0 and not (quiet and ended in ("finished", "invalid") and not dry)
+    world.agree(comm, lambda: output.say(told) if speaks else None)
     invalid = BROKEN if given["strict"] else 0
     return {"finished": 0, "invalid": invalid, "failed": BROKEN, "interrupted": INTERRUPTED}[ended]
 

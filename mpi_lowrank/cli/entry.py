@@ -109,6 +109,8 @@ def _add_run(commands) -> None:
     )
     told = "delay every call by its time on such a network: 100mbit,50us; seconds are modelled"
     parser.add_argument("--throttle", metavar="BANDWIDTH,LATENCY", help=told)
+    told = "print warnings and errors alone: no progress, no name of the record"
+    parser.add_argument("--quiet", action="store_true", help=told)
     parser.add_argument(
         "--strict", action="store_true", help="exit with status 1 if a case is not valid"
     )

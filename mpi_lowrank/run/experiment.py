@@ -57,18 +57,20 @@ def run(
     overwrite: bool = False,
     interruption: Interruption | None = None,
     checkpoint_every: float = CHECKPOINT_EVERY,
+    quiet: bool = False,
 ) -> Outcome:
     """Run the chosen cases on all ranks of `comm` and write the record `out` on rank 0.
 
     Where `out` is a record of the same configuration, what is finished there stays, and what was
     interrupted goes on from its checkpoint. `checkpoint_every`: seconds between two checkpoints (0:
-    only at a signal). Returns "failed" if a case raised, though the others ran, and "invalid" if
-    the results of one are not valid, of which the end gives warning. Raises AgreedError, on every
-    rank, for a mistake in the configuration, the data, the environment or `out`.
+    only at a signal). `quiet`: without progress. Returns "failed" if a case raised, though the
+    others ran, and "invalid" if the results of one are not valid, of which the end gives warning.
+    Raises AgreedError, on every rank, for a mistake in the configuration, the data, the environment
+    or `out`.
     """
     threads = world.agree(comm, launch.blas_threads)
     with threadpool_limits(threads, user_api="blas"), np.errstate(all="ignore"):
-        run = _Run(experiment, comm, out, overwrite, interruption, checkpoint_every)
+        run = _Run(experiment, comm, out, overwrite, interruption, checkpoint_every, quiet)
         return run.all_cases()
 
 
@@ -94,6 +96,7 @@ class _Run:
         overwrite: bool,
         interruption: Interruption | None,
         checkpoint_every: float,
+        quiet: bool = False,
     ):
         self.experiment, self.interruption = experiment, interruption or Interruption()
         self.chosen, self.checkpoint_every = experiment.chosen, checkpoint_every
@@ -101,7 +104,7 @@ class _Run:
         self._open_lines()
         self.root = comm.rank == 0
         screen = terminal() if self.root else None
-        self.progress = Progress(len(experiment.cases), screen, silent=not self.root)
+        self.progress = Progress(len(experiment.cases), screen, silent=quiet or not self.root)
         self._grounds = Grounds()
         self._invalid: dict[str, list[str]] = {}
         self.facts = parcels.from_all(comm, facts.local_facts())
