@@ -303,7 +303,8 @@ def report(options: argparse.Namespace) -> None:
 def show(options: argparse.Namespace) -> None:
     from mpi_lowrank.report.show import format_show, show
 
-    _print(options, show(_records([options.record])[0]), format_show)
+    shown = show(_records([options.record])[0])
+    _print(options, shown, lambda shown: format_show(shown, options.all))
 
 
 def list_components(options: argparse.Namespace) -> None:

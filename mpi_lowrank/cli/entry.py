@@ -209,6 +209,8 @@ def _add_reports(commands) -> None:
         epilog="example:\n  mpi-lowrank show results/mushrooms.h5",
     )
     show.add_argument("record", type=Path, metavar="RECORD")
+    told = "every case of many, and the configuration"
+    show.add_argument("--all", action="store_true", help=told)
     _add_json(show)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from mpi_lowrank.record import Record
 from mpi_lowrank.report.numbers import finite
 from mpi_lowrank.report.plain import plain
+from mpi_lowrank.report.verdict import WIDTH
 
 
 def show(record: Record) -> dict[str, Any]:
@@ -23,15 +24,65 @@ def show(record: Record) -> dict[str, Any]:
     return {"path": str(record.path), **attributes, "cases": cases}
 
 
-def format_show(shown: dict[str, Any]) -> str:
-    """`show`'s answer as lines: the record, its cases, and the configuration as it was written."""
+MANY = 12
+"""Beyond so many cases `show` summarises them."""
+
+
+OF_ONE = ("label", "run_id", "key", "number", "traceback")
+"""What has a case's own value always: a summary leaves it out."""
+
+
+def format_show(shown: dict[str, Any], every: bool = False) -> str:
+    """`show`'s answer as lines: the record, its cases, and the configuration as it was written.
+
+    Of more than MANY cases, unless `every` one is asked for, what all have in common, what differs,
+    and the labels of those that are not valid or did not finish.
+    """
     lines = _lines(plain(_without(shown, "config", "cases")))
+    if len(shown["cases"]) > MANY and not every:
+        return "\n".join([*lines, "", *_summary(shown["cases"])])
     for case in shown["cases"]:
         lines += ["", plain(case["label"])]
         lines += ["  " + line for line in _lines(plain(_without(case, "label", "traceback")))]
         lines += ["  " + line for line in _quoted("traceback", case.get("traceback"))]
     config = _quoted("config", shown.get("config"))
     return "\n".join([*lines, "", *config] if config else lines)
+
+
+def _summary(cases: list[dict[str, Any]]) -> list[str]:
+    said = [{k: t for k, v in case.items() if (t := _text(v))} for case in plain(cases)]
+    names = dict.fromkeys(name for case in said for name in case)
+    common = {name: said[0].get(name) for name in names if _alike(said, name)}
+    differing = {n: _values(cases, n) for n in names if n not in {*common, *OF_ONE}}
+    bad = [c for c in plain(cases) if c.get("status") != "finished" or c.get("valid") is False]
+    return [
+        f"{len(cases)} cases, in common",
+        *("  " + line for line in _lines(common)),
+        "",
+        "differing",
+        *("  " + _cut(line) for line in _lines(differing)),
+        *(["", f"not finished or not valid: {len(bad)}"] if bad else []),
+        *(_cut(f"  {case['label']}: {case.get('status')}") for case in bad[:MANY]),
+        "",
+        "--all shows every case and the configuration",
+    ]
+
+
+def _alike(said: list[dict[str, str]], name: str) -> bool:
+    return all(case.get(name) == said[0].get(name) for case in said)
+
+
+def _values(cases: list[dict[str, Any]], name: str) -> str:
+    """The values of the cases: numbers by their range, texts with how often each occurs."""
+    values = [case[name] for case in cases if case.get(name) is not None]
+    texts = [_text(value) for value in values]
+    if len(set(texts)) > 1 and all(type(value) in (int, float) for value in values):
+        return _text(values)
+    return _text(texts) if len(set(texts)) <= MANY else f"{len(set(texts))} different ones"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
 def _quoted(title: str, text: object) -> list[str]:

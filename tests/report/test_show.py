@@ -51,3 +51,18 @@ def test_many_numbers_are_shown_by_their_range(tmp_path):
     writer.start_case("a", {"L_i": np.arange(20.0) + 0.5})
     writer.close()
     assert "L_i     0.5 to 19.5 (20)" in format_show(show(Record(tmp_path / "r.h5")))
+
+
+def test_two_hundred_cases_fit_a_screen_and_all_of_them_are_there_if_asked_for():
+    known = {"method": "EF21", "compressor": "topk(k=2)", "status": "finished", "valid": True}
+    cases = [known | {"label": f"EF21 seed={seed}", "seed": seed} for seed in range(200)]
+    cases[7] |= {"status": "failed", "valid": False}
+    shown = {"path": "r.h5", "config": "workers = 4", "cases": cases}
+    text = format_show(shown)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert len(lines) < 50 and max(map(len, text.splitlines())) <= 100
+    common = lines[lines.index("200 cases, in common") : lines.index("differing")]
+    assert "method EF21" in common and "seed 0 to 199 (200)" in lines[lines.index("differing") :]
+    assert "status finished (199x), failed" in lines and "EF21 seed=7: failed" in lines
+    every = format_show(shown, every=True)
+    assert every.count("\nEF21 seed=") == 200 and every.endswith("workers = 4")
