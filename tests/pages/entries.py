@@ -174,7 +174,10 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "mpi-lowrank plot results/theory.h5": Run(after=THEORY),
     "mpirun -n 2 python bench/lowrank.py": Run("--sizes 32 --ranks 1 --repeats 3"),
     "mpirun -n 2 python bench/lowrank.py --hook": Part("an environment with torch"),
-    "mpirun -n 2 python bench/lowrank.py --hook --ranks 1 4 --repeats 80": Part("the same"),
+    "mpirun -n 2 python bench/lowrank.py --hook --ranks 1 4 --repeats 40": Part("the same"),
+    "mpirun -n 2 python bench/lowrank.py --ranks 16 64 --repeats 20": Run(
+        "--sizes 32 --ranks 1 --repeats 3"
+    ),
     "python bench/lowrank.py --repeats 30": Run("--sizes 32 --ranks 1"),
     # Stochastic, federated, both directions.
     MINIBATCH: Run("--set rounds=100 --set seed=0"),
