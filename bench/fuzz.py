@@ -1,6 +1,6 @@
 """Hostile input, case after case: it is used, or refused by an error that is declared.
 
-    python bench/fuzz.py --cases 1000000 --seed 0           half an hour of one core
+    python bench/fuzz.py --cases 1000000 --seed 0           a quarter of an hour of one core
     python bench/fuzz.py --only decoder LIBSVM              some targets alone
 
 A traceback, a hang, a crash of the process and too much memory are findings; so are numbers that
