@@ -262,8 +262,8 @@ def predict(options: argparse.Namespace) -> None:
     ranks = _range("--ranks", options.ranks, _read_ranks)
     grid = Grid.between(links, read_latency(options.latency, "--latency"), ranks)
     rows = predict(record, grid, ranks[0], target)
-    if options.output:
-        plot_predictions(record, grid, options.output, target)
+    if options.out:
+        plot_predictions(record, grid, options.out, target)
     as_json = options.format == "json"
     output.say(json.dumps(finite(rows), indent=1) if as_json else format_predictions(rows))
 
@@ -297,7 +297,7 @@ def report(options: argparse.Namespace) -> None:
 
     target = read_target("--target", options.target) if options.target else None
     records = _records(options.records)
-    output.say(str(write_page(records, options.output, target, options.by, options.baseline)))
+    output.say(str(write_page(records, options.out, target, options.by, options.baseline)))
 
 
 def show(options: argparse.Namespace) -> None:

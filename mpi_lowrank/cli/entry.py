@@ -240,7 +240,7 @@ def _add_predict(commands) -> None:
         "--ranks", default="2..65536", metavar="LOW..HIGH", help="default: 2..65536"
     )
     told = "a heat map of the fastest method: a file (.png, .pdf, .svg) or a folder"
-    predict.add_argument("-o", "--output", type=Path, metavar="FIGURE", help=told)
+    _add_out(predict, "FIGURE", told)
     predict.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
 
 
@@ -275,8 +275,7 @@ def _add_page(commands) -> None:
     text = "Write one HTML page that needs no network: conclusions, curves, validity, origins."
     page = _command(commands, "report", do.report, text, epilog=PAGE_EXAMPLE)
     page.add_argument("records", nargs="+", type=Path, metavar="RECORD")
-    told = "default: NAME.html beside the record"
-    page.add_argument("-o", "--output", type=Path, metavar="FILE", help=told)
+    _add_out(page, "FILE", "default: NAME.html beside the record")
     told = "where its slider begins (default: where most cases were to stop)"
     page.add_argument("--target", metavar="METRIC=VALUE", help=told)
     _add_cost(page)

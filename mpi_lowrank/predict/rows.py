@@ -15,11 +15,10 @@ from mpi_lowrank.record import Record
 from mpi_lowrank.report.layout import Column, Table, as_text, text
 from mpi_lowrank.report.parameters import parameters
 from mpi_lowrank.report.plain import plain
+from mpi_lowrank.report.style import WHOLE
 from mpi_lowrank.report.table import Target, table_rows, told_target
 from mpi_lowrank.report.verdict import WIDTH, Row, footnotes
 
-WHOLE = "everything whole"
-"""The family of what sends gradients as they are."""
 WIRES = ("float32", "float16")
 POINTS = 121
 """Bandwidths of a grid."""

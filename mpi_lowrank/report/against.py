@@ -32,11 +32,12 @@ def plot_against(
     A panel per cost, each method at the step that is best by that cost. `out` as in `save`, NAME_
     OPTION in a folder. Raises UserError for names that do not exist, and more than MOST methods.
     """
-    drawn = [(cost, lines_of(best_rows(records, target, cost), option)) for cost in costs]
+    rows = {cost: best_rows(records, target, cost) for cost in costs}
+    drawn = [(cost, lines_of(rows[cost], option)) for cost in costs]
     most = max(len(lines) for _, lines in drawn)
     if most > MOST:
         raise UserError(too_many(most))
-    told = told_target(best_rows(records, target, costs[0]))
+    told = told_target(rows[costs[0]])
     with matplotlib.rc_context(style.RC):
         return save(draw(drawn, option, told), out, f"{stem_of(records)}_{option}")
 

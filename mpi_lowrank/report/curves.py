@@ -1,6 +1,5 @@
 """Figures of chosen cases: a cost against a metric, a panel per setting, seeds as a band."""
 
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import Case, Metric, Record
 from mpi_lowrank.report import style
 from mpi_lowrank.report.best import best_steps
+from mpi_lowrank.report.chosen import fitting
 from mpi_lowrank.report.figures import (
     MOST,
     X_AXES,
@@ -116,23 +116,16 @@ def at_best(records: list[Record], target: Target, by: str) -> list[Group]:
 
 def chosen(groups: list[Group], view: View, glob: str | None) -> list[Group]:
     """The groups that fit and have begun, labelled as the view says. Checks the view's names."""
-    labels = [case.label for group in groups for case in group.cases]
-    fitting = [g for g in groups if glob is None or any(_fits(c, glob) for c in g.cases)]
-    if groups and not fitting:
-        raise UserError(f"--cases {glob}: none fits of {one_of(labels, glob)}")
-    begun = [group for group in fitting if any(len(case) for case in group.cases)]
+    named = fitting(groups, glob, lambda group: [case.label for case in group.cases])
+    begun = [group for group in named if any(len(case) for case in group.cases)]
     if not begun:
         raise UserError("no rounds are recorded yet")
     known = list(dict.fromkeys(key for group in begun for key in flat(group.row)))
-    named = [("--panels", view.panels), ("--labels", view.labels), ("--color", (view.color,))]
-    for option, key in [(option, key) for option, keys in named for key in keys if key]:
+    asked = [("--panels", view.panels), ("--labels", view.labels), ("--color", (view.color,))]
+    for option, key in [(option, key) for option, keys in asked for key in keys if key]:
         if key not in known:
             raise UserError(f"{option} {key}: allowed is {one_of(known, key)}")
     return [_labelled(group, view.labels) for group in begun]
-
-
-def _fits(case: Case, glob: str) -> bool:
-    return fnmatchcase(case.label, glob)
 
 
 def _labelled(group: Group, keys: tuple[str, ...]) -> Group:

@@ -5,7 +5,6 @@ import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +17,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from mpi_lowrank.errors import UserError, one_of
+from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import METRICS, PHASES, THEORY, Case, Metric, Record
 from mpi_lowrank.report import style
+from mpi_lowrank.report.chosen import fitting
 from mpi_lowrank.report.plain import drawable
 from mpi_lowrank.report.table import all_metrics, is_recorded, record_names
 from mpi_lowrank.report.verdict import case_note, has_seconds, timing_note, validity
@@ -121,12 +121,7 @@ def stem_of(records: list[Record]) -> str:
 
 def all_curves(records: list[Record], glob: str | None = None) -> list[Curve]:
     """Those of all cases, or of those that fit, each with a line of its own."""
-    curves = _all_curves(records)
-    fitting = [curve for curve in curves if glob is None or fnmatchcase(curve.case.label, glob)]
-    if curves and not fitting:
-        labels = [curve.case.label for curve in curves]
-        raise UserError(f"--cases {glob}: none fits of {one_of(labels, glob)}")
-    return fitting
+    return fitting(_all_curves(records), glob, lambda curve: [curve.case.label])
 
 
 def _all_curves(records: list[Record]) -> list[Curve]:

@@ -4,12 +4,12 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
 from typing import Any
 
 from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import THEORY
 from mpi_lowrank.report import layout
+from mpi_lowrank.report.chosen import fitting
 from mpi_lowrank.report.costs import COSTS
 from mpi_lowrank.report.layout import Column, Table
 from mpi_lowrank.report.numbers import finite
@@ -125,8 +125,4 @@ def _shown(value: object) -> str:
 
 def chosen(rows: list[Row], glob: str | None) -> list[Row]:
     """The rows whose label fits; UserError if there is none."""
-    labels = [row["label"] for row in rows]
-    fitting = [row for row in rows if glob is None or fnmatchcase(row["label"], glob)]
-    if rows and not fitting:
-        raise UserError(f"--cases {glob}: none fits of {one_of(labels, glob)}")
-    return fitting
+    return fitting(rows, glob, lambda row: [row["label"]])

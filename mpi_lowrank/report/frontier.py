@@ -1,7 +1,6 @@
 """How few bytes in how many rounds: each operator at its best step, and the baseline's lines."""
 
 import re
-from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import Record
 from mpi_lowrank.report import style
 from mpi_lowrank.report.best import best_rows
+from mpi_lowrank.report.chosen import fits
 from mpi_lowrank.report.figures import save, stem_of
 from mpi_lowrank.report.plain import drawable
+from mpi_lowrank.report.style import WHOLE
 from mpi_lowrank.report.table import Target
 from mpi_lowrank.report.verdict import Row
 
@@ -34,8 +35,6 @@ MARKERS = {
     "a few bits of each": "s",
 }
 """A family's marker, in the family's colour; filled where numbers travel as fewer than 32 bits."""
-WHOLE = "everything whole"
-"""The family of what compresses nothing: those have grey marks, for reference."""
 FULL_NUMBERS = re.compile(r"[a-z_]+(\([^)]*\))?$")
 
 
@@ -54,10 +53,6 @@ def plot_frontier(
         raise UserError(f"--frontier {target[0]}={target[1]:g}: no method reached it")
     with matplotlib.rc_context(style.RC):
         return save(draw(rows), out, f"{stem_of(records)}_frontier")
-
-
-def fits(name: str, glob: str | None) -> bool:
-    return glob is None or fnmatchcase(name, glob)
 
 
 def short(compressor: str) -> str:

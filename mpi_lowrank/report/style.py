@@ -54,6 +54,8 @@ DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 BASELINE = Line("black", "-", "")
 
+WHOLE = "everything whole"
+"""The family of what sends gradients as they are."""
 
 FAMILIES = {
     "two factors": "#D55E00",
@@ -62,7 +64,7 @@ FAMILIES = {
     "factors, Allreduced": "#666666",
     "some coordinates": "#0072B2",
     "a few bits of each": "#009E73",
-    "everything whole": "#CC79A7",
+    WHOLE: "#CC79A7",
 }
 """A compressor's colour by its family; other families get OTHER."""
 OTHER = "#56B4E9"
