@@ -5,44 +5,16 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from mpi_lowrank.cli.status import BROKEN, FAILED, INTERRUPTED
+from mpi_lowrank.cli.ranks import on_all_ranks, progress
+from mpi_lowrank.cli.status import BROKEN, INTERRUPTED
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import output
 from mpi_lowrank.registry import KINDS
-from mpi_lowrank.run.interruption import Interruption, end_at_once
+from mpi_lowrank.run.interruption import Interruption
 
 
 def run(options: argparse.Namespace) -> int:
-    return _under_mpi("run", lambda comm: _run_on(comm, options))
-
-
-def _under_mpi(name: str, command: Callable) -> int:
-    """Start MPI and carry out the command on its world; any error ends it on every rank."""
-    end_at_once()
-    try:
-        from mpi_lowrank.comm import world
-    except (ImportError, RuntimeError) as error:
-        from mpi_lowrank.machine.launch import told_rank
-
-        if told_rank() > 0:
-            return FAILED
-        cause = " ".join(str(error).split())
-        raise UserError(f"no MPI: {cause}; install one, such as pip install mpich") from error
-    try:
-        comm = world.start()
-    except world.AgreedError:
-        return FAILED
-    from mpi_lowrank.comm.alike import check_alike
-
-    try:
-        check_alike(comm, name)
-        return command(comm)
-    except world.AgreedError:
-        return FAILED
-    except KeyboardInterrupt:
-        world.leave(comm, INTERRUPTED)
-    except BaseException as error:
-        world.abort(comm, error)
+    return on_all_ranks("run", lambda comm: _run_on(comm, options))
 
 
 def _run_on(comm, options: argparse.Namespace) -> int:
@@ -97,11 +69,11 @@ def _chosen(text: str, given: dict):
 
 def certify(options: argparse.Namespace) -> int:
     if options.ranks:
-        return _under_mpi("certify --ranks", lambda comm: _certify_on(comm, options))
+        return on_all_ranks("certify --ranks", lambda comm: _certify_on(comm, options))
     from mpi_lowrank.certificate import certify
 
     findings = []
-    for spec, make in _progress(_certified(options.specs)):
+    for spec, make in progress(_certified(options.specs), "spec"):
         findings += certify(spec, make)
     return _print_findings(options, findings)
 
@@ -112,7 +84,7 @@ def _certify_on(comm, options: argparse.Namespace) -> int:
 
     specs = parcels.from_root(comm, options.specs)
     chosen, findings = world.agree(comm, lambda: _certified(specs)), []
-    for spec, make in _progress(chosen, silent=comm.rank > 0):
+    for spec, make in progress(chosen, "spec", silent=comm.rank > 0):
         findings += certify_ranks(comm, spec, make)
     world.agree(comm, lambda: _print_findings(options, findings) if comm.rank == 0 else None)
     return 0 if all(finding.passed for finding in findings) else BROKEN
@@ -129,18 +101,6 @@ def _certified(specs: list[str]) -> list:
     for _, make in chosen:
         make((D,), WORKERS)
     return chosen
-
-
-def _progress(items: list, silent: bool = False):
-    from tqdm import tqdm
-
-    from mpi_lowrank.machine.terminal import terminal
-
-    screen = None if silent else terminal()
-    bar = tqdm(items, unit="spec", leave=False, file=screen, disable=screen is None)
-    for spec, make in bar:
-        bar.set_description(spec)
-        yield spec, make
 
 
 def _print_findings(options: argparse.Namespace, findings: list) -> int:

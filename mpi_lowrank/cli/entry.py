@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mpi_lowrank
 from mpi_lowrank.cli import commands as do
+from mpi_lowrank.cli.parsing import add_command, add_json, add_out
 from mpi_lowrank.cli.status import FAILED, INTERRUPTED
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import output
@@ -80,18 +81,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands, name: str, function, text: str, **more) -> argparse.ArgumentParser:
-    more.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-    parser = commands.add_parser(name, help=text, description=text, **more)
-    parser.set_defaults(command=function)
-    return parser
-
-
 def _add_run(commands) -> None:
     text = "Run the cases of a configuration under mpirun or srun, and write a record."
-    parser = _command(commands, "run", do.run, text, epilog=RUN_EXAMPLE)
+    parser = add_command(commands, "run", do.run, text, epilog=RUN_EXAMPLE)
     parser.add_argument("config", type=Path, metavar="CONFIG.toml")
-    _add_out(parser, "RECORD", "the record (default: results/NAME.h5)")
+    add_out(parser, "RECORD", "the record (default: results/NAME.h5)")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a finished record, once this one is done"
     )
@@ -159,7 +153,7 @@ example:
 
 
 def _add_reports(commands) -> None:
-    merge = _command(
+    merge = add_command(
         commands,
         "merge",
         do.merge,
@@ -167,8 +161,8 @@ def _add_reports(commands) -> None:
         epilog=MERGE_EXAMPLE,
     )
     merge.add_argument("records", nargs="+", type=Path, metavar="RECORD")
-    _add_out(merge, "RECORD", "the record of all of them", required=True)
-    table = _command(
+    add_out(merge, "RECORD", "the record of all of them", required=True)
+    table = add_command(
         commands,
         "table",
         do.table,
@@ -186,7 +180,7 @@ def _add_reports(commands) -> None:
     _add_median(table)
     _add_form(table)
     _add_best(commands)
-    plot = _command(
+    plot = add_command(
         commands,
         "plot",
         do.plot,
@@ -195,13 +189,13 @@ def _add_reports(commands) -> None:
     )
     plot.add_argument("records", nargs="+", type=Path, metavar="RECORD")
     told = "a folder (default: the record's), or for one figure a .png, .pdf or .svg"
-    _add_out(plot, "PATH", told)
+    add_out(plot, "PATH", told)
     plot.add_argument("--cases", metavar="GLOB", help="cases whose label fits: 'EF21 *'")
     _add_view(plot)
-    _add_json(plot)
+    add_json(plot)
     _add_compare(commands)
     _add_page(commands)
-    show = _command(
+    show = add_command(
         commands,
         "show",
         do.show,
@@ -211,7 +205,7 @@ def _add_reports(commands) -> None:
     show.add_argument("record", type=Path, metavar="RECORD")
     told = "every case of many, and the configuration"
     show.add_argument("--all", action="store_true", help=told)
-    _add_json(show)
+    add_json(show)
 
 
 PREDICT_EXAMPLE = """\
@@ -228,7 +222,7 @@ ranks, the figure for the whole range.
 
 def _add_predict(commands) -> None:
     text = "Predict the time of a record's methods on other networks: does compression pay there?"
-    predict = _command(commands, "predict", do.predict, text, epilog=PREDICT_EXAMPLE)
+    predict = add_command(commands, "predict", do.predict, text, epilog=PREDICT_EXAMPLE)
     predict.add_argument("record", type=Path, metavar="RECORD")
     told = "the time to reach it, such as grad_norm_sq=1e-6, not that of a round"
     predict.add_argument("--target", metavar="METRIC=VALUE", help=told)
@@ -240,7 +234,7 @@ def _add_predict(commands) -> None:
         "--ranks", default="2..65536", metavar="LOW..HIGH", help="default: 2..65536"
     )
     told = "a heat map of the fastest method: a file (.png, .pdf, .svg) or a folder"
-    _add_out(predict, "FIGURE", told)
+    add_out(predict, "FIGURE", told)
     predict.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
 
 
@@ -255,15 +249,15 @@ The exit status is 0 if all cases are the same, 1 if one differs or is missing.
 
 def _add_compare(commands) -> None:
     text = "Say in which round two records of the same cases differ first, and which is slower."
-    compare = _command(commands, "compare", do.compare, text, epilog=COMPARE_EXAMPLE)
+    compare = add_command(commands, "compare", do.compare, text, epilog=COMPARE_EXAMPLE)
     compare.add_argument("record", type=Path, metavar="RECORD")
     compare.add_argument("other", type=Path, metavar="OTHER")
-    _add_json(compare)
+    add_json(compare)
 
 
 def _add_best(commands) -> None:
     text = "Print each method at its best step, medians over seeds, and ratios to a baseline."
-    best = _command(commands, "best", do.best, text, epilog=BEST_EXAMPLE)
+    best = add_command(commands, "best", do.best, text, epilog=BEST_EXAMPLE)
     best.add_argument("records", nargs="+", type=Path, metavar="RECORD")
     told = "what each method needs to reach it, such as loss=0.1"
     best.add_argument("--target", required=True, metavar="METRIC=VALUE", help=told)
@@ -273,9 +267,9 @@ def _add_best(commands) -> None:
 
 def _add_page(commands) -> None:
     text = "Write one HTML page that needs no network: conclusions, curves, validity, origins."
-    page = _command(commands, "report", do.report, text, epilog=PAGE_EXAMPLE)
+    page = add_command(commands, "report", do.report, text, epilog=PAGE_EXAMPLE)
     page.add_argument("records", nargs="+", type=Path, metavar="RECORD")
-    _add_out(page, "FILE", "default: NAME.html beside the record")
+    add_out(page, "FILE", "default: NAME.html beside the record")
     told = "where its slider begins (default: where most cases were to stop)"
     page.add_argument("--target", metavar="METRIC=VALUE", help=told)
     _add_cost(page)
@@ -307,10 +301,6 @@ def _add_form(parser: argparse.ArgumentParser) -> None:
 
 def _keys(given: str) -> list[str]:
     return given.split(",")
-
-
-def _add_out(parser: argparse.ArgumentParser, kind: str, told: str, required=False) -> None:
-    parser.add_argument("-o", "--out", type=Path, metavar=kind, help=told, required=required)
 
 
 def _add_view(plot: argparse.ArgumentParser) -> None:
@@ -351,18 +341,18 @@ The exit status is 1 if a promise does not hold.
 
 def _add_certify(commands) -> None:
     text = "Measure what compressors promise: alpha or omega, bytes, draws, what receivers read."
-    parser = _command(commands, "certify", do.certify, text, epilog=CERTIFY_EXAMPLE)
+    parser = add_command(commands, "certify", do.certify, text, epilog=CERTIFY_EXAMPLE)
     parser.add_argument("specs", nargs="*", metavar="SPEC", help="default: all of them")
     parser.add_argument(
         "--ranks", action="store_true", help="measure over MPI what only several ranks can show"
     )
     parser.add_argument("--verbose", action="store_true", help="show every promise on its own line")
-    _add_json(parser)
+    add_json(parser)
 
 
 def _add_list(commands) -> None:
     text = "List the compressors, methods, problems, data sets and collectives, with their options."
-    parser = _command(
+    parser = add_command(
         commands,
         "list",
         do.list_components,
@@ -371,7 +361,7 @@ def _add_list(commands) -> None:
     )
     told = f"{', '.join(KINDS)}; or one component's name, to be told of it alone"
     parser.add_argument("name", nargs="?", metavar="NAME", help=told)
-    _add_json(parser)
+    add_json(parser)
 
 
 def _add_data(commands) -> None:
@@ -385,17 +375,13 @@ def _add_data(commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = data.add_subparsers(required=True, metavar="ACTION")
-    _add_json(
-        _command(actions, "list", do.data_list, "List the known data sets and where they are.")
+    add_json(
+        add_command(actions, "list", do.data_list, "List the known data sets and where they are.")
     )
-    fetch = _command(
+    fetch = add_command(
         actions, "fetch", do.data_fetch, "Download a data set and verify its checksum."
     )
     fetch.add_argument("name", metavar="NAME")
-    check = _command(actions, "check", do.data_check, "Read a file and say what is in it.")
+    check = add_command(actions, "check", do.data_check, "Read a file and say what is in it.")
     check.add_argument("file", type=Path, metavar="FILE")
-    _add_json(check)
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_json(check)
