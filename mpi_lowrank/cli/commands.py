@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from mpi_lowrank.cli.bench import show_bench
 from mpi_lowrank.cli.ranks import on_all_ranks, progress
 from mpi_lowrank.cli.status import BROKEN, INTERRUPTED
 from mpi_lowrank.errors import UserError
@@ -127,15 +128,26 @@ def merge(options: argparse.Namespace) -> None:
 
 
 def table(options: argparse.Namespace) -> None:
+    from mpi_lowrank.record.bench import is_bench
     from mpi_lowrank.report.medians import median_rows, median_tables
     from mpi_lowrank.report.table import read_target, table_rows, tables
 
+    if len(options.records) == 1 and is_bench(options.records[0]):
+        return _print_bench(options)
     records = _records(options.records)
     if options.median:
         rows = median_rows(records, read_target("--median", options.median))
         return _print_rows(options, rows, median_tables)
     targets = [read_target("--target", text) for text in options.target]
     _print_rows(options, table_rows(records, *targets), tables)
+
+
+def _print_bench(options: argparse.Namespace) -> None:
+    from mpi_lowrank.benchmarks.sheets.report import rows_of, tables_of
+    from mpi_lowrank.record.bench import BenchRecord
+
+    record = BenchRecord(options.records[0])
+    _print_rows(options, rows_of(record), lambda rows: tables_of(record, rows))
 
 
 def best(options: argparse.Namespace) -> None:
@@ -261,8 +273,11 @@ def report(options: argparse.Namespace) -> None:
 
 
 def show(options: argparse.Namespace) -> None:
+    from mpi_lowrank.record.bench import is_bench
     from mpi_lowrank.report.show import format_show, show
 
+    if is_bench(options.record):
+        return show_bench(options.record, options.json)
     shown = show(_records([options.record])[0])
     _print(options, shown, lambda shown: format_show(shown, options.all))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mpi_lowrank
 from mpi_lowrank.cli import commands as do
+from mpi_lowrank.cli.bench import add_bench
 from mpi_lowrank.cli.parsing import add_command, add_json, add_out
 from mpi_lowrank.cli.status import FAILED, INTERRUPTED
 from mpi_lowrank.errors import UserError
@@ -76,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_reports(commands)
     _add_predict(commands)
     _add_certify(commands)
+    add_bench(commands)
     _add_list(commands)
     _add_data(commands)
     return parser

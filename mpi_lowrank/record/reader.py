@@ -23,6 +23,7 @@ from mpi_lowrank.record.metrics import METRICS, declared
 from mpi_lowrank.record.pieces import grown
 from mpi_lowrank.record.schema import (
     ATTRIBUTES,
+    BENCH,
     COLUMNS,
     EARLIER_LEDGER_DTYPE,
     LEDGER_DTYPE,
@@ -58,9 +59,9 @@ class Record:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         with opened(self.path) as file:
-            self.attributes = _attributes(file)
+            self.attributes = attributes_of(file)
             _check_schema(self.path, self.attributes)
-            groups = _groups(file, "cases") if "cases" in file else ()
+            groups = groups_of(file, "cases") if "cases" in file else ()
             cases = [Case(self.path, group) for group in groups]
         self.cases = {case.label: case for case in cases}
         if len(self.cases) < len(cases):
@@ -87,7 +88,7 @@ class Case:
 
     def __init__(self, path: Path, group: h5py.Group):
         self.path, self.group = path, group.name
-        self.attributes = _attributes(group)
+        self.attributes = attributes_of(group)
         self.label = str(self.attributes["label"])
         rounds = _member(group, "rounds", h5py.Group)
         self._columns = {name: _column(rounds, name) for name in rounds}
@@ -95,9 +96,9 @@ class Case:
             raise ValueError(f"{rounds.name} has columns that do not fit together")
         for name in RISING:
             _check_rising(name, self._columns.get(name, np.zeros(0)))
-        self.units = {name: _attributes(rounds[name])["units"] for name in rounds}
+        self.units = {name: attributes_of(rounds[name])["units"] for name in rounds}
         own = [name for name in rounds if name not in COLUMNS]
-        self.metrics = METRICS | {name: declared(name, _attributes(rounds[name])) for name in own}
+        self.metrics = METRICS | {name: declared(name, attributes_of(rounds[name])) for name in own}
         self.phases = _table(group, "phases", PHASES_DTYPE)
         own = [name for name in group if name not in ("rounds", "ledger", "phases")]
         self.arrays = {name: _numbers(group, name) for name in own}
@@ -195,11 +196,14 @@ def _has_endless_heap(file: BinaryIO, image: bytes | None) -> bool:
 
 def _check_schema(path: Path, attributes: dict[str, Any]) -> None:
     schema = attributes.get("schema", "none")
+    if schema == BENCH:
+        raise UserError(f"{path}: is a bench's record, no run's; mpi-lowrank show prints it")
     if schema != SCHEMA:
         raise UserError(f"{path}: its schema is {schema}; this version reads {SCHEMA}")
 
 
-def _attributes(node: h5py.Group) -> dict[str, Any]:
+def attributes_of(node: h5py.Group) -> dict[str, Any]:
+    """Its attributes as Python's values. Raises ValueError for those that no record has."""
     attributes = {name: _plain(value) for name, value in node.attrs.items()}
     for name, value in attributes.items():
         if not _fits(value, ATTRIBUTES.get(name)):
@@ -222,7 +226,8 @@ def _fits(value: object, kind: type | None) -> bool:
     return isinstance(value, kind)
 
 
-def _groups(group: h5py.Group, name: str) -> list[h5py.Group]:
+def groups_of(group: h5py.Group, name: str) -> list[h5py.Group]:
+    """The groups in its group `name`; ValueError for anything else there."""
     parent = _member(group, name, h5py.Group)
     return [_member(parent, child, h5py.Group) for child in parent]
 

@@ -7,6 +7,8 @@ import numpy as np
 from mpi_lowrank.record.metrics import METRICS
 
 SCHEMA = "mpi-lowrank/1"
+BENCH = "mpi-lowrank/bench/1"
+"""Of a bench's record; SCHEMA is that of a run's."""
 
 
 class Column(NamedTuple):
@@ -35,6 +37,7 @@ ATTRIBUTES: dict[str, type] = {
     **dict.fromkeys(("schema", "status", "label", "method", "compressor", "family"), str),
     **dict.fromkeys(("baseline", "config", "versions", "units", "throttle"), str),
     **dict.fromkeys(("valid", "timing_valid"), bool),
+    **dict.fromkeys(("load", "most_seconds"), float),
     **dict.fromkeys(("reasons", "timing_reasons", "throttles"), list[str]),
 }
 

@@ -51,6 +51,8 @@ BELLS, MOMENTUM, PAPER, THEORY, QUADRATIC = (
     f"mpi-lowrank run bench/{name}.toml"
     for name in ("bells", "momentum", "paper", "theory", "quadratic")
 )
+BENCH = "mpirun -n 2 mpi-lowrank bench"
+COLLECTIVES = f"{BENCH} collectives --out results/collectives.h5"
 FEW = "--set rounds=3"
 FEWER = "--set rounds=3 --set 'seed=[0,1]'"
 SMALL = """--set rounds=5 --set 'problem={name="matrix",shape=[64,64]}'"""
@@ -200,6 +202,9 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/newton.py results/newton.h5 --plot results/newton.png": Run(
         "--target grad_norm_sq=100", after=NEWTON
     ),
+    # Its benchmarks.
+    COLLECTIVES: Run("--sizes 64 --seconds 0.02"),
+    f"{BENCH} collectives --sizes 4096 65536 --seconds 0.5 --json": Run("--seconds 0.01"),
     # Its other programs.
     "mpirun -n 2 python bench/round.py": Run(),
     "mpirun -n 2 python bench/round.py --problem matrix": Run(),
@@ -266,6 +271,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "mpirun": Part("a launcher"),
     "srun --mpi=pmi2": Part("a launcher"),
     "mpi-lowrank show": Part("without its record"),
+    "mpi-lowrank table": Part("without its record"),
+    "mpi-lowrank bench": Part("without its name"),
     "mpi-lowrank merge": Part("without its records"),
     "mpi-lowrank data": Part("without its action"),
     "python -m mpi_lowrank run": Part("without its configuration"),

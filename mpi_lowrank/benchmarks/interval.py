@@ -1,0 +1,36 @@
+"""How well samples know their median."""
+
+import numpy as np
+from scipy.stats import binom
+
+CONFIDENCE = 0.95
+
+
+def interval(samples: np.ndarray) -> tuple[float, float] | None:
+    """A confidence interval of the median, (low, high), whatever the samples' distribution.
+
+    Its ends are samples: of n in order the l-th from either end, with the largest l for which as
+    many as that lie on one side of the median with a chance of at most 1 - CONFIDENCE. None where
+    samples are fewer than the six that this takes. Independent samples are supposed (David,
+    Nagaraja 2003, "Order statistics", 7.1).
+    """
+    rank = _rank(len(samples))
+    if rank == 0:
+        return None
+    ordered = np.sort(samples)
+    return float(ordered[rank - 1]), float(ordered[-rank])
+
+
+def _rank(count: int) -> int:
+    """The largest l with 2 P(B < l) <= 1 - CONFIDENCE, B binomial of `count` and a half."""
+    rank = int(binom.ppf((1 - CONFIDENCE) / 2, count, 0.5)) if count else 0
+    fits = 2 * binom.cdf(rank, count, 0.5) <= 1 - CONFIDENCE
+    return rank + 1 if fits else rank
+
+
+def uncertainty(samples: np.ndarray) -> float:
+    """How far the interval reaches from the median, in medians; infinity where there is none."""
+    found, middle = interval(samples), float(np.median(samples))
+    if found is None or middle <= 0:
+        return np.inf
+    return max(middle - found[0], found[1] - middle) / middle

@@ -1,0 +1,1 @@
+"""What the benches print, made of their records. No MPI here."""

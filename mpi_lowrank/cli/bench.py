@@ -1,0 +1,104 @@
+"""The command `bench`, and its records where other commands meet them."""
+
+import argparse
+import json
+from pathlib import Path
+
+from mpi_lowrank.cli.parsing import add_command, add_json, add_out
+from mpi_lowrank.cli.ranks import on_all_ranks, progress
+from mpi_lowrank.machine import output
+from mpi_lowrank.report.numbers import finite
+
+REPEATED = """
+Each row repeats until the 95 % confidence interval of its median, whatever the distribution,
+reaches no further than 5 %, or a limit is reached; the row says which. The record has every sample:
+mpi-lowrank show prints it again.
+"""
+
+BENCH_EXAMPLE = f"""\
+example:
+  mpirun -n 2 mpi-lowrank bench collectives --out results/collectives.h5
+{REPEATED}"""
+
+COLLECTIVES_EXAMPLE = f"""\
+example:
+  mpirun -n 2 mpi-lowrank bench collectives --out results/collectives.h5
+  mpirun -n 2 mpi-lowrank bench collectives --sizes 4096 65536 --seconds 0.5 --json
+
+The calls of the door, each after a barrier, the slowest rank's seconds; Send is half of a message
+to the last rank and back. All data are compared: a wrong byte ends the bench, on every rank.
+{REPEATED}"""
+
+
+def add_bench(commands) -> None:
+    text = "Measure MPI calls on these ranks; each bench prints its verdict."
+    parser = commands.add_parser(
+        "bench",
+        help=text,
+        description=text,
+        epilog=BENCH_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    benches = parser.add_subparsers(required=True, metavar="NAME", dest="bench")
+    text = "The calls by size: percentiles, bandwidth, and a fitted latency and bandwidth for each."
+    collectives = add_command(benches, "collectives", bench, text, epilog=COLLECTIVES_EXAMPLE)
+    told = "bytes that each rank hands over (default: 4 to 8 MiB)"
+    collectives.add_argument("--sizes", type=int, nargs="+", metavar="BYTES", help=told)
+    _add_common(collectives)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    add_out(parser, "RECORD", "the record (default: results/NAME.h5)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier record")
+    told = "at which a row's repeats end (default: 2)"
+    parser.add_argument("--seconds", type=float, default=2.0, help=told)
+    told = "at which they end as well (default: 1000)"
+    parser.add_argument("--repeats", type=int, default=1000, metavar="COUNT", help=told)
+    add_json(parser)
+
+
+def bench(options: argparse.Namespace) -> int:
+    return on_all_ranks(f"bench {options.bench}", lambda comm: _bench_on(comm, options))
+
+
+def _bench_on(comm, options: argparse.Namespace) -> int:
+    from mpi_lowrank.benchmarks import session
+    from mpi_lowrank.benchmarks.catalogue import BENCHES
+    from mpi_lowrank.comm import parcels, world
+    from mpi_lowrank.record.place import make_folder
+
+    given = parcels.from_root(comm, _given(options))
+    name, silent = given["bench"], comm.rank > 0
+    if given["out"] is None:
+        given["out"] = f"results/{name}.h5"
+        world.agree(comm, lambda: None if silent else make_folder(Path("results")))
+    session.run(comm, name, BENCHES[name], given, lambda plan: progress(plan, "row", silent))
+    out = Path(given["out"])
+    world.agree(comm, lambda: None if silent else output.say(_told(out, given["json"])))
+    return 0
+
+
+def _given(options: argparse.Namespace) -> dict:
+    """The options as JSON holds them."""
+    given = {name: value for name, value in vars(options).items() if name != "command"}
+    return given | {"out": given["out"] and str(given["out"])}
+
+
+def _told(out: Path, as_json: bool) -> str:
+    from mpi_lowrank.benchmarks.sheets.report import format_bench
+    from mpi_lowrank.record.bench import BenchRecord
+
+    record = BenchRecord(out)
+    if as_json:
+        return json.dumps(finite(record.rows), indent=1)
+    return f"{format_bench(record)}\nrecord: {out}"
+
+
+def show_bench(path: Path, as_json: bool) -> None:
+    """Print what the bench printed that wrote this record; as JSON its attributes and rows."""
+    from mpi_lowrank.benchmarks.sheets.report import format_bench
+    from mpi_lowrank.record.bench import BenchRecord
+
+    record = BenchRecord(path)
+    whole = finite({"path": str(path), **record.attributes, "rows": record.rows})
+    output.say(json.dumps(whole, indent=1) if as_json else format_bench(record))
