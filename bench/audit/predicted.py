@@ -75,7 +75,7 @@ def rows(hosts: int, rate: str, settings: list[str]) -> list[Row]:
                 hosts,
                 rate,
                 per_round(far_case),
-                1e3 * measured(records[0], case).seconds(link, hosts),
+                1e3 * measured(case).seconds(link, hosts),
                 per_round(slow_case),
             )
             for case, far_case, slow_case in zip(*(r.cases.values() for r in records), strict=True)

@@ -264,7 +264,7 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> None:
-    from mpi_lowrank.report.page import write_page
+    from mpi_lowrank.page import write_page
     from mpi_lowrank.report.table import read_target
 
     target = read_target("--target", options.target) if options.target else None

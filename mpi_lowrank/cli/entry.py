@@ -10,6 +10,7 @@ from mpi_lowrank.cli.parsing import add_command, add_json, add_out
 from mpi_lowrank.cli.status import FAILED, INTERRUPTED
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import output
+from mpi_lowrank.predict import BANDWIDTHS, LATENCY, RANKS
 from mpi_lowrank.registry import KINDS
 from mpi_lowrank.report.costs import COSTS, FORMATS
 
@@ -228,13 +229,11 @@ def _add_predict(commands) -> None:
     predict.add_argument("record", type=Path, metavar="RECORD")
     told = "the time to reach it, such as grad_norm_sq=1e-6, not that of a round"
     predict.add_argument("--target", metavar="METRIC=VALUE", help=told)
-    told = "of every rank's link (default: 10mbit..400gbit)"
-    predict.add_argument("--bandwidth", default="10mbit..400gbit", metavar="LOW..HIGH", help=told)
-    told = "of a message (default: 50us)"
-    predict.add_argument("--latency", default="50us", metavar="TIME", help=told)
-    predict.add_argument(
-        "--ranks", default="2..65536", metavar="LOW..HIGH", help="default: 2..65536"
-    )
+    told = "of every rank's link (default: %(default)s)"
+    predict.add_argument("--bandwidth", default=BANDWIDTHS, metavar="LOW..HIGH", help=told)
+    told = "of a message (default: %(default)s)"
+    predict.add_argument("--latency", default=LATENCY, metavar="TIME", help=told)
+    predict.add_argument("--ranks", default=RANKS, metavar="LOW..HIGH", help="default: %(default)s")
     told = "a heat map of the fastest method: a file (.png, .pdf, .svg) or a folder"
     add_out(predict, "FIGURE", told)
     predict.add_argument("--format", choices=("text", "json"), default="text", help="default: text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from mpi_lowrank.door import calls
 from mpi_lowrank.door.calls import Call, Cost
 from mpi_lowrank.door.network import Network
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record import Case, Record
+from mpi_lowrank.record import Case
 
 GATHERED = (calls.ALLGATHER.op, calls.GATHER.op)
 """What every worker has a message of its own in; other calls have one buffer per rank."""
@@ -60,11 +61,19 @@ class Measured(NamedTuple):
         return self.fixed(ranks) + self.cost(ranks).seconds(network.latency, network.bandwidth)
 
 
-def measured(record: Record, case: Case) -> Measured:
-    """What the record tells of the case's rounds. Raises UserError where it tells nothing."""
+def measured(case: Case) -> Measured:
+    """What its record tells of the case's rounds. Raises UserError where it tells nothing."""
+    found = found_in(case)
+    if found is None:
+        raise UserError(f"{case.path}: {case.label}: no round, phases or ledger to predict from")
+    return found
+
+
+def found_in(case: Case) -> Measured | None:
+    """As `measured`; None where the record tells nothing."""
     rounds, phases, ledger = _rounds(case), case.phases, case.ledger
     if not rounds or not len(phases) or not len(ledger):
-        raise UserError(f"{record.path}: {case.label}: no round, phases or ledger to predict from")
+        return None
     ranks, workers = len(phases), int(case.attributes["workers"])
     local = workers / ranks
     mean = {name: phases[name].mean() / rounds for name in ("gradient", "compress", "update")}
@@ -78,6 +87,18 @@ def measured(record: Record, case: Case) -> Measured:
     decode = phases["decode"].max() / rounds / (workers if gathered else 1)
     each = (mean["gradient"] + mean["compress"]) / local + mean["update"]
     return Measured(float(each), float(decode), gathered, traffic)
+
+
+def mean_of(models: Sequence[Measured]) -> Measured:
+    """The mean round of cases that differ in their seed."""
+    share = 1 / len(models)
+    traffic = [
+        Traffic(part.call, share * part.times, share * part.nbytes)
+        for model in models
+        for part in model.traffic
+    ]
+    each, decode = (share * sum(seconds) for seconds in zip(*(m[:2] for m in models), strict=True))
+    return Measured(each, decode, models[0].gathered, tuple(traffic))
 
 
 def _rounds(case: Case) -> int:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mpi_lowrank.door.network import Network, told_bandwidth
-from mpi_lowrank.predict.model import Measured, Pays, measured, pays
-from mpi_lowrank.record import Record
+from mpi_lowrank.predict.model import Measured, Pays, found_in, mean_of, measured, pays
+from mpi_lowrank.record import Case, Record
+from mpi_lowrank.report.best import Step
+from mpi_lowrank.report.costs import COSTS
 from mpi_lowrank.report.layout import Column, Table, as_text, text
 from mpi_lowrank.report.parameters import parameters
 from mpi_lowrank.report.plain import plain
@@ -54,11 +56,39 @@ def predict(record: Record, grid: Grid, ranks: int, target: Target | None = None
     never does; a wire is left out where the record has no such case. Raises UserError where a case
     has no phases or ledger.
     """
-    rows = table_rows([record], *([target] if target else []))
-    cases = list(record.cases.values())
+    rows, cases = _rows(record, target), list(record.cases.values())
+    return _beside(rows, cases, [measured(case) for case in cases], grid, ranks)
+
+
+def predict_steps(steps: Sequence[Step], grid: Grid, ranks: int) -> list[Row]:
+    """As `predict`, of methods at some steps in one setting: to the target of their rows.
+
+    The rounds are their medians over seeds, and a round is the mean one of all seeds. Left out are
+    steps of which no case has phases and a ledger.
+    """
+    found = [(step, [m for case in step.cases if (m := found_in(case))]) for step in steps]
+    known = [(step, mean_of(models)) for step, models in found if models]
+    rows = [step.row | {"targets": [_reached(step.row)]} for step, _ in known]
+    cases = [step.cases[0] for step, _ in known]
+    return _beside(rows, cases, [model for _, model in known], grid, ranks)
+
+
+def _reached(row: Row) -> Row:
+    """The target of a median row as rows of cases have theirs."""
+    costs = None if row["rounds"] is None else {cost: row[cost] for cost in COSTS}
+    return row["target"] | {"reached": costs}
+
+
+def _rows(record: Record, target: Target | None) -> list[Row]:
+    return table_rows([record], *([target] if target else []))
+
+
+def _beside(
+    rows: list[Row], cases: Sequence[Case], models: Sequence[Measured], grid: Grid, ranks: int
+) -> list[Row]:
+    """The rows with what is predicted, beside those that send whole gradients."""
     rounds = [_times(row) for row in rows]
-    models = [measured(record, case) for case in cases]
-    dense = _dense(record, rounds)
+    dense = _dense(cases, rounds)
     counted = [None if times == inf else times for times in rounds]
     about = {"ranks": ranks, "latency": grid.latency}
     for row, model, times in zip(rows, models, rounds, strict=True):
@@ -67,15 +97,14 @@ def predict(record: Record, grid: Grid, ranks: int, target: Target | None = None
             wire: _told(pays(model, other, (times, count), grid.latency, ranks))
             for wire, (other, count) in beside.items()
         }
-        row |= about | {"pays": where, "predicted": _at(model, times, grid, ranks, target)}
+        row |= about | {"pays": where, "predicted": _at(model, times, grid, ranks, row["targets"])}
     return [row | {"rounds_counted": n} for row, n in zip(rows, counted, strict=True)]
 
 
 def winners(record: Record, grid: Grid, target: Target | None = None) -> np.ndarray:
     """The number of the fastest case, (ranks, bandwidths) int; -1 where none reached the target."""
-    rows = table_rows([record], *([target] if target else []))
-    models = [measured(record, case) for case in record.cases.values()]
-    times = np.array([_times(row) for row in rows])[:, None, None]
+    models = [measured(case) for case in record.cases.values()]
+    times = np.array([_times(row) for row in _rows(record, target)])[:, None, None]
     one = np.array([_surface(model, grid) for model in models])
     best: np.ndarray = np.where(np.isinf(times).all(), -1, np.argmin(one * times, axis=0))
     return best
@@ -104,27 +133,32 @@ def _times(row: Row) -> float:
     return float(reached["rounds"]) if reached else inf
 
 
-def _dense(record: Record, rounds: list[float]) -> dict[str, int]:
+def _dense(cases: Sequence[Case], rounds: list[float]) -> dict[str, int]:
     """The number of the case that sends whole gradients in the fewest rounds, by wire."""
     found: dict[str, int] = {}
-    for number, case in enumerate(record.cases.values()):
-        wire = str(parameters(case).get("compressor.wire") or case.attributes.get("dtype"))
-        whole = wire in WIRES and case.attributes.get("family") == WHOLE
-        if whole and (wire not in found or rounds[number] < rounds[found[wire]]):
+    for number, case in enumerate(cases):
+        wire = dense_wire(case)
+        if wire and (wire not in found or rounds[number] < rounds[found[wire]]):
             found[wire] = number
     return {wire: found[wire] for wire in WIRES if wire in found and rounds[found[wire]] < inf}
+
+
+def dense_wire(case: Case) -> str | None:
+    """Which of WIRES whole gradients of the case travel as; None for other cases."""
+    wire = str(parameters(case).get("compressor.wire") or case.attributes.get("dtype"))
+    return wire if wire in WIRES and case.attributes.get("family") == WHOLE else None
 
 
 def _told(where: Pays | None) -> list[float | None] | None:
     return None if where is None else [where.low, None if where.high == inf else where.high]
 
 
-def _at(model: Measured, times: float, grid: Grid, ranks: int, target: Target | None) -> list[Row]:
+def _at(model: Measured, times: float, grid: Grid, ranks: int, targets: Sequence[Row]) -> list[Row]:
     rows = []
     for bandwidth in shown_bandwidths(grid):
         seconds = model.seconds(Network(bandwidth, grid.latency), ranks)
         row: dict[str, Any] = {"bandwidth": bandwidth, "round_seconds": seconds}
-        if target:
+        if targets:
             row["target_seconds"] = None if times == inf else times * seconds
         rows.append(row)
     return rows
@@ -138,15 +172,19 @@ def shown_bandwidths(grid: Grid) -> list[float]:
 
 
 def format_predictions(rows: list[Row]) -> str:
-    """Tables of the time to the target or of a round, and where nothing pays."""
-    rows = plain(rows)
+    """`prediction_table` as text."""
+    return as_text([prediction_table(plain(rows))])
+
+
+def prediction_table(rows: list[Row]) -> Table:
+    """The time to the target or of a round, and in notes where nothing pays."""
     target = rows[0]["targets"][0] if rows[0]["targets"] else None
     key = "target_seconds" if target else "round_seconds"
     unit = f"{told_target(rows)}: seconds" if target else "Milliseconds per round"
     title = f"{unit}, by bit/s; predicted for {rows[0]['ranks']} ranks with a worker each, "
     title = "\n".join(textwrap.wrap(f"{title}{rows[0]['latency'] * 1e6:g} us per message", WIDTH))
     notes = [*footnotes(rows, timing=False), *_verdict(rows)]
-    return as_text([Table(title, rows, _columns(rows, key, bool(target)), notes=notes)])
+    return Table(title, rows, _columns(rows, key, bool(target)), notes=notes)
 
 
 def _columns(rows: list[Row], key: str, target: bool) -> list[Column]:

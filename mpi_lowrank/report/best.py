@@ -185,12 +185,16 @@ def in_order(rows: list[Row], by: str = "total_bytes") -> list[Row]:
 
 
 def _table(rows: list[Row], by: str) -> Table:
-    setting = ", ".join(f"{key} {value}" for key, value in rows[0]["setting"].items() if value)
     bases = [row["name"] for row in rows if row["baseline"]]
-    titles = [setting, median_title(rows), f"base is {bases[0]}" if bases else ""]
+    titles = [told_setting(rows[0]), median_title(rows), f"base is {bases[0]}" if bases else ""]
     title = "\n".join(line for told in titles for line in textwrap.wrap(told, WIDTH))
     notes = footnotes(rows, timing=by == "seconds")
     return Table(title, rows, _columns(rows, by), "method", notes)
+
+
+def told_setting(row: Row) -> str:
+    """What the row's cases were run on, in words."""
+    return ", ".join(f"{key} {value}" for key, value in row["setting"].items() if value)
 
 
 HEADERS = {"rounds": "rounds", "uplink_bytes": "up", "total_bytes": "up+down", "seconds": "seconds"}

@@ -69,12 +69,12 @@ def test_the_time_of_a_round_is_its_closed_form(record, ranks):
         "low rank": 0.001 + 0.001 + 6 * hops * LATENCY + 2 * (ranks - 1) / ranks * 240 / BANDWIDTH,
     }
     for label, seconds in expected.items():
-        found = measured(record, record.cases[label]).seconds(network, ranks)
+        found = measured(record.cases[label]).seconds(network, ranks)
         assert found == pytest.approx(seconds, rel=1e-12), label
 
 
 def test_at_the_break_even_bandwidth_both_take_the_same_time(record):
-    dense, topk, low = (measured(record, record.cases[label]) for label in CASES)
+    dense, topk, low = (measured(record.cases[label]) for label in CASES)
     for one, rounds in ((topk, (1, 1)), (low, (1, 1)), (low, (3, 2))):
         low_end, even = pays(one, dense, rounds, LATENCY, 4)
         assert low_end == 0 and 0 < even < inf
@@ -99,7 +99,7 @@ def test_the_winner_is_the_case_of_least_time_everywhere(record):
     grid = Grid.between((1e4, 1e11), LATENCY, (2, 64))
     best = winners(record, grid, ("grad_norm_sq", 0.1))
     rounds = [np.ceil(np.log(0.1) / np.log(fall)) for fall in FALLS.values()]
-    models = [measured(record, record.cases[label]) for label in CASES]
+    models = [measured(record.cases[label]) for label in CASES]
     assert best.shape == (6, len(grid.bandwidths)) and len(np.unique(best)) == 3
     for at in np.ndindex(best.shape):
         network = Network(grid.bandwidths[at[1]], LATENCY)

@@ -11,6 +11,7 @@ from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, Record, RecordWriter
 from mpi_lowrank.report.best import best_rows, best_tables, step_of
 from mpi_lowrank.report.layout import as_text
 from mpi_lowrank.report.parameters import parameters
+from mpi_lowrank.report.style import WHOLE
 
 TARGET = "grad_norm_sq", 0.5
 NEVER = 99
@@ -37,6 +38,17 @@ def options(method, topology, step, seed, workers):
     }
 
 
+def tables(method, message, seed):
+    """Ledger and phases on two ranks: 60 rounds of seconds that depend on the seed."""
+    ledger = np.zeros(2, LEDGER_DTYPE)
+    ledger["op"], ledger["purpose"] = "Allreduce" if method == "GD" else "Allgatherv", "uplink"
+    ledger["rank"], ledger["calls"], ledger["bytes"] = [0, 1], 60, 60 * 1000 * message
+    phases = np.zeros(2, PHASES_DTYPE)
+    for number, phase in enumerate(("gradient", "compress", "decode", "update"), start=1):
+        phases[phase] = 60 * 1e-4 * number * (1 + seed) / message
+    return ledger, phases
+
+
 def written(path, settings=(4,), seeds=range(3), keys=True):
     """The record of GRIDS on each number of workers, which only multiplies the downlink."""
     root = {"name": "some", "config": "", "baseline": "4 GD allgather 1/L seed=0"}
@@ -48,6 +60,8 @@ def written(path, settings=(4,), seeds=range(3), keys=True):
                 if keys:
                     key = options(method, topology, step, seed, workers)
                     given["key"] = json.dumps(key)
+                if method == "GD":
+                    given |= {"family": WHOLE, "dtype": "float32"}
                 given |= {"L": 2.0 + seed, "stepsize": float(step[0]) / (2.0 + seed)}
                 writer.start_case(f"{workers} {method} {topology} {step} seed={seed}", given)
                 for t in range(61):
@@ -55,8 +69,8 @@ def written(path, settings=(4,), seeds=range(3), keys=True):
                     row |= {"downlink_bytes": (workers - 1) * message * t}
                     row["grad_norm_sq"] = 0.5 if t >= steps[step][seed] else 1 + seed - t / 1000
                     writer.append(row)
-                empty = np.zeros(0, LEDGER_DTYPE), np.zeros(0, PHASES_DTYPE)
-                writer.finish_case({"status": "finished", "valid": True, "reasons": []}, *empty)
+                verdict = {"status": "finished", "valid": True, "reasons": []}
+                writer.finish_case(verdict, *tables(method, message, seed))
     writer.close()
     return Record(path)
 

@@ -12,12 +12,15 @@ import pytest
 from test_best import TARGET, written
 
 from mpi_lowrank.cli import main
+from mpi_lowrank.door.network import Network
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.page import page
+from mpi_lowrank.page.stops import first_target, stops
+from mpi_lowrank.predict.model import measured
+from mpi_lowrank.predict.rows import Grid, predict_steps
 from mpi_lowrank.record import LEDGER_DTYPE, METRICS, PHASES_DTYPE, Record, RecordWriter
-from mpi_lowrank.report.best import best_rows, in_order
+from mpi_lowrank.report.best import best_rows, best_steps, in_order
 from mpi_lowrank.report.costs import COSTS
-from mpi_lowrank.report.page import page
-from mpi_lowrank.report.page.stops import first_target, stops
 from mpi_lowrank.report.table import table_rows
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&lt;"
@@ -160,6 +163,32 @@ def test_two_hundred_cases_are_less_than_two_megabytes(make_record):
         one.attributes = case.attributes | {"seed": number % 5, "method": f"EF21 {number // 5}"}
         one.label = f"{label} {number}"
     assert 200_000 < len(page([record]).encode()) < 2_000_000
+
+
+def test_seeds_together_take_their_median_rounds_of_the_mean_length(record):
+    steps, network = best_steps([record], TARGET), Network(1e6, 1e-4)
+    rows = predict_steps(steps, Grid(np.full(2, network.bandwidth), network.latency, [8]), 8)
+    assert [row["rounds_counted"] for row in rows] == [6, 7, 40, None]
+    for row, step in zip(rows, steps, strict=True):
+        lengths = [measured(case).seconds(network, 8) for case in step.cases]
+        assert len(set(lengths)) == 3
+        at, count = row["predicted"][0], row["rounds_counted"]
+        assert at["round_seconds"] == pytest.approx(np.mean(lengths), rel=1e-12)
+        to_target = count and pytest.approx(count * np.mean(lengths), rel=1e-12)
+        assert at["target_seconds"] == to_target
+    assert rows[0]["pays"]["float32"] is None and rows[1]["pays"]["float32"][0] == 0
+
+
+def test_other_networks_are_left_out_where_nothing_tells_of_them(make_record, tmp_path):
+    parsed = Parsed(page([make_record()]))
+    assert parsed.data()["network"] is None
+    assert "Nothing is predicted: no case has rounds, phases and a ledger." in parsed.text
+    record = written(tmp_path / "some.h5", seeds=[0])
+    for case in record.cases.values():
+        case.attributes["throttle"] = "100 Mbit/s, 50 us"
+    parsed = Parsed(page([record], TARGET))
+    assert parsed.data()["network"] is None
+    assert "seconds here are modelled already, for 100 Mbit/s, 50 us." in parsed.text
 
 
 def test_the_slider_stops_at_round_numbers_and_begins_where_cases_were_to_stop(record):

@@ -5,16 +5,21 @@ import csv
 import io
 import shutil
 
+import numpy as np
 import pytest
 from test_best import TARGET, written
 
-from mpi_lowrank.report.best import best_rows, best_tables, blocks_of, in_order
+from mpi_lowrank.page import write_page
+from mpi_lowrank.predict.rows import Grid, predict, prediction_table
+from mpi_lowrank.report.best import best_rows, best_steps, best_tables, blocks_of, in_order
 from mpi_lowrank.report.layout import as_latex
-from mpi_lowrank.report.page import write_page
+from mpi_lowrank.report.numbers import short
 
 CHROMIUM = shutil.which("chromium")
 KEYS = ("rounds", "uplink_bytes", "total_bytes", "uplink_bytes_ratio", "uplink_bytes_most")
 FITS = "chart.querySelector('canvas').clientWidth === chart.clientWidth"
+CELLS = """rows => rows.map(
+  row => [...row.cells].slice(1).map(cell => [cell.dataset.value, cell.textContent]))"""
 DRAWN = """() => {
   const canvas = chart.querySelector("canvas"), {width, height} = canvas;
   const pixels = canvas.getContext("2d").getImageData(0, 0, width, height).data;
@@ -50,15 +55,16 @@ def address(record):
 @pytest.fixture
 def open_page(browser, address):
     """Open it in a fresh context; a request, an error or a warning fails the test."""
-    trouble, contexts = [], []
+    trouble, contexts, allowed = [], [], []
 
-    def opened(**options):
+    def opened(address=address, **options):
+        allowed.append(address)
         context = browser.new_context(viewport={"width": 1600, "height": 900}, **options)
         contexts.append(context)
         context.set_offline(True)
         context.set_default_timeout(60_000)
         page = context.new_page()
-        page.on("request", lambda r: r.url == address or trouble.append(r.url))
+        page.on("request", lambda r: r.url in allowed or trouble.append(r.url))
         page.on("console", lambda message: trouble.append(message.text))
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.goto(address)
@@ -70,8 +76,8 @@ def open_page(browser, address):
     assert trouble == []
 
 
-def copied(page, title, number=0):
-    page.get_by_role("button", name=title).nth(number).evaluate("button => button.click()")
+def copied(page, title, number=0, where="#best"):
+    page.locator(f"{where} button", has_text=title).nth(number).evaluate("button => button.click()")
     return page.evaluate("navigator.clipboard.readText()")
 
 
@@ -102,8 +108,8 @@ def undominated(rows):
     return [name for (_, up, name), least in zip(arrived, cheapest, strict=True) if up == least]
 
 
-def move(page, place):
-    page.locator("#stop").evaluate(
+def move(page, place, slider="#stop"):
+    page.locator(slider).evaluate(
         "(slider, place) => { slider.value = place; slider.dispatchEvent(new Event('input')); }",
         place,
     )
@@ -162,3 +168,50 @@ def test_numbers_follow_target_toggles_and_order_as_best_has_them(open_page, rec
     )
     page.locator("#best th", has_text="method").first.click()
     assert page.locator("#best tbody th").first.text_content() == "DCGD c"
+
+
+def predicted(page):
+    """The tables of predictions: for each method its cells, as (number in full, text)."""
+    keys, *rows = page.locator("#predicted tr").evaluate_all(CELLS)
+    return [
+        {key: cell for (_, key), cell in zip(keys, row, strict=True)} for row in rows if row != keys
+    ]
+
+
+def number_in(cell):
+    return float(cell[0]) if cell[0] else None
+
+
+def test_other_networks_have_the_numbers_of_predict(open_page, tmp_path):
+    record = written(tmp_path / "one.h5", seeds=[1])
+    page = open_page(write_page([record], target=TARGET).as_uri())
+    sliders = page.evaluate("JSON.parse(data.textContent).network")
+    steps = {step.row["name"]: step.cases[0].label for step in best_steps([record], TARGET)}
+    labels = [steps[row["name"]] for row in in_order(best_rows([record], TARGET))]
+    kept = ("bandwidths", "latencies", "ranks")
+    for places in ((0, 3, 0), (5, 9, 4), (14, 0, 15)):
+        bandwidth, latency, ranks = (sliders[k][n] for k, n in zip(kept, places, strict=True))
+        for slider, place in zip(("#bandwidth", "#latency", "#ranks"), places, strict=True):
+            move(page, place, slider)
+        rows = predict(record, Grid(np.full(2, bandwidth), latency, [ranks]), ranks, TARGET)
+        told = {row["label"]: row for row in rows}
+        for shown, row in zip(predicted(page), map(told.get, labels), strict=True):
+            at = row["predicted"][0]
+            assert number_in(shown["rounds"]) == row["rounds_counted"]
+            for key, seconds in (
+                ("ms per round", 1e3 * at["round_seconds"]),
+                ("seconds to the target", at["target_seconds"]),
+            ):
+                assert number_in(shown[key]) == (seconds and pytest.approx(seconds, rel=1e-9))
+                assert shown[key][1] == short(seconds)
+            assert shown["beats float32"][1] == prediction_table([row]).columns[-1].value(row)
+
+
+def test_other_networks_begin_as_the_table_without_scripts_has_them(open_page):
+    still, live = open_page(java_script_enabled=False), open_page()
+    for without, shown in zip(predicted(still), predicted(live), strict=True):
+        assert without["beats float32"] == shown["beats float32"]
+        assert without["1 G"][1] == shown["seconds to the target"][1]
+    notes = [page.locator("#predicted .note").all_text_contents() for page in (still, live)]
+    for without, shown in zip(*notes, strict=True):
+        assert without.startswith(shown.rstrip("."))

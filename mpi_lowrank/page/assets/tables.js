@@ -30,13 +30,16 @@ function titleOf(where, rows) {
   const starts = [...new Set(rows.map(row => row.starts))].sort((a, b) => a - b);
   const many = starts.length === 1 ? starts[0] : `${starts[0]} to ${starts.at(-1)}`;
   const base = rows.find(row => row.baseline);
-  const told = `To ${find("metric").value} ${metric().sign} ${general(stop())}, medians over ${many} ` +
+  const told = `To ${toTarget()}, medians over ${many} ` +
     `start${many === 1 ? "" : "s"}; KB per worker`;
   return [where, told, base ? `base is ${base.name}` : ""].filter(Boolean);
 }
 
-function bestTable(where, rows) {
-  const told = columns(rows), table = make("table"), box = make("div", "", {className: "scroll"});
+const bestTable = (where, rows) => tableOf(`best ${where}`, titleOf(where, rows), rows, columns(rows));
+
+// The rows below the lines of a title, with what copies them; `key` tells its order from that of other tables.
+function tableOf(key, title, rows, told) {
+  const table = make("table"), box = make("div", "", {className: "scroll"});
   const head = table.createTHead().insertRow();
   for (const header of ["method", ...told.map(one => one.header)]) head.append(make("th", header));
   const body = table.createTBody();
@@ -53,10 +56,10 @@ function bestTable(where, rows) {
     line.onmouseleave = () => light(null);
   }
   box.append(table);
-  sortable(table, `best ${where}`);
+  sortable(table, key);
   const copies = make("p", "", {className: "copies"});
-  copies.append(copier("Copy CSV", () => asCsv(rows, told)), copier("Copy LaTeX", () => asLatex(where, rows, told)));
-  return [make("p", titleOf(where, rows).join("\n"), {className: "caption"}), box, copies];
+  copies.append(copier("Copy CSV", () => asCsv(rows, told)), copier("Copy LaTeX", () => asLatex(title, rows, told)));
+  return [make("p", title.join("\n"), {className: "caption"}), box, copies];
 }
 
 function asCsv(rows, told) {
@@ -68,10 +71,10 @@ function asCsv(rows, told) {
 const SPECIAL = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "|": "\\textbar{}", "<": "\\textless{}", ">": "\\textgreater{}"};
 const escaped = text => text.replace(/[\\~^|<>&%$#_{}]/g, sign => SPECIAL[sign] ?? `\\${sign}`);
 
-function asLatex(where, rows, told) {
+function asLatex(title, rows, told) {
   const lines = rows.map(row => [row.name + row.group.mark, ...told.map(one => cellText(one, row))]);
   const [head, ...body] = [["method", ...told.map(one => one.header)], ...lines].map(line => `${line.map(escaped).join(" & ")} \\\\`);
-  return [...titleOf(where, rows).map(line => `% ${line}`), `\\begin{tabular}{l${"r".repeat(told.length)}}`,
+  return [...title.map(line => `% ${line}`), `\\begin{tabular}{l${"r".repeat(told.length)}}`,
     "\\hline", head, "\\hline", ...body, "\\hline", "\\end{tabular}"].join("\n");
 }
 

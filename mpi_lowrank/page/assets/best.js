@@ -96,9 +96,10 @@ function placeOf(rows, found) {
   return differ.length ? `With ${differ.map(key => `${key} ${mine[key]}`).join(", ")}: ` : "";
 }
 
+const toTarget = () => `${find("metric").value} ${metric().sign} ${general(stop())}`;
+
 function sentence(place, rows) {
-  const by = find("by").value, first = rows[0], base = rows.find(row => row.baseline);
-  const told = `${find("metric").value} ${metric().sign} ${general(stop())}`;
+  const by = find("by").value, first = rows[0], base = rows.find(row => row.baseline), told = toTarget();
   if (first[by] === null) return `${place}no method reaches ${told}; ${first.name} comes nearest.`;
   const ratio = first[`${by}_ratio`];
   const against = ratio === null || first.baseline ? "" : `, ${short(ratio)} of ${base.name}'s`;

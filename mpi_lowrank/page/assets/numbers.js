@@ -21,9 +21,9 @@ function short(value, digits = 3) {
 
 const whole = value => value === null ? "-" : String(+value.toPrecision(12));
 const kilobytes = value => short(value === null ? null : value / 1e3);
-const general = value => {
-  const [digits, power] = value.toExponential(5).split("e").map(Number);
-  return power < -4 || power > 5 ? `${digits}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}` : String(+value.toPrecision(6));
+const general = (value, most = 6) => {
+  const [digits, power] = value.toExponential(most - 1).split("e").map(Number);
+  return power < -4 || power >= most ? `${digits}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}` : String(+value.toPrecision(most));
 };
 const SHOW = {rounds: whole, uplink_bytes: kilobytes, total_bytes: kilobytes, seconds: short};
 const AMOUNTS = {

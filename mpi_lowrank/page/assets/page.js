@@ -47,13 +47,14 @@ function begin(name, value) {
 
 function update() {
   const rows = rowsShown(), found = blocks(rows);
-  find("told").textContent = `${find("metric").value} ${metric().sign} ${general(stop())}`;
+  find("told").textContent = toTarget();
   find("stop").setAttribute("aria-valuetext", find("told").textContent);
   find("verdict").textContent = found.length ? found.map(([, best]) => sentence(placeOf(best, found), best)).join("\n") : "No case is chosen.";
   find("best").replaceChildren(...found.flatMap(([where, best]) => bestTable(where, best)));
   shown = find("all").checked ? rows : found.flatMap(([, best]) => best);
   draw();
   drawFrontier(found);
+  showNetwork(found);
 }
 
 function start() {
@@ -66,6 +67,7 @@ function start() {
   choose("y", metrics.map(name => [name, name]), data.target.metric);
   begin(data.target.metric, data.target.value);
   toggles();
+  startNetwork();
   for (const id of ["stop", "by", "baseline", "all", "x", "y"]) find(id).oninput = update;
   find("metric").oninput = () => { find("y").value = find("metric").value; begin(find("metric").value, metric().stops[metric().stops.length >> 1]); update(); };
   document.querySelectorAll("#cases table").forEach((table, i) => sortable(table, `cases ${i}`));

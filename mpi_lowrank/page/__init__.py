@@ -1,5 +1,5 @@
 """The page: one HTML file that holds its records' conclusions, curves and origins."""
 
-from mpi_lowrank.report.page.page import page, write_page
+from mpi_lowrank.page.page import page, write_page
 
 __all__ = ["page", "write_page"]

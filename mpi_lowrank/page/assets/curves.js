@@ -119,7 +119,7 @@ function point(index) {
 }
 
 function lightRow(name) {
-  for (const row of document.querySelectorAll("#best tr[data-name]")) row.classList.toggle("lit", row.dataset.name === name);
+  for (const row of document.querySelectorAll("tr[data-name]")) row.classList.toggle("lit", row.dataset.name === name);
 }
 
 function light(name) {

@@ -8,11 +8,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from mpi_lowrank.page.stops import shown_metrics
 from mpi_lowrank.record import Case, Metric
 from mpi_lowrank.report import style
 from mpi_lowrank.report.best import Step
 from mpi_lowrank.report.figures import points
-from mpi_lowrank.report.page.stops import shown_metrics
 from mpi_lowrank.report.plain import drawable
 from mpi_lowrank.report.table import Target, is_recorded
 

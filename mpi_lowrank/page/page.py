@@ -8,18 +8,18 @@ from pathlib import Path
 from string import Template
 
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.page import figure, network, parts
+from mpi_lowrank.page.content import content, lines
+from mpi_lowrank.page.stops import first_target
 from mpi_lowrank.record import Record
 from mpi_lowrank.report.best import Step, all_steps, best_steps, best_tables, in_order
 from mpi_lowrank.report.figures import stem_of
-from mpi_lowrank.report.page import figure, parts
-from mpi_lowrank.report.page.content import content, lines
-from mpi_lowrank.report.page.stops import first_target
 from mpi_lowrank.report.plain import plain
 from mpi_lowrank.report.table import Target, record_names, table_rows, tables
 from mpi_lowrank.report.verdict import Row, check_seconds
 
-ASSETS = files("mpi_lowrank.report.page") / "assets"
-SCRIPTS = ("numbers.js", "best.js", "tables.js", "curves.js", "frontier.js", "page.js")
+ASSETS = files("mpi_lowrank.page") / "assets"
+SCRIPTS = ("numbers", "best", "tables", "curves", "frontier", "network", "page")
 
 
 def write_page(
@@ -58,11 +58,13 @@ def page(
     steps, best = all_steps(records, target), best_steps(records, target, by, baseline)
     named = [step.row["name"] for step in best if step.row["baseline"]]
     chosen = named[0] if named else baseline
-    data = content(steps, target, by, chosen)
+    rounds = network.rounds_of(case for step in steps for case in step.cases)
+    data = content(steps, target, by, chosen, rounds)
     scripts = [_asset("uplot.js"), _script()]
     told = _static(records, best, target, by) | {
         "policy": " ".join(f"'sha256-{_digest(script)}'" for script in scripts),
         "figure": figure.svg(_in_order(best, by), target, lines(steps, chosen)),
+        "network": _networks(_in_order(best, by), rounds),
         "data": parts.script_json(data),
         "style": _asset("uplot.css") + _asset("page.css"),
         "plotter": scripts[0],
@@ -89,6 +91,18 @@ def _static(records: list[Record], best: list[Step], target: Target, by: str) ->
     }
 
 
+def _networks(best: list[Step], rounds: network.Rounds) -> str:
+    """What is predicted for other networks, or why nothing is."""
+    cases = [case for step in best for case in step.cases]
+    if why := network.why_not(cases, rounds):
+        return f"<p>{escape(plain(why))}</p>"
+    blocks: dict[tuple, list[Step]] = {}
+    for step in best:
+        blocks.setdefault(tuple(step.row["setting"].values()), []).append(step)
+    told = network.predictions(blocks.values(), cases)
+    return Template(_asset("network.html")).substitute(predicted=told)
+
+
 def _in_order(steps: list[Step], by: str) -> list[Step]:
     """The steps as `in_order` has their rows."""
     ordered: list[Row] = in_order([step.row for step in steps], by)
@@ -102,7 +116,8 @@ def _asset(name: str) -> str:
 
 def _script() -> str:
     """The page's own scripts as one, whose names are nobody else's."""
-    return '(() => {\n"use strict";\n' + "\n".join(map(_asset, SCRIPTS)) + "})();"
+    texts = (_asset(f"{name}.js") for name in SCRIPTS)
+    return '(() => {\n"use strict";\n' + "\n".join(texts) + "})();"
 
 
 def _digest(script: str) -> str:

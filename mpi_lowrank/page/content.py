@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from mpi_lowrank.page.network import Rounds, as_json, networks
+from mpi_lowrank.page.stops import in_decades, shown_metrics, stops
+from mpi_lowrank.predict.rows import dense_wire
 from mpi_lowrank.record import Case, Metric
 from mpi_lowrank.report import style
 from mpi_lowrank.report.best import Step
-from mpi_lowrank.report.page.stops import in_decades, shown_metrics, stops
 from mpi_lowrank.report.plain import plain
+from mpi_lowrank.report.style import WHOLE
 from mpi_lowrank.report.table import Target, is_recorded
 from mpi_lowrank.report.verdict import mark
 
@@ -22,7 +25,9 @@ SENT = ("round", "uplink_bytes", "downlink_bytes", "seconds")
 Content = dict[str, Any]
 
 
-def content(steps: Sequence[Step], target: Target, by: str, baseline: str | None) -> Content:
+def content(
+    steps: Sequence[Step], target: Target, by: str, baseline: str | None, rounds: Rounds
+) -> Content:
     """JSON-ready; its texts are printable, and anything else in them is theirs.
 
     `groups`: a method at one step of its grid, whose `cases` differ in their seed. A case has
@@ -37,11 +42,17 @@ def content(steps: Sequence[Step], target: Target, by: str, baseline: str | None
     looks = {name: _look(line) for name, line in lines(steps, baseline).items()}
     groups = [
         _about(step, looks)
-        | {"cases": [_case(case, metrics, found, points) for case in step.cases]}
+        | {
+            "cases": [
+                _case(case, metrics, found, points) | {"model": as_json(rounds.get(case))}
+                for case in step.cases
+            ]
+        }
         for step in steps
     ]
     head = {"target": {"metric": target[0], "value": target[1]}, "by": by, "baseline": baseline}
-    answer: Content = plain(head | {"metrics": told, "groups": groups})
+    told_all = {"network": networks(cases, rounds), "metrics": told, "groups": groups}
+    answer: Content = plain(head | told_all)
     return answer
 
 
@@ -62,7 +73,8 @@ def _metric(metric: Metric, cases: Sequence[Case], target: Target) -> Content:
 def _about(step: Step, looks: dict[str, Content]) -> Content:
     row = step.row
     kept = ("name", "stepsize", "setting", "method", "compressor", "timing_valid")
-    return {key: row.get(key) for key in kept} | {"mark": mark(row)} | looks[row["name"]]
+    more = {"mark": mark(row), "wire": dense_wire(step.cases[0]), "whole": row["family"] == WHOLE}
+    return {key: row.get(key) for key in kept} | more | looks[row["name"]]
 
 
 def lines(steps: Sequence[Step], baseline: str | None) -> dict[str, style.Line]:
