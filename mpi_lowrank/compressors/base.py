@@ -17,6 +17,9 @@ from mpi_lowrank.compressors.wire.messages import MessageError, finite, message_
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.rounds.state import State
 
+TOGETHER = 2**15
+"""Numbers that are decoded together for a sum, so that they stay in a core's cache."""
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -210,12 +213,26 @@ class Compressor(Operator):
 
     def decode_sum(self, messages: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
         """Write sum_i weights[i] decode(messages[i]), added in row order, into `out`, (d,)."""
-        row = np.empty((1, out.size), out.dtype)
+        step = max(1, min(TOGETHER // out.size, len(messages)))
+        rows = np.empty((step, out.size), out.dtype)
         out[:] = 0
-        for message, weight in zip(messages, weights, strict=True):
-            self.decode(message[np.newaxis], row)
-            row *= weight
-            out += row[0]
+        for at in range(0, len(messages), step):
+            some = messages[at : at + step]
+            used = rows[: len(some)]
+            self._decode_some(some, used, at)
+            used *= weights[at : at + step, np.newaxis]
+            _add_in_order(used, out)
+
+    def _decode_some(self, messages: np.ndarray, out: np.ndarray, before: int) -> None:
+        """As `decode`; an error names the first message at fault, which has `before` before it."""
+        try:
+            self.decode(messages, out)
+        except MessageError as error:
+            if len(messages) == 1:
+                raise MessageError(f"message {before}, counted from 0: {error}") from error
+            for row in range(len(messages)):
+                self._decode_some(messages[row : row + 1], out[:1], before + row)
+            raise
 
     def pack(
         self, x: np.ndarray, messages: np.ndarray, generators: Sequence[np.random.Generator]
@@ -244,6 +261,18 @@ class Compressor(Operator):
         with np.errstate(over="ignore", invalid="ignore"):
             self.decode(messages, out)
         refuse(self.name, out)
+
+
+def _add_in_order(rows: np.ndarray, out: np.ndarray) -> None:
+    """Add the rows (workers, d) to `out` (d,), one after the other; they are overwritten."""
+    if len(rows) == 1:
+        out += rows[0]
+        return
+    rows[0] += out
+    if len(out) > 1:
+        np.add.reduce(rows, axis=0, out=out)
+    else:  # NumPy adds the numbers of a single column in pairs
+        out[:] = np.add.accumulate(rows, axis=0)[-1]
 
 
 @dataclass(frozen=True)

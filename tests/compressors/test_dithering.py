@@ -1,5 +1,3 @@
-import contextlib
-
 import numpy as np
 import pytest
 from harness import assert_mean, compress, decode, encode, make, samples
@@ -7,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mpi_lowrank.compressors.wire import elias
-from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError
+from mpi_lowrank.compressors.wire.messages import MessageError
 from mpi_lowrank.errors import OptionError
 
 UNBIASED = [
@@ -157,74 +154,6 @@ def test_codes_norms_and_lengths_that_no_encoder_writes_raise():
             message[:, :4] = np.array([norm], np.float32).view(np.uint8)
             with pytest.raises(MessageError):
                 decode(compressor, message, 10)
-
-
-class TestElias:
-    def test_lengths_are_those_of_the_omega_code(self):
-        lengths = elias.omega_lengths(np.array([1, 2, 3, 4, 7, 8, 15, 16, 31, 32]))
-        assert lengths.tolist() == [1, 3, 3, 6, 6, 7, 7, 11, 11, 12]
-
-    @settings(max_examples=200, deadline=None)
-    @given(st.lists(st.integers(1, 2**31), max_size=40))
-    def test_decoding_undoes_encoding_and_the_stream_is_as_long_as_the_codes(self, values):
-        values = np.array(values, np.int64)
-        stream = np.concatenate([np.zeros(0, np.uint8), *elias.encode(values)])
-        assert len(stream) == elias.omega_lengths(values).sum()
-        reader = elias.BitReader(stream)
-        np.testing.assert_array_equal(reader.omega(len(values), 2**31), values)
-        assert reader.at == len(stream)
-
-    def test_a_chain_of_groups_that_no_value_has_raises_before_it_is_followed(self):
-        with pytest.raises(MessageError, match="above"):
-            elias.BitReader(np.ones(2**17, np.uint8)).omega(1, 2**20)
-
-    @settings(max_examples=200, deadline=None)
-    @given(
-        x=arrays(np.float64, (2, 17), elements=st.sampled_from([0.0, 0.0, 1.0, -3.0, 0.01, 20.0])),
-        s=st.integers(1, 40),
-        bucket=st.sampled_from([0, 5, 16]),
-    )
-    def test_the_stream_says_what_the_fixed_width_codes_say(self, x, s, bucket):
-        spec = f"qsgd:levels={s},bucket={bucket}"
-        fixed = compress(make(spec, 17, local=2), x)
-        stream = compress(make(spec + ",coding=elias", 17, local=2), x)
-        np.testing.assert_array_equal(stream, fixed)
-
-    def test_streams_stay_below_three_point_two_bits_a_number_at_s_equal_to_the_root_of_d(self):
-        d, rng = 4096, np.random.default_rng(0)
-        vectors = np.array([rng.standard_normal(d), np.ones(d), rng.standard_normal(d) ** 3])
-        compressor = make("qsgd:levels=64,coding=elias", d, local=3)
-        lengths = encode(compressor, vectors)[:, :4].view(LENGTH)[:, 0].astype(int)
-        header = 2 * LENGTH.itemsize
-        assert (8 * (lengths - header) <= 3.2 * d + 32 + 7).all()
-        assert 8 * (lengths[1] - header) == pytest.approx(12320, abs=100)  # 3.00 d + 32
-
-    def test_no_stream_is_longer_than_the_row_it_is_written_to(self):
-        rng = np.random.default_rng(0)
-        for s in (1, 4, 100):
-            compressor = make(f"qsgd:levels={s},norm=linf,coding=elias", 50, local=1)
-            for x in (np.ones(50), rng.standard_normal(50)):
-                assert encode(compressor, x[np.newaxis])[:, :4].view(LENGTH)[0, 0] <= (
-                    compressor.nbytes
-                )
-        full = encode(compressor, np.ones((1, 50)))[:, :4].view(LENGTH)[0, 0]
-        assert full == compressor.nbytes
-
-    def test_truncated_and_corrupted_streams_raise_or_stay_within_range(self):
-        compressor = make("qsgd:levels=4,coding=elias", 40, local=1)
-        message = encode(compressor, X[np.newaxis])
-        length = int(message[0, :4].view(LENGTH)[0])
-        for cut in range(length):
-            short = message.copy()
-            short[0, :4].view(LENGTH)[0] = cut
-            with pytest.raises(MessageError):
-                decode(compressor, short, 40)
-        rng, norm = np.random.default_rng(0), np.abs(message[0, 4:8].view(np.float32)[0])
-        for _ in range(300):
-            broken = message.copy()
-            broken[0, rng.integers(8, length)] ^= 1 << rng.integers(8)
-            with contextlib.suppress(MessageError):
-                assert np.abs(decode(compressor, broken, 40)).max() <= norm
 
 
 @pytest.mark.parametrize(

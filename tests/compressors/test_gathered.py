@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mpi_lowrank.compressors import compressors
+from mpi_lowrank.compressors import base, compressors
 from mpi_lowrank.compressors.composed.blocks import compress_blocks
 from mpi_lowrank.compressors.wire.messages import MessageError, message_lengths
 from mpi_lowrank.errors import OptionError
@@ -78,6 +78,23 @@ def test_decode_sum_is_the_weighted_sum_of_the_decodes(name, options, rows):
     compressor.decode_sum(messages, weights, total)
     expected = weights @ decode(compressor, messages)
     np.testing.assert_allclose(total, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("together", [1, 30, 2**15])
+@pytest.mark.parametrize("d", [1, 7])
+def test_messages_are_added_one_after_the_other_however_many_are_decoded_together(
+    monkeypatch, d, together
+):
+    monkeypatch.setattr(base, "TOGETHER", together)
+    random, n = np.random.default_rng(3), 50
+    x = random.standard_normal((n, d)) * 10.0 ** random.integers(-8, 8, (n, 1))
+    weights, expected, total = random.random(n), np.zeros(d), np.full(d, np.nan)
+    compressor = make("natural", {}, d=d, local=n, total=n)
+    messages = encode(compressor, x)
+    for row, weight in zip(decode(compressor, messages, d), weights, strict=True):
+        expected += row * weight
+    compressor.decode_sum(messages, weights, total)
+    np.testing.assert_array_equal(total, expected)
 
 
 @pytest.mark.parametrize(("name", "options"), SPECS)

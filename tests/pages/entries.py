@@ -215,6 +215,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/throughput.py --d 100000 --only natural topk:k=1000+natural --json": Run(
         "--seconds 0"
     ),
+    "python bench/many.py": Run("--workers 3 --repeats 1"),
     "python bench/signs.py": Run("--workers 3 --repeats 1"),
     "python bench/compressors.py --plot results/compressors.png": By(
         "tests/bench/test_compressors_bench.py", '"--plot"'

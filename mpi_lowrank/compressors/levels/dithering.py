@@ -13,9 +13,9 @@ from mpi_lowrank.compressors.base import Compressor, Promise
 from mpi_lowrank.compressors.levels.dither import BYTE, Dither
 from mpi_lowrank.compressors.levels.norms import BucketNorms
 from mpi_lowrank.compressors.levels.rounding import Rounding
-from mpi_lowrank.compressors.wire import elias
 from mpi_lowrank.compressors.wire.bits import BitFields, bits_for
-from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError
+from mpi_lowrank.compressors.wire.elias import LevelStreams
+from mpi_lowrank.compressors.wire.messages import LENGTH, MessageError, message_lengths
 from mpi_lowrank.compressors.wire.numbers import Wired
 from mpi_lowrank.compressors.wire.trits import Trits
 from mpi_lowrank.errors import OptionError
@@ -289,66 +289,39 @@ class QSGD(_Uniform):
         promise, s = super().promised(), self.levels
         if self.coding == "fixed":
             return promise
-        # The longest stream has every number at level s: a gap of 1 takes one bit.
-        longest = self.d * (2 + int(elias.omega_lengths(np.array([s]))[0]))
         support = s * (s + sqrt(self.d))
         per = 3 + 1.5 * np.log2(2 * (s**2 + self.d) / support)
         return replace(
             promise,
-            nbytes=2 * LENGTH.itemsize + self._header + -(-longest // 8),
+            nbytes=LENGTH.itemsize + promise.nbytes,
             published_bits=float(per * support + 32),  # theorem 3.2
             variable=True,
         )
+
+    def _coding(self):
+        if self.coding == "fixed":
+            return super()._coding()
+        return LevelStreams(self.d, self.s, bits_for(self.s + 1))
 
     def _write(self, codes, norms, messages):
         if not self.variable:
             super()._write(codes, norms, messages)
             return
-        for row, message, its_norms in zip(codes, messages, norms, strict=True):
-            self._write_stream(row, message, its_norms)
-
-    def _write_stream(self, codes, message, norms):
-        start, size = LENGTH.itemsize, LENGTH.itemsize
-        levels = codes & ((1 << self._place) - 1)
-        places = np.flatnonzero(levels)
-        streams = elias.encode(np.diff(places, prepend=-1))
-        signs = (codes[places] >> self._place).astype(np.uint8)
-        streams += [signs, *elias.encode(levels[places])]
-        packed = np.packbits(np.concatenate(streams))
-        begin = start + self._header + size
-        end = begin + len(packed)
-        message[:start].view(LENGTH)[0] = end
-        message[start : start + self._header].view(self.number)[:] = norms
-        message[start + self._header : begin].view(LENGTH)[0] = len(places)
-        message[begin:end] = packed
+        start, begin = LENGTH.itemsize, LENGTH.itemsize + self._header
+        messages[:, start:begin].view(self.number)[...] = norms
+        sizes = self._codes.pack(codes, messages[:, begin:])
+        messages[:, :start].view(LENGTH)[:, 0] = begin + sizes
 
     def decode(self, messages, out):
         if not self.variable:
             super().decode(messages, out)
             return
-        start = LENGTH.itemsize
-        scales = self._read_norms(messages[:, start : start + self._header])
+        start, begin = LENGTH.itemsize, LENGTH.itemsize + self._header
+        scales = self._read_norms(messages[:, start:begin])
         codes = self._read[: len(messages), : self.d]
-        codes[...] = 0
-        for row, message in zip(codes, messages, strict=True):
-            self._read_stream(message, row)
+        sizes = message_lengths(messages).astype(np.int64) - begin
+        self._codes.unpack(messages[:, begin:], sizes, codes)
         self._scaled(codes, scales, out)
-
-    def _read_stream(self, message, codes):
-        begin = 2 * LENGTH.itemsize + self._header
-        length = int(message[: LENGTH.itemsize].view(LENGTH)[0])
-        count = int(message[begin - LENGTH.itemsize : begin].view(LENGTH)[0])
-        if length < begin or count > self.d:
-            raise MessageError(f"{self.name}: {length} bytes, {count} of {self.d} numbers")
-        reader = elias.BitReader(np.unpackbits(message[begin:length]))
-        places = np.cumsum(reader.omega(count, self.d)) - 1
-        signs = reader.take(count)
-        levels = reader.omega(count, self.s)
-        if count and places[-1] >= self.d:
-            raise MessageError(f"{self.name}: a coordinate above d = {self.d}")
-        if len(reader.bits) - reader.at >= 8:
-            raise MessageError(f"{self.name}: the stream ends before its message")
-        codes[places] = levels | signs.astype(np.int64) << bits_for(self.s + 1)
 
 
 @compressors.register("ternary")
