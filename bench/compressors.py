@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 from compressors_figure import Point, frontier, plot
-from families import family, tensor_shape
 from threadpoolctl import threadpool_limits
 
 from mpi_lowrank import config
+from mpi_lowrank.benchmarks.families import family, tensor_shape
 from mpi_lowrank.certificate import default_specs, drive
 from mpi_lowrank.compressors.wire.messages import LENGTH
 from mpi_lowrank.config import Case

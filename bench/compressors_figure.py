@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from families import FAMILIES
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from mpi_lowrank.benchmarks.families import FAMILIES
 from mpi_lowrank.certificate.information import least_error
 from mpi_lowrank.report.style import RC
 

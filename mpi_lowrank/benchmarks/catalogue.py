@@ -2,5 +2,6 @@
 
 from mpi_lowrank.benchmarks.bench import Bench
 from mpi_lowrank.benchmarks.collectives import COLLECTIVES
+from mpi_lowrank.benchmarks.kernels import KERNELS
 
-BENCHES: dict[str, Bench] = {"collectives": COLLECTIVES}
+BENCHES: dict[str, Bench] = {"collectives": COLLECTIVES, "kernels": KERNELS}

@@ -18,20 +18,32 @@ mpi-lowrank show prints it again.
 BENCH_EXAMPLE = f"""\
 example:
   mpirun -n 2 mpi-lowrank bench collectives --out results/collectives.h5
+  mpirun -n 2 mpi-lowrank bench kernels --out results/kernels.h5
 {REPEATED}"""
 
 COLLECTIVES_EXAMPLE = f"""\
 example:
   mpirun -n 2 mpi-lowrank bench collectives --out results/collectives.h5
-  mpirun -n 2 mpi-lowrank bench collectives --sizes 4096 65536 --seconds 0.5 --json
+  mpirun -n 2 mpi-lowrank bench collectives --sizes 4096 65536 --seconds 0.5 --overwrite --json
 
 The calls of the door, each after a barrier, the slowest rank's seconds; Send is half of a message
 to the last rank and back. All data are compared: a wrong byte ends the bench, on every rank.
 {REPEATED}"""
 
 
+KERNELS_EXAMPLE = f"""\
+example:
+  mpirun -n 2 mpi-lowrank bench kernels --out results/kernels.h5
+  mpi-lowrank bench kernels --sizes 100000 --only natural topk:k=1000+natural --json
+
+Every compressor with each of its examples, budgets scaled to the vector's numbers: 1 % of the
+coordinates, rank 4. Encode and decode of one worker's vector on each rank, all ranks at once, and
+memcpy of the same bytes between them; of an Allreduced compressor the last step is the decoding.
+{REPEATED}"""
+
+
 def add_bench(commands) -> None:
-    text = "Measure MPI calls on these ranks; each bench prints its verdict."
+    text = "Measure calls and compressors on these ranks; each bench prints its verdict."
     parser = commands.add_parser(
         "bench",
         help=text,
@@ -45,6 +57,14 @@ def add_bench(commands) -> None:
     told = "bytes that each rank hands over (default: 4 to 8 MiB)"
     collectives.add_argument("--sizes", type=int, nargs="+", metavar="BYTES", help=told)
     _add_common(collectives)
+    text = "Every compressor's encode and decode by size, beside memcpy of the same bytes."
+    kernels = add_command(benches, "kernels", bench, text, epilog=KERNELS_EXAMPLE)
+    told = "numbers in the vector (default: 100000 1000000)"
+    kernels.add_argument("--sizes", type=int, nargs="+", metavar="COUNT", help=told)
+    kernels.add_argument("--only", nargs="+", metavar="SPEC", help="these, as they are written")
+    told = "the state's type (default: float32)"
+    kernels.add_argument("--dtype", choices=("float32", "float64"), default="float32", help=told)
+    _add_common(kernels)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""bench/throughput.py and bench/compressors.py: every compressor is in them."""
+"""bench/compressors.py: every compressor is in it."""
 
 import json
 import subprocess
@@ -36,26 +36,6 @@ def points(picture):
     """All points on the mushrooms' differences."""
     options = ("--kind", "mushrooms", "--json", "--plot", picture)
     return json.loads(output("compressors.py", *options))
-
-
-def test_every_compressor_is_timed():
-    rows = json.loads(output("throughput.py", "--d", "1000", "--seconds", "0", "--json"))
-    assert names(rows) >= set(compressors.names())
-    measured = [row for row in rows if "skipped" not in row]
-    assert all(row["encode_gb_s"] > 0 and row["decode_gb_s"] > 0 for row in measured)
-    assert names(measured) >= set(compressors.names())
-
-
-def test_the_table_of_times_fits_a_hundred_columns():
-    specs = ["natural", "svd:rank=5000", "topk:k=2+natural_dithering:levels=4"]
-    told = output("throughput.py", "--d", "1000", "--seconds", "0", "--only", *specs)
-    assert max(map(len, told.splitlines())) <= 100
-    assert "skipped: rank = 5000" in told
-
-
-def test_a_message_of_float32_numbers_is_as_long_as_they_are():
-    told = output("throughput.py", "--d", "1000", "--seconds", "0", "--only", "identity", "--json")
-    assert [row["of_float32"] for row in json.loads(told)] == [1.0, 1.0]
 
 
 def test_every_compressor_is_on_the_map(points):

@@ -21,12 +21,12 @@ def corrupted(comm, call, rank):
     return type("Corrupted", (MpiTransport,), {call: damaged})(comm)
 
 
-def run(comm, folder, lines=None):
+def run(comm, folder, lines=None, **more):
     from mpi_lowrank.benchmarks import session
     from mpi_lowrank.benchmarks.collectives import COLLECTIVES
 
     out = {"out": str(folder / "some.h5")}
-    session.run(comm, "collectives", COLLECTIVES, OPTIONS | out, list, lines)
+    session.run(comm, "collectives", COLLECTIVES, OPTIONS | out | more, list, lines)
 
 
 def test_every_call_is_measured_and_recorded(comm, tmp_path):
@@ -68,7 +68,7 @@ def test_a_wrong_byte_ends_it_on_every_rank(comm, tmp_path, capfd, call, rank):
     if comm.size == 1:
         pytest.skip("needs two ranks")
     with pytest.raises(AgreedError):
-        run(comm, tmp_path, corrupted(comm, call, rank))
+        run(comm, tmp_path, corrupted(comm, call, rank), sizes=[64], seconds=0.0)
     told = capfd.readouterr().err
     assert (f"rank {rank} got a wrong byte, number" in told) == (comm.rank == rank)
     assert not list(tmp_path.iterdir())

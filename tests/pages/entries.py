@@ -204,17 +204,22 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     ),
     # Its benchmarks.
     COLLECTIVES: Run("--sizes 64 --seconds 0.02"),
-    f"{BENCH} collectives --sizes 4096 65536 --seconds 0.5 --json": Run("--seconds 0.01"),
+    f"{BENCH} collectives --sizes 4096 65536 --seconds 0.5 --overwrite --json": Run(
+        "--seconds 0.01"
+    ),
+    "mpi-lowrank bench kernels": By(
+        "tests/benchmarks/test_kernels_bench.py", '"bench", "kernels", "--json"'
+    ),
+    f"{BENCH} kernels --out results/kernels.h5": Run("--sizes 64 --seconds 0 --only identity"),
+    "mpi-lowrank bench kernels --sizes 100000 --only natural topk:k=1000+natural --json": Run(
+        "--sizes 3000 --seconds 0 --overwrite"
+    ),
     # Its other programs.
     "mpirun -n 2 python bench/round.py": Run(),
     "mpirun -n 2 python bench/round.py --problem matrix": Run(),
     "python bench/growth.py": Run("--rounds 10 --ranks 2 --workers 20"),
     "python bench/written.py": Run("--rows 20 --cases 2"),
     "python bench/written.py --every 1 --rows 2000": Run("--rows 20 --cases 2"),
-    "python bench/throughput.py": Run("--d 1000 --seconds 0 --only identity"),
-    "python bench/throughput.py --d 100000 --only natural topk:k=1000+natural --json": Run(
-        "--seconds 0"
-    ),
     "python bench/many.py": Run("--workers 3 --repeats 1"),
     "python bench/signs.py": Run("--workers 3 --repeats 1"),
     "python bench/compressors.py --plot results/compressors.png": By(

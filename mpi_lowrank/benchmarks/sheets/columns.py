@@ -5,7 +5,7 @@ from typing import Any
 
 from mpi_lowrank.benchmarks.repeats import WITHIN
 from mpi_lowrank.benchmarks.sheets.sheet import Told
-from mpi_lowrank.report.layout import Column, whole
+from mpi_lowrank.report.layout import Column, text, whole
 from mpi_lowrank.report.numbers import short
 
 
@@ -39,7 +39,7 @@ def _until(row: Told) -> str | None:
 
 REPEATED = (
     Column("repeats", of("repeats"), whole),
-    Column("median +- %", of("uncertainty"), _reach),
-    Column("until", _until, str),
+    Column("+- %", of("uncertainty"), _reach),
+    Column("until", _until, text),
 )
 """How often a row was measured, how well its median is known, what ended the repeats."""

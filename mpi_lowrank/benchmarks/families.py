@@ -1,4 +1,4 @@
-"""What the compressors' benches sort by."""
+"""What benches of compressors sort by."""
 
 from math import isqrt
 
