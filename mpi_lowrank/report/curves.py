@@ -36,13 +36,20 @@ from mpi_lowrank.report.plain import drawable
 from mpi_lowrank.report.table import Target, all_metrics, is_recorded, table_rows
 from mpi_lowrank.report.verdict import Row, case_note, check_seconds, timing_note
 
-GRID = 600
-QUARTILES = (0.25, 0.5, 0.75)
 FAR = 1e300
 """What stands for an infinity, between which and a number a quartile may lie."""
 COLUMNS = 3  # panels side by side
 PANEL_HEIGHT = 2.2  # inches
 
+
+class Spread(NamedTuple):
+    """What is drawn of seeds: quantiles, at `places` along the axis, or up to twice as many."""
+
+    quantiles: tuple[float, float, float]
+    places: int
+
+
+QUARTILES = Spread((0.25, 0.5, 0.75), 600)
 
 AXES = {axis.key: axis for axis in X_AXES}
 
@@ -158,9 +165,9 @@ def draw(groups: list[Group], view: View) -> Figure:
     for axes in grid.flat[len(panels) :]:
         axes.remove()
     for axes, (values, members) in zip(grid.flat, panels.items(), strict=False):
-        _draw_panel(axes, members, looks, axis, metric)
+        draw_panel(axes, members, looks, axis, metric)
         axes.set_title(_title(view.panels, values), loc="left")
-    _limit(list(grid.flat[: len(panels)]), _ceiling(groups, metric), metric.scale == "decades")
+    limit(list(grid.flat[: len(panels)]), ceiling_of(groups, metric), metric.scale == "decades")
     for axes in grid[:, 0]:
         axes.set_ylabel(metric.label)
     for axes in grid.flat[max(0, len(panels) - wide) : len(panels)]:
@@ -195,22 +202,26 @@ def _looks(groups: list[Group], color: str | None) -> dict[str, style.Line]:
     }
 
 
-def _draw_panel(
-    axes: Axes, groups: list[Group], looks: dict[str, style.Line], axis: XAxis, metric: Metric
+def draw_panel(
+    axes: Axes,
+    groups: list[Group],
+    looks: dict[str, style.Line],
+    axis: XAxis,
+    metric: Metric,
+    spread: Spread = QUARTILES,
 ) -> None:
+    """Each group's median, whose `gid` is its label, and of several seeds the band around it."""
     log = metric.scale == "decades"
     axes.set(xscale="log" if axis.log else "linear", yscale="log" if log else "linear")
-    top, numbers = 1e3 * _ceiling(groups, metric), list(looks)
+    top, numbers = 1e3 * ceiling_of(groups, metric), list(looks)
     for group in groups:
         look, number = looks[group.label], numbers.index(group.label)
-        x, quartiles = curve(group.cases, axis, metric)
-        low, middle, high = np.minimum(
-            quartiles, top
-        )  # out of sight, and still a number to Matplotlib
+        x, band = curve(group.cases, axis, metric, spread)
+        low, middle, high = np.minimum(band, top)  # out of sight, and still a number to Matplotlib
         if len(group.cases) > 1:
             kept = (x > 0) | (not axis.log)
-            band = x[kept], low[kept], high[kept]
-            axes.fill_between(*band, color=look.color, alpha=0.15, linewidth=0)
+            around = x[kept], low[kept], high[kept]
+            axes.fill_between(*around, color=look.color, alpha=0.15, linewidth=0)
         x, y = points(x, middle, axis.log, log)
         if len(x):
             marks = spaced_marks(np.log(x) if axis.log else x, number)
@@ -218,7 +229,7 @@ def _draw_panel(
             line.set(markevery=marks, gid=group.label)
 
 
-def _ceiling(groups: list[Group], metric: Metric) -> float:
+def ceiling_of(groups: list[Group], metric: Metric) -> float:
     """Ten times the highest start of a metric that falls: what diverges leaves the panel there."""
     starts = [
         case[metric.name][:1] for g in groups for case in g.cases if metric.name in case.metrics
@@ -228,7 +239,7 @@ def _ceiling(groups: list[Group], metric: Metric) -> float:
     return 10 * found.max() if metric.falls and len(found) else np.inf
 
 
-def _limit(panels: list[Axes], ceiling: float, log: bool) -> None:
+def limit(panels: list[Axes], ceiling: float, log: bool) -> None:
     """Cut the panels at the ceiling where a curve leaves them."""
     shown = np.concatenate([y for ax in panels for y in map(_heights, ax.lines)] or [np.empty(0)])
     if max(ax.dataLim.y1 for ax in panels) > ceiling and (shown <= ceiling).any():
@@ -239,8 +250,13 @@ def _heights(line: Line2D) -> np.ndarray:
     return np.asarray(line.get_ydata(), float)
 
 
-def curve(cases: list[Case], axis: XAxis, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
-    """Of some seeds: positions along the axis, and the quartiles of the metric there (3, ...).
+def curve(
+    cases: list[Case],
+    axis: XAxis,
+    metric: Metric,
+    spread: Spread = QUARTILES,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of some seeds: positions along the axis, and quantiles of the metric there (3, ...).
 
     What diverged is at FAR from there on. One seed is as it was recorded.
     """
@@ -254,9 +270,9 @@ def curve(cases: list[Case], axis: XAxis, metric: Metric) -> tuple[np.ndarray, n
     first, last = max(x[0] for x, _ in told), max(x[-1] for x, _ in told)
     grid = np.unique(np.concatenate([x for x, _ in told]))
     grid = grid[(grid >= first) & (grid <= last)]
-    grid = grid[:: max(1, len(grid) // GRID)] if len(grid) else np.array([last])
+    grid = grid[:: max(1, len(grid) // spread.places)] if len(grid) else np.array([last])
     values = [y[np.searchsorted(x, grid, side="right") - 1] for x, y in told]
-    return grid, np.quantile(np.clip(values, -FAR, FAR), QUARTILES, axis=0)
+    return grid, np.quantile(np.clip(values, -FAR, FAR), spread.quantiles, axis=0)
 
 
 def _column(case: Case, metric: Metric) -> np.ndarray:

@@ -29,6 +29,19 @@ DRAWN = """() => {
 }"""
 
 
+READ = "willReadFrequently"  # Chromium about what the tests do, not the page
+COLUMN = """x => {
+  const canvas = chart.querySelector("canvas"), over = chart.querySelector(".u-over");
+  const scale = canvas.width / canvas.clientWidth;
+  const [left, top] = [over.offsetLeft * scale, over.offsetTop * scale];
+  const [width, height] = [over.clientWidth * scale, over.clientHeight * scale];
+  const place = Math.round(left + x * width);
+  const {data} = canvas.getContext("2d").getImageData(place, top, 1, height);
+  const pixels = Array.from({length: height}, (_, y) => [...data.slice(4 * y, 4 * y + 4)]);
+  return pixels.map(([r, g, b]) => Math.max(r, g, b) - Math.min(r, g, b) > 40);
+}"""
+
+
 @pytest.fixture(scope="module")
 def browser():
     if CHROMIUM is None:
@@ -65,7 +78,7 @@ def open_page(browser, address):
         context.set_default_timeout(60_000)
         page = context.new_page()
         page.on("request", lambda r: r.url in allowed or trouble.append(r.url))
-        page.on("console", lambda message: trouble.append(message.text))
+        page.on("console", lambda m: READ in m.text or trouble.append(m.text))
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.goto(address)
         return page
@@ -215,3 +228,27 @@ def test_other_networks_begin_as_the_table_without_scripts_has_them(open_page):
     notes = [page.locator("#predicted .note").all_text_contents() for page in (still, live)]
     for without, shown in zip(*notes, strict=True):
         assert without.startswith(shown.rstrip("."))
+
+
+def spans(page, t):
+    """Of the curves at round t of 60: the most and least that are coloured there, and how many."""
+    colored = np.array(page.evaluate(COLUMN, t / 60))
+    low, high = np.log(0.5 / 1.3), np.log(3 * 1.3)
+    found = np.flatnonzero(colored)
+    ends = np.exp(high - (high - low) * found[[0, -1]] / len(colored))
+    return ends, len(found), len(colored)
+
+
+def test_seeds_are_a_band_from_the_least_to_the_most(open_page):
+    page = open_page()
+    page.locator("#x").select_option("rounds")
+    for method in ("GD", "EF21"):
+        page.locator(f"input[data-kind=method][data-value='{method}']").uncheck()
+    for t, most, least in ((4, 2.996, 0.996), (55, 2.945, 0.5)):
+        ends, count, height = spans(page, t)
+        filled = height * np.log(most / least) / np.log(3 * 1.3 / (0.5 / 1.3))
+        assert ends == pytest.approx([most, least], rel=6 / height)
+        assert count == pytest.approx(filled, rel=0.05)
+    page.locator("#each").check()
+    ends, count, height = spans(page, 4)
+    assert ends == pytest.approx([2.996, 0.996], rel=0.03) and 3 <= count < 20

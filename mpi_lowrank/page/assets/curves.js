@@ -1,13 +1,14 @@
-// Each case's metric against what it cost.
+// The metric against what it cost: of several seeds the median, between the least and the most.
 
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const X_LABELS = {rounds: "rounds", uplink_bytes: "uplink per worker (KB)", total_bytes: "uplink + downlink per worker (KB)", seconds: "seconds"};
 
-// The points of a case that the axes can show; what diverges leaves the panel.
-function pointsOf(one, x, y, ceiling) {
+// The points of a case that the axes can show; what diverges leaves the panel, and stays at its edge
+// where it is one of several.
+function pointsOf(one, x, y, ceiling, several) {
   const scale = x.endsWith("bytes") ? 1e-3 : 1, percent = data.metrics[y].percent ? 100 : 1;
   const [xs, ys] = [columnOf(one, x), one.columns[y] ?? []];
-  return ys.map((value, i) => [xs[i] * scale, value === null ? null : value * percent])
+  return ys.map((value, i) => [xs[i] * scale, value === null ? null : several ? Math.min(value * percent, ceiling) : value * percent])
     .filter(([a, b]) => b !== null && b <= ceiling && (x === "rounds" || x === "seconds" || a > 0) && (!data.metrics[y].log || b > 0));
 }
 
@@ -19,8 +20,30 @@ function ceilingOf(y) {
 
 function curvesShown() {
   const [x, y] = [find("x").value, find("y").value], ceiling = ceilingOf(y);
-  return shown.flatMap(row => row.cases.map(one => ({row, one, points: pointsOf(one, x, y, ceiling)})))
-    .filter(curve => curve.points.length > 1);
+  const told = shown.flatMap(row => row.cases.length > 1 && !find("each").checked ? [bandOf(row, x, y, ceiling)]
+    : row.cases.map(one => ({row, one, points: pointsOf(one, x, y, ceiling)})));
+  return told.filter(curve => curve.points.length > 1);
+}
+
+// Seeds together, from where all have begun to where all have ended; the last value of one stands.
+function bandOf(row, x, y, ceiling) {
+  const seeds = row.cases.map(one => pointsOf(one, x, y, ceiling, true)).filter(points => points.length);
+  const first = Math.max(...seeds.map(points => points[0][0])), log = [x.endsWith("bytes"), data.metrics[y].log];
+  const places = [...new Set(seeds.flat().map(point => point[0]))].filter(place => place >= first).sort((a, b) => a - b);
+  const values = seeds.map(points => between(points, places, log));
+  const of = choose => places.map((place, i) => [place, choose(values.map(seed => seed[i]))]);
+  return {row, points: of(median), low: of(all => Math.min(...all)), high: of(all => Math.max(...all))};
+}
+
+// The values of a line through the points, straight on these axes, at rising places.
+function between(points, places, [logX, logY]) {
+  let i = 0;
+  return places.map(place => {
+    while (i < points.length - 1 && points[i + 1][0] <= place) i++;
+    const [[a, from], [b, to]] = [points[i], points[i + 1] ?? [Infinity, points[i][1]]];
+    const share = b === Infinity ? 0 : logX ? Math.log(place / a) / Math.log(b / a) : (place - a) / (b - a);
+    return share === 0 ? from : logY ? from * (to / from) ** share : from + share * (to - from);
+  });
 }
 
 // Values on one grid, which the cursor reads; lines themselves are drawn through their points.
@@ -52,9 +75,13 @@ function numbered(ticks) {
 }
 
 function path(u, index) {
-  const line = new Path2D();
-  for (const [x, y] of curves[index - 1].points) line.lineTo(u.valToPos(x, "x", true), u.valToPos(y, "y", true));
-  return {stroke: line, fill: null, clip: null, band: null, gaps: null, flags: 1};
+  const {points, low, high} = curves[index - 1];
+  const through = all => {
+    const line = new Path2D();
+    for (const [x, y] of all) line.lineTo(u.valToPos(x, "x", true), u.valToPos(y, "y", true));
+    return line;
+  };
+  return {stroke: through(points), fill: low ? through([...low, ...high.toReversed()]) : null, clip: null, band: null, gaps: null, flags: 1};
 }
 
 function axisOf(label, log) {
@@ -68,6 +95,8 @@ function axisOf(label, log) {
   };
 }
 
+const colorOf = row => row.group.color || style("--ink");
+
 function draw() {
   const x = find("x").value, y = find("y").value, box = find("chart");
   const logX = x.endsWith("bytes"), logY = data.metrics[y].log;
@@ -77,7 +106,7 @@ function draw() {
   find("pointed").textContent = curves.length ? "Point at a curve to read it." : "No case has these two.";
   if (!curves.length) return;
   const xs = curves.flatMap(({points}) => [points[0][0], points.at(-1)[0]]);
-  const ys = curves.flatMap(({points}) => points.map(point => point[1]));
+  const ys = curves.flatMap(({points, low = [], high = []}) => [...points, ...low, ...high].map(point => point[1]));
   const [low, high] = [ys.reduce((a, b) => Math.min(a, b)), ys.reduce((a, b) => Math.max(a, b))];
   const grid = gridOf(Math.min(...xs), Math.max(...xs), logX);
   const margin = (high - low) / 20 || 1;
@@ -87,7 +116,7 @@ function draw() {
     scales: {x: {time: false, distr: logX ? 3 : 1, range: (u, a, b) => [a, b]},
       y: {distr: logY ? 3 : 1, range: () => logY ? [low / 1.3, high * 1.3] : [low - margin, high + margin]}},
     axes: [axisOf(X_LABELS[x], logX), {...axisOf(y + (data.metrics[y].percent ? " (%)" : ""), logY), size: 62}],
-    series: [{}, ...curves.map(({row, one}) => ({label: one.label, stroke: row.group.color || style("--ink"),
+    series: [{}, ...curves.map(({row, low}) => ({stroke: colorOf(row), fill: low && `${colorOf(row)}26`,
       dash: row.group.dash, width: row.baseline ? 2 : 1.4, paths: path, points: {show: false}}))],
     hooks: {setSeries: [(u, index) => point(index)], draw: [drawTarget]},
   };
@@ -108,14 +137,15 @@ function drawTarget(u) {
   ctx.restore();
 }
 
-// The case pointed at is named, and its row is lit.
+// The curve pointed at is named, and its row is lit.
 function point(index) {
   const curve = curves[index - 1];
   lightRow(curve?.row.name);
   if (!curve) return;
-  const {row, one} = curve, cost = took(one, find("by").value);
-  const reached = cost < Infinity ? `${AMOUNTS[find("by").value](cost)} to the target` : "does not reach the target";
-  find("pointed").textContent = `${one.label}: step ${row.group.stepsize}, ${reached}`;
+  const {row, one} = curve, by = find("by").value, cost = one ? took(one, by) : row[by] ?? Infinity;
+  const reached = cost < Infinity ? `${AMOUNTS[by](cost)} to the target` : "does not reach the target";
+  const name = one ? one.label : `${row.name}, median of ${row.cases.length} seeds`;
+  find("pointed").textContent = `${name}: step ${row.group.stepsize}, ${reached}`;
 }
 
 function lightRow(name) {

@@ -52,6 +52,7 @@ function update() {
   find("verdict").textContent = found.length ? found.map(([, best]) => sentence(placeOf(best, found), best)).join("\n") : "No case is chosen.";
   find("best").replaceChildren(...found.flatMap(([where, best]) => bestTable(where, best)));
   shown = find("all").checked ? rows : found.flatMap(([, best]) => best);
+  find("bands").hidden = !shown.some(row => row.cases.length > 1) || find("each").checked;
   draw();
   drawFrontier(found);
   showNetwork(found);
@@ -66,9 +67,10 @@ function start() {
   choose("x", COSTS.map(cost => [cost, COST_NAMES[cost]]), data.by);
   choose("y", metrics.map(name => [name, name]), data.target.metric);
   begin(data.target.metric, data.target.value);
+  find("seeds").hidden = data.groups.every(group => group.cases.length < 2);
   toggles();
   startNetwork();
-  for (const id of ["stop", "by", "baseline", "all", "x", "y"]) find(id).oninput = update;
+  for (const id of ["stop", "by", "baseline", "all", "each", "x", "y"]) find(id).oninput = update;
   find("metric").oninput = () => { find("y").value = find("metric").value; begin(find("metric").value, metric().stops[metric().stops.length >> 1]); update(); };
   document.querySelectorAll("#cases table").forEach((table, i) => sortable(table, `cases ${i}`));
   document.querySelectorAll("pre.copied").forEach(text => text.before(copier("Copy", () => text.textContent)));
