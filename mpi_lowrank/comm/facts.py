@@ -34,7 +34,7 @@ def timing_problems(facts: list[dict]) -> list[str]:
     problems = []
     for host, ranks in Counter(fact["host"] for fact in facts).items():
         here = [fact for fact in facts if fact["host"] == host]
-        cores = len(set().union(*(fact["cores"] for fact in here))) or os.cpu_count()
+        cores = _cores(here)
         threads = sum(fact["threads"] for fact in here)
         if threads > cores:
             problems.append(
@@ -44,6 +44,15 @@ def timing_problems(facts: list[dict]) -> list[str]:
     if len(models) > 1:
         problems.append("a mixed set of processors: " + "; ".join(sorted(models)))
     return problems
+
+
+def crowded(facts: list[dict]) -> bool:
+    """Whether ranks share a core on some host."""
+    hosts = Counter(fact["host"] for fact in facts)
+    return any(
+        ranks > _cores([fact for fact in facts if fact["host"] == host])
+        for host, ranks in hosts.items()
+    )
 
 
 def attributes(comm: "MPI.Intracomm", facts: list[dict]) -> dict:
@@ -60,6 +69,11 @@ def attributes(comm: "MPI.Intracomm", facts: list[dict]) -> dict:
         "threads": max(fact["threads"] for fact in facts),
         "ranks": comm.size,
     }
+
+
+def _cores(here: list[dict]) -> int:
+    """How many cores the ranks of one host may use in all."""
+    return len(set().union(*(fact["cores"] for fact in here))) or os.cpu_count() or 1
 
 
 def _span(cores: list[int]) -> str:

@@ -1,6 +1,7 @@
 """MPI as a transport: the only place where a run's arrays are handed to MPI."""
 
 import functools
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from mpi4py import MPI
 from mpi_lowrank.door.transport import Operation
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
+NAP = 5e-5
+"""Seconds between two looks at a call that is under way."""
 
 
 class MpiTransport:
@@ -41,6 +45,46 @@ class MpiTransport:
 
     def barrier(self) -> None:
         self._comm.Barrier()
+
+
+class NappingTransport:
+    """The same calls for ranks that share a core: one that waits sleeps, and so lets others run.
+
+    MPI's own calls wait by spinning: an Allreduce of 256 KiB between 4 ranks on 2 cores takes 300
+    ms so, and 3 with naps. The sums may be added up in another order than those of `MpiTransport`.
+    """
+
+    def __init__(self, comm: MPI.Intracomm):
+        self._comm = comm
+        self.rank, self.size = comm.rank, comm.size
+
+    def allgather(self, mine: np.ndarray, whole: np.ndarray, counts: Sequence[int]) -> None:
+        _doze(self._comm.Iallgatherv(_plain(mine), _parts(whole, counts)))
+
+    def gather(self, mine: np.ndarray, whole: np.ndarray | None, counts: Sequence[int]) -> None:
+        into = None if whole is None or self.rank > 0 else _parts(whole, counts)
+        _doze(self._comm.Igatherv(_plain(mine), into))
+
+    def broadcast(self, array: np.ndarray, root: int) -> None:
+        _doze(self._comm.Ibcast(_plain(array), root))
+
+    def send(self, array: np.ndarray, to: int) -> None:
+        _doze(self._comm.Isend(_plain(array), to))
+
+    def receive(self, array: np.ndarray, source: int) -> None:
+        _doze(self._comm.Irecv(_plain(array), source))
+
+    def allreduce(self, mine: np.ndarray, out: np.ndarray, operation: Operation) -> None:
+        combine = _operation(operation, mine.dtype)
+        _doze(self._comm.Iallreduce(_plain(mine), _plain(out), combine))
+
+    def barrier(self) -> None:
+        _doze(self._comm.Ibarrier())
+
+
+def _doze(request: MPI.Request) -> None:
+    while not request.Test():
+        time.sleep(NAP)
 
 
 def _parts(whole: np.ndarray, counts: Sequence[int]) -> list:

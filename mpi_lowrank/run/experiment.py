@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from mpi_lowrank.comm import facts, failures, parcels, world
 from mpi_lowrank.comm.agreement import Agreement
-from mpi_lowrank.comm.mpi import MpiTransport
+from mpi_lowrank.comm.mpi import MpiTransport, NappingTransport
 from mpi_lowrank.config import Case, Experiment
 from mpi_lowrank.door import Door, Transport
 from mpi_lowrank.door.network import Network
@@ -217,8 +217,11 @@ class _Run:
         return verdict.status
 
     def _lines_of(self, case: Case) -> Transport:
-        lines = MpiTransport(self.counted)
-        return Throttled(lines, Network.read(case.throttle)) if case.throttle else lines
+        if not case.throttle:
+            return MpiTransport(self.counted)
+        # Ranks of a throttled run stand for hosts, which have a core of their own.
+        kind = NappingTransport if facts.crowded(self.facts) else MpiTransport
+        return Throttled(kind(self.counted), Network.read(case.throttle))
 
     def _observers(
         self, made: Assembly, recorder: Recorder, progress: Observer, uncounted: Door

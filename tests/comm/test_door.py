@@ -6,20 +6,22 @@ import pytest
 pytestmark = pytest.mark.mpi
 
 
-def make_door(comm, limit=2**31 - 1):
-    from mpi_lowrank.comm.mpi import MpiTransport
+def make_door(comm, limit=2**31 - 1, naps=False):
+    from mpi_lowrank.comm.mpi import MpiTransport, NappingTransport
     from mpi_lowrank.door import Door
 
-    return Door(MpiTransport(comm), limit)
+    return Door((NappingTransport if naps else MpiTransport)(comm), limit)
 
 
 def numbers(rank, count):
     return np.arange(count, dtype=np.float64) + 1000 * rank
 
 
-@pytest.mark.parametrize("limit", [2**31 - 1, 7, 1])
-def test_chunks_carry_the_same_as_one_call(comm, limit):
-    door = make_door(comm, limit)
+@pytest.mark.parametrize(
+    ("limit", "naps"), [(2**31 - 1, False), (7, False), (1, False), (2**31 - 1, True), (7, True)]
+)
+def test_chunks_carry_the_same_as_one_call(comm, limit, naps):
+    door = make_door(comm, limit, naps)
     counts = [3 * rank + 2 for rank in range(comm.size)]
     mine, expected = (
         numbers(comm.rank, counts[comm.rank]),
@@ -43,6 +45,14 @@ def test_chunks_carry_the_same_as_one_call(comm, limit):
     np.testing.assert_array_equal(largest, numbers(comm.size - 1, 20))
     door.allreduce(numbers(comm.rank, 20), total, "uplink")
     np.testing.assert_array_equal(total, sum(numbers(rank, 20) for rank in range(comm.size)))
+    door.barrier("control")
+    if comm.rank == 0:
+        received = np.zeros(20)
+        for rank in range(1, comm.size):
+            door.receive(received, rank, "uplink")
+            np.testing.assert_array_equal(received, numbers(rank, 20))
+    else:
+        door.send(numbers(comm.rank, 20), 0, "uplink")
     assert door.ledger.rows()["count"].max() <= max(limit, 3 * comm.size + 17)
     if limit < 20:
         assert door.ledger.rows()["count"].max() <= limit
