@@ -241,10 +241,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "git worktree add ../before main": Part("a checkout to compare with"),
     "python bench/audit/audit.py": AUDIT,
     ".venv/bin/python bench/audit/audit.py": AUDIT,
-    ".venv/bin/python bench/audit/predicted.py --hosts 2": Part(
-        "a machine whose root makes networks"
-    ),
-    ".venv/bin/python bench/audit/predicted.py": Part("a machine whose root makes networks"),
+    ".venv/bin/python bench/audit/predicted.py": AUDIT,
+    ".venv/bin/python bench/audit/pays.py": AUDIT,
     ".venv/bin/python bench/audit/audit.py --hosts 2 --rates 100mbit": AUDIT,
     # make.
     "make": Run(),
