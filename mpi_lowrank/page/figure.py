@@ -1,4 +1,4 @@
-"""The figure that is there without JavaScript: each method at its best step, as SVG."""
+"""The figures that are there without JavaScript: each method at its best step, as SVG."""
 
 import io
 import re
@@ -10,19 +10,20 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from mpi_lowrank.page.stops import shown_metrics
 from mpi_lowrank.record import Metric
-from mpi_lowrank.report import style
+from mpi_lowrank.report import frontier, style
 from mpi_lowrank.report.best import Step
 from mpi_lowrank.report.curves import AXES, Group, Spread, ceiling_of, draw_panel, limit
 from mpi_lowrank.report.plain import drawable
 from mpi_lowrank.report.table import Target, is_recorded
+from mpi_lowrank.report.verdict import Row
 
 MOST = 12
 """Curves that can be told apart."""
 PLACE = (0.09, 0.36, 0.89, 0.62)
 """Left, bottom, width and height of the panel: the names stand below it."""
 EXTREMES = Spread((0.0, 0.5, 1.0), 150)
-DECIMALS = re.compile(r"(\.\d\d)\d+")
-"""Of numbers that have more, the first two: of a point nobody sees more."""
+PATH, DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d\d)\d+")
+"""Of a path's numbers the first two decimals: nobody sees more of a point."""
 TEXT = {"svg.fonttype": "none"}
 NOTHING = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
@@ -63,8 +64,17 @@ def _drawn(
     return figure
 
 
+def frontier_svg(rows: list[Row]) -> str:
+    """Of the rows of one setting those that arrive: bytes against rounds to the target, or ""."""
+    costs = ("rounds", *frontier.TITLES)
+    arrived = [row for row in rows if all(row[cost] for cost in costs)]  # what a log axis can show
+    drawn = [row | {"compressor": row["compressor"] or row["name"]} for row in arrived]
+    with matplotlib.rc_context(style.RC | TEXT):
+        return _as_text(frontier.draw(drawn)) if drawn else ""
+
+
 def _as_text(figure: Figure) -> str:
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", metadata=NOTHING)
-    text = DECIMALS.sub(r"\1", drawn.getvalue())
+    text = PATH.sub(lambda path: DECIMALS.sub(r"\1", path[0]), drawn.getvalue())
     return text[text.index("<svg") :]

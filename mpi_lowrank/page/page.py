@@ -12,13 +12,23 @@ from mpi_lowrank.page import figure, network, parts
 from mpi_lowrank.page.content import content, lines
 from mpi_lowrank.page.stops import first_target
 from mpi_lowrank.record import Record
-from mpi_lowrank.report.best import Step, all_steps, best_steps, best_tables, in_order
+from mpi_lowrank.report.best import (
+    Step,
+    all_steps,
+    best_steps,
+    best_tables,
+    blocks_of,
+    in_order,
+    told_setting,
+)
 from mpi_lowrank.report.figures import stem_of
 from mpi_lowrank.report.plain import plain
 from mpi_lowrank.report.table import Target, record_names, table_rows, tables
 from mpi_lowrank.report.verdict import Row, check_seconds
 
 ASSETS = files("mpi_lowrank.page") / "assets"
+FRONTIERS = 4
+"""Settings whose frontier is drawn; scripts draw all in one."""
 SCRIPTS = ("numbers", "best", "tables", "curves", "frontier", "network", "page")
 
 
@@ -81,6 +91,7 @@ def _static(records: list[Record], best: list[Step], target: Target, by: str) ->
         "title": escape(plain(", ".join(record_names(records)))),
         "verdict": escape(parts.verdict(plain(rows), by)),
         "best": parts.html_of(best_tables(rows, by)),
+        "frontier": _frontiers(rows),
         "cases": parts.html_of(tables(cases)),
         "validity": parts.validity(cases),
         "phases": parts.phases(_in_order(best, by)),
@@ -89,6 +100,19 @@ def _static(records: list[Record], best: list[Step], target: Target, by: str) ->
         "configuration": parts.configurations(records),
         "licence": escape(_asset("uplot-licence.txt")),
     }
+
+
+def _frontiers(rows: list[Row]) -> str:
+    """The figure of each of the first settings."""
+    blocks = blocks_of(rows)
+    named = [told_setting(block[0]) if len(blocks) > 1 else "" for block in blocks]
+    found = [figure.frontier_svg(block) for block in blocks[:FRONTIERS]]
+    told = (
+        f"<p class=caption>{escape(plain(name))}</p><div class=paper>{svg}</div>"
+        for name, svg in zip(named, found, strict=False)
+        if svg
+    )
+    return "\n".join(told) or "<p>No method arrives.</p>"
 
 
 def _networks(best: list[Step], rounds: network.Rounds) -> str:

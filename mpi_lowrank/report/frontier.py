@@ -1,7 +1,6 @@
 """How few bytes in how many rounds: each operator at its best step, and the baseline's lines."""
 
 import re
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -176,40 +175,38 @@ def _place_labels(axes: Axes, renderer: Any) -> None:
     labels = [text for text in axes.texts if isinstance(text, Annotation)]
     to_pixels, frame = axes.transData.transform, axes.get_window_extent(renderer)
     point = renderer.points_to_pixels(1)
-    middles = [to_pixels(text.xy) for text in labels]
-    taken = [_box(x, y, 3.5 * point, 3.5 * point) for x, y in middles]
+    taken = _boxes(to_pixels([text.xy for text in labels]), 3.5 * point, 3.5 * point)
     for text in sorted(labels, key=lambda text: text.xy[1]):
         extent = text.get_window_extent(renderer)
-        x, y = to_pixels(text.xy)
         half = extent.width / 2 + point, extent.height / 2
-        chosen = min(
-            (_box(x + dx, y + dy, *half) for dx, dy in _offsets(*half, point)),
-            key=lambda box: _covered(box, taken, frame),
-        )
-        taken.append(chosen)
-        _move(axes, text, chosen, point)
+        boxes = _boxes(to_pixels(text.xy) + _offsets(*half, point), *half)
+        chosen = boxes[np.argmin(_covered(boxes, taken, frame))]
+        taken = np.vstack([taken, chosen])
+        _move(axes, text, Bbox.from_extents(*chosen), point)
 
 
-def _box(x: float, y: float, half_width: float, half_height: float) -> Bbox:
-    return Bbox.from_extents(x - half_width, y - half_height, x + half_width, y + half_height)
+def _boxes(middles: np.ndarray, half_width: float, half_height: float) -> np.ndarray:
+    """Boxes about middles (n, 2), as (n, 4): x0, y0, x1, y1."""
+    half = np.array([half_width, half_height])
+    return np.hstack([middles - half, middles + half])
 
 
-def _offsets(half_width: float, half_height: float, point: float) -> list[tuple]:
-    """Middles of a label about its mark, the nearest first."""
-    found = []
-    for step, angle in product(range(7), np.linspace(0, 2 * np.pi, 24, endpoint=False)):
-        gap = (4.5 + 5 * step) * point
-        found.append(
-            (np.cos(angle) * (half_width + gap), np.sin(angle) * (half_height + gap)),
-        )
+def _offsets(half_width: float, half_height: float, point: float) -> np.ndarray:
+    """Middles (n, 2) of a label about its mark, the nearest first."""
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    gap = (4.5 + 5 * np.repeat(np.arange(7), len(angles))) * point
+    around = np.tile([np.cos(angles), np.sin(angles)], 7)
+    found: np.ndarray = (around * (np.array([[half_width], [half_height]]) + gap)).T
     return found
 
 
-def _covered(box: Bbox, taken: list[Bbox], frame: Bbox) -> float:
-    """The area of what is taken that a label would cover; outside the frame is worst."""
-    inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-    shared = (Bbox.intersection(box, other) for other in taken)
-    return sum(s.width * s.height for s in shared if s is not None) + (0 if inside else 1e9)
+def _covered(boxes: np.ndarray, taken: np.ndarray, frame: Bbox) -> np.ndarray:
+    """The area of what is taken that each box would cover; outside the frame is worst."""
+    low = np.maximum(boxes[:, None, :2], taken[:, :2])
+    high = np.minimum(boxes[:, None, 2:], taken[:, 2:])
+    area: np.ndarray = np.maximum(high - low, 0).prod(axis=2).sum(axis=1)
+    outside = (boxes[:, :2] < frame.min).any(axis=1) | (boxes[:, 2:] > frame.max).any(axis=1)
+    return area + 1e9 * outside
 
 
 def _move(axes: Axes, text: Any, box: Bbox, point: float) -> None:

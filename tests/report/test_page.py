@@ -165,6 +165,15 @@ def test_two_hundred_cases_are_less_than_two_megabytes(make_record):
     assert 200_000 < len(page([record]).encode()) < 2_000_000
 
 
+def test_figures_stand_there_without_scripts(make_record):
+    text = page([make_record()])
+    figures = re.findall("<svg.*?</svg>", text, re.DOTALL)
+    assert len(figures) == 2 and all(f">{tick}</text>" in figures[0] for tick in ("0.01", "0.0001"))
+    labels = re.findall(r">([^<>]+)</text>", figures[1])
+    assert labels.count("EF21") == labels.count("GD") == 2
+    assert "uplink: what a worker sends" in labels
+
+
 def test_seeds_together_take_their_median_rounds_of_the_mean_length(record):
     steps, network = best_steps([record], TARGET), Network(1e6, 1e-4)
     rows = predict_steps(steps, Grid(np.full(2, network.bandwidth), network.latency, [8]), 8)

@@ -129,10 +129,11 @@ def move(page, place, slider="#stop"):
 
 
 def test_scripts_show_what_stands_there_without_them(open_page, record):
-    still = open_page(java_script_enabled=False)
-    assert still.locator(".still svg").is_visible() and not still.locator("#controls").is_visible()
-    live = open_page()
-    assert not live.locator(".still svg").is_visible()
+    still, live = open_page(java_script_enabled=False), open_page()
+    for number in range(3):  # curves, and of each setting the frontier
+        assert still.locator(".still svg").nth(number).is_visible()
+        assert not live.locator(".still svg").nth(number).is_visible()
+    assert not still.locator("#controls").is_visible()
     for selector in ("#best tr", "#best .caption", "#verdict"):
         texts = [page.locator(selector).all_text_contents() for page in (still, live)]
         assert [" ".join(text.split()) for text in texts[0]] == [
