@@ -3,5 +3,6 @@
 from mpi_lowrank.benchmarks.bench import Bench
 from mpi_lowrank.benchmarks.collectives import COLLECTIVES
 from mpi_lowrank.benchmarks.kernels import KERNELS
+from mpi_lowrank.benchmarks.round import ROUND
 
-BENCHES: dict[str, Bench] = {"collectives": COLLECTIVES, "kernels": KERNELS}
+BENCHES: dict[str, Bench] = {"collectives": COLLECTIVES, "kernels": KERNELS, "round": ROUND}

@@ -80,10 +80,10 @@ def _writer(comm: MPI.Intracomm, out: Path, overwrite: bool) -> BenchWriter | No
 
 
 def _origin(comm: MPI.Intracomm, ranks: list[dict]) -> dict[str, Any]:
-    cores = {fact["host"]: fact["cores"] for fact in ranks}
+    cores = {(fact["host"], core) for fact in ranks for core in fact["cores"]}
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "cores": sum(map(len, cores.values())),
+        "cores": len(cores),
         **facts.attributes(comm, ranks),
         **provenance.attributes(),
     }

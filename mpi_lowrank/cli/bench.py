@@ -19,6 +19,7 @@ BENCH_EXAMPLE = f"""\
 example:
   mpirun -n 2 mpi-lowrank bench collectives --out results/collectives.h5
   mpirun -n 2 mpi-lowrank bench kernels --out results/kernels.h5
+  mpirun -n 2 mpi-lowrank bench round --out results/round.h5
 {REPEATED}"""
 
 COLLECTIVES_EXAMPLE = f"""\
@@ -42,6 +43,16 @@ memcpy of the same bytes between them; of an Allreduced compressor the last step
 {REPEATED}"""
 
 
+ROUND_EXAMPLE = f"""\
+example:
+  mpirun -n 2 mpi-lowrank bench round --out results/round.h5
+
+EF21 with Top-1 on mushrooms, 20 workers, through all that `mpi-lowrank run` does; runs alternate
+with the baseline, what the EF21 paper's scripts do in one process: a loop over workers with dense
+shards, products with `A * y[:, None]`, an argpartition. MPI_LOWRANK_KERNELS chooses the kernels.
+{REPEATED}"""
+
+
 def add_bench(commands) -> None:
     text = "Measure calls and compressors on these ranks; each bench prints its verdict."
     parser = commands.add_parser(
@@ -56,7 +67,7 @@ def add_bench(commands) -> None:
     collectives = add_command(benches, "collectives", bench, text, epilog=COLLECTIVES_EXAMPLE)
     told = "bytes that each rank hands over (default: 4 to 8 MiB)"
     collectives.add_argument("--sizes", type=int, nargs="+", metavar="BYTES", help=told)
-    _add_common(collectives)
+    _add_common(collectives, 2.0, 1000)
     text = "Every compressor's encode and decode by size, beside memcpy of the same bytes."
     kernels = add_command(benches, "kernels", bench, text, epilog=KERNELS_EXAMPLE)
     told = "numbers in the vector (default: 100000 1000000)"
@@ -64,16 +75,22 @@ def add_bench(commands) -> None:
     kernels.add_argument("--only", nargs="+", metavar="SPEC", help="these, as they are written")
     told = "the state's type (default: float32)"
     kernels.add_argument("--dtype", choices=("float32", "float64"), default="float32", help=told)
-    _add_common(kernels)
+    _add_common(kernels, 2.0, 1000)
+    text = "Where a round's time goes on each rank, its wait for others, beside a plain script."
+    one = add_command(benches, "round", bench, text, epilog=ROUND_EXAMPLE)
+    told = "rounds of a run, each run being a repeat (default: 500)"
+    one.add_argument("--rounds", type=int, default=500, metavar="COUNT", help=told)
+    _add_common(one, 30.0, 100)
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser, seconds: float, repeats: int) -> None:
+    """The record, and the limits of a row's repeats."""
     add_out(parser, "RECORD", "the record (default: results/NAME.h5)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier record")
-    told = "at which a row's repeats end (default: 2)"
-    parser.add_argument("--seconds", type=float, default=2.0, help=told)
-    told = "at which they end as well (default: 1000)"
-    parser.add_argument("--repeats", type=int, default=1000, metavar="COUNT", help=told)
+    told = f"at which a row's repeats end (default: {seconds:g})"
+    parser.add_argument("--seconds", type=float, default=seconds, help=told)
+    told = f"at which they end as well (default: {repeats})"
+    parser.add_argument("--repeats", type=int, default=repeats, metavar="COUNT", help=told)
     add_json(parser)
 
 

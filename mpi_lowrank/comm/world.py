@@ -24,6 +24,10 @@ COURTESY = 3.0
 """Seconds that other ranks give rank 0 to write the record before they end the job."""
 
 
+POLL = 0.01
+"""Seconds between two looks of a rank that waits asleep."""
+
+
 class AgreedError(Exception):
     """An error that all ranks know of and one of them has printed."""
 
@@ -68,6 +72,13 @@ def agree(comm: MPI.Intracomm, step: Callable[[], Result]) -> Result:
     if lowest[0] < comm.size:
         raise AgreedError from error
     return cast(Result, result)  # without an error there is one
+
+
+def meet_asleep(comm: MPI.Intracomm) -> None:
+    """Collective: wait for all ranks without a processor, which others may be measured on."""
+    arrival = comm.Ibarrier()
+    while not arrival.Test():
+        time.sleep(POLL)
 
 
 def leave(comm: MPI.Intracomm, status: int) -> NoReturn:

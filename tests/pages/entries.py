@@ -207,6 +207,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     f"{BENCH} collectives --sizes 4096 65536 --seconds 0.5 --overwrite --json": Run(
         "--seconds 0.01"
     ),
+    f"{BENCH} round --out results/round.h5": Run("--rounds 2 --seconds 0"),
+    "mpi-lowrank bench round": Part("without its launcher"),
     "mpi-lowrank bench kernels": By(
         "tests/benchmarks/test_kernels_bench.py", '"bench", "kernels", "--json"'
     ),
@@ -215,8 +217,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
         "--sizes 3000 --seconds 0 --overwrite"
     ),
     # Its other programs.
-    "mpirun -n 2 python bench/round.py": Run(),
-    "mpirun -n 2 python bench/round.py --problem matrix": Run(),
+    "mpirun -n 2 python bench/parts.py": Run(),
     "python bench/growth.py": Run("--rounds 10 --ranks 2 --workers 20"),
     "python bench/written.py": Run("--rows 20 --cases 2"),
     "python bench/written.py --every 1 --rows 2000": Run("--rows 20 --cases 2"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from mpi_lowrank.benchmarks.sheets.collectives import COLLECTIVES
 from mpi_lowrank.benchmarks.sheets.kernels import KERNELS
+from mpi_lowrank.benchmarks.sheets.round import ROUND
 from mpi_lowrank.benchmarks.sheets.sheet import Sheet, Told
 from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record.bench import BenchRecord
@@ -12,7 +13,7 @@ from mpi_lowrank.report.layout import Table, as_text
 from mpi_lowrank.report.plain import plain
 from mpi_lowrank.report.verdict import WIDTH, footnotes
 
-SHEETS: dict[str, Sheet] = {"collectives": COLLECTIVES, "kernels": KERNELS}
+SHEETS: dict[str, Sheet] = {"collectives": COLLECTIVES, "kernels": KERNELS, "round": ROUND}
 
 
 def format_bench(record: BenchRecord) -> str:
