@@ -206,9 +206,9 @@ def _every_figure(options: argparse.Namespace, records: list, out: Path) -> list
 
 def _one_figure(options: argparse.Namespace, records: list, out: Path) -> list[Path]:
     from mpi_lowrank.report.against import plot_against
-    from mpi_lowrank.report.costs import COSTS
     from mpi_lowrank.report.curves import View, plot_curves
     from mpi_lowrank.report.table import read_target
+    from mpi_lowrank.text.options import COSTS
 
     target = read_target("--best", options.best) if options.best else None
     x, y = options.x or "uplink_bytes", options.y

@@ -12,7 +12,7 @@ from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import output
 from mpi_lowrank.predict import BANDWIDTHS, LATENCY, RANKS
 from mpi_lowrank.registry import KINDS
-from mpi_lowrank.report.costs import COSTS, FORMATS
+from mpi_lowrank.text.options import COSTS, FORMATS
 
 EXAMPLE = """\
 example:

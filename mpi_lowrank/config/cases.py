@@ -1,85 +1,29 @@
 """TOML to frozen dataclasses; an error names the file, the key, the value and what is allowed."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from itertools import islice
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from mpi_lowrank.collectives import collectives, of_kind
 from mpi_lowrank.collectives.base import Reduction, Topology
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.config import toml
+from mpi_lowrank.config.case import Case, Experiment, Tune
 from mpi_lowrank.config.options import choose, convert, is_one_value, known
 from mpi_lowrank.config.sweep import sweep
+from mpi_lowrank.config.tune import TUNED, candidates, tuned
 from mpi_lowrank.datasets import Data
 from mpi_lowrank.door.network import Network
-from mpi_lowrank.errors import OptionError, UserError, one_of
+from mpi_lowrank.errors import OptionError, UserError, hint, one_of
 from mpi_lowrank.methods import methods
 from mpi_lowrank.problems import problems
 from mpi_lowrank.registry import Choice, Registry
 from mpi_lowrank.steps import steps
 from mpi_lowrank.text.names import naming_problem
 from mpi_lowrank.text.spelling import spell
-
-
-@dataclass(frozen=True)
-class Case:
-    """One run. A key given at the top of the file holds for all cases; a list makes a sweep."""
-
-    method: Annotated[Choice, "what workers compute and send"]
-    compressor: Annotated[Choice, "of what workers send"] = field(
-        default_factory=lambda: Choice("identity")
-    )
-    step: Annotated[Choice, "how x moves"] = field(default_factory=lambda: Choice("plain"))
-    problem: Annotated[Choice, "f and its gradients"] = field(
-        default_factory=lambda: Choice("logistic")
-    )
-    data: Annotated[Data, "rows, and which worker has which"] = field(default_factory=Data)
-    workers: Annotated[int | None, "not given: one per rank"] = None
-    rounds: Annotated[int, "after which a case has ended"] = 1000
-    multiple: Annotated[
-        float | None, "of the theory's stepsize; 1 if no stepsize is given either"
-    ] = None
-    stepsize: Annotated[float | str | None, 'a number, or a multiple of 1/L such as "8/L"'] = None
-    topology: Annotated[str, "how messages travel"] = "allgather"
-    reduction: Annotated[str, "how shared compressors' coefficients are averaged"] = "mpi"
-    dtype: Annotated[
-        Literal["float32", "float64"], "of the state; messages have their own `wire`"
-    ] = "float64"
-    x0: Annotated[Literal["normal", "zeros"], "normal: default_rng(seed).standard_normal(d)"] = (
-        "normal"
-    )
-    seed: Annotated[int, "of all draws"] = 0
-    evaluate_every: Annotated[int, "rounds; the last one is evaluated as well"] = 1
-    loss_every: Annotated[
-        int, "rounds between rows with loss and accuracy, if `stop` names neither"
-    ] = 1
-    theory: Annotated[bool, "rows have what theorems promise, and what came of it"] = False
-    stop: Annotated[Mapping[str, float], "metrics and values, any of which ends the case"] = field(
-        default_factory=dict
-    )
-    sync_every: Annotated[
-        int, "rounds between two repairs of what drifts by round-off; 0: none"
-    ] = 0
-    time_limit: Annotated[float | None, "seconds after which it is stopped"] = None
-    throttle: Annotated[str | None, 'a network such as "100mbit,50us" whose time calls take'] = None
-    label: Annotated[str, "its name in tables; not given: what tells it from the others"] = ""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A configuration file: its cases, and the case that ratios are taken to."""
-
-    name: str
-    source: Path
-    text: str
-    cases: tuple[Case, ...]
-    baseline: str
-    chosen: tuple[int, ...]
-    """The numbers of those cases that are to run, in their order; all, unless somebody chose."""
-
 
 MOST = 10_000
 """The most cases of an experiment: a few long lists, by mistake, would make millions."""
@@ -145,7 +89,7 @@ def _swept(shared: dict, own: dict, number: int) -> Iterator[Case]:
     if "method" not in shared | own:
         raise OptionError(where + "method", None, ", ".join(methods.names()))
     for point in sweep(_merge(shared, own), _is_one_value):
-        yield _case(point, where)
+        yield from candidates(_case(point, where))
 
 
 def _is_one_value(path: tuple[str, ...], table: dict, value: list) -> bool:
@@ -182,13 +126,15 @@ def _case(table: dict, where: str) -> Case:
         elif spec.name == "data":
             values[spec.name] = _data(given, key)
         elif spec.name == "stop":
-            values[spec.name] = _stop(given, key)
+            values[spec.name] = _targets(given, key)
+        elif spec.name == "tune":
+            values[spec.name] = _tune(given, key)
         elif spec.name in COLLECTIVES:
             named = of_kind(COLLECTIVES[spec.name])
             values[spec.name] = convert(given, Literal[*named], key)
         else:
             values[spec.name] = convert(given, types[spec.name], key)
-    case = Case(**values)
+    case = tuned(Case(**values), where)
     _check(case, where)
     return case
 
@@ -204,9 +150,10 @@ def over_L(stepsize: str) -> float | None:
 
 
 def _check(case: Case, where: str) -> None:
-    step = case.stepsize
+    step = None if case.tune else case.stepsize
     if isinstance(step, str) and (step := over_L(step)) is None:
-        raise OptionError(where + "stepsize", case.stepsize, 'a number, or one such as "8/L"')
+        allowed = f'a number, one such as "8/L", or "{TUNED}"' + hint([TUNED], case.stepsize)
+        raise OptionError(where + "stepsize", case.stepsize, allowed)
     positive: dict[str, float | None] = {
         "rounds": case.rounds,
         "evaluate_every": case.evaluate_every,
@@ -228,8 +175,9 @@ def _check(case: Case, where: str) -> None:
     if case.stepsize is not None and case.multiple is not None:
         allowed = "either multiple or stepsize, not both"
         raise OptionError(where + "multiple", case.multiple, allowed)
-    if not problems[case.problem.name].smooth and not isinstance(case.stepsize, float):
-        allowed = f"a number: {case.problem.name} has no known L for the theory's stepsize"
+    given = isinstance(case.stepsize, float) or case.tune
+    if not problems[case.problem.name].smooth and not given:
+        allowed = f'a number, or "{TUNED}": {case.problem.name} has no known L for the theory\'s'
         raise OptionError(where + "stepsize", case.stepsize, allowed)
     method, shared = methods[case.method.name], compressors[case.compressor.name].shared
     if not method.needs_compressor and case.compressor.name not in ("identity", "dense"):
@@ -247,13 +195,19 @@ def _check(case: Case, where: str) -> None:
     if not 0 <= case.data.test_fraction < 1:
         allowed = "a number from 0 to below 1"
         raise OptionError(where + "data.test_fraction", case.data.test_fraction, allowed)
+    _check_targets(case, case.stop, where + "stop.")
+    if case.tune:
+        _check_targets(case, case.tune.target, where + "tune.target.")
+
+
+def _check_targets(case: Case, targets: Mapping[str, float], where: str) -> None:
     measured = problems[case.problem.name].measured()
-    known(case.stop, list(measured), where + "stop.")
-    held_out = [metric for metric in case.stop if measured[metric].held_out]
+    known(targets, list(measured), where)
+    held_out = [metric for metric in targets if measured[metric].held_out]
     if held_out and case.data.test_fraction == 0:
         metric = held_out[0]
         allowed = f"a metric that is recorded: {metric} needs data.test_fraction above 0"
-        raise OptionError(f"{where}stop.{metric}", case.stop[metric], allowed)
+        raise OptionError(where + metric, targets[metric], allowed)
 
 
 def _check_alpha(data: Data, key: str) -> None:
@@ -273,7 +227,15 @@ def _data(given: object, key: str) -> Data:
     return Data(**{k: convert(v, types[k], f"{key}.{k}") for k, v in table.items()})
 
 
-def _stop(given: object, key: str) -> dict[str, float]:
+def _tune(given: object, key: str) -> Tune:
+    if not isinstance(given, dict):
+        raise OptionError(key, given, 'a table such as {target = {loss = 0.1}, by = "rounds"}')
+    known(given, [spec.name for spec in fields(Tune)], key + ".")
+    target = _targets(given.get("target", {}), f"{key}.target")
+    return Tune(target, convert(given.get("by", Tune.by), str, f"{key}.by"))
+
+
+def _targets(given: object, key: str) -> dict[str, float]:
     if not isinstance(given, dict):
         raise OptionError(key, given, "a table such as {grad_norm_sq = 1e-7}")
     return {metric: convert(value, float, f"{key}.{metric}") for metric, value in given.items()}

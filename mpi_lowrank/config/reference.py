@@ -9,10 +9,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from mpi_lowrank.collectives import of_kind
 from mpi_lowrank.component import REQUIRED
-from mpi_lowrank.config.cases import COLLECTIVES, COMPONENTS, Case
+from mpi_lowrank.config.case import Case, Tune
+from mpi_lowrank.config.cases import COLLECTIVES, COMPONENTS
 from mpi_lowrank.config.options import describe
+from mpi_lowrank.config.tune import FARTHEST
 from mpi_lowrank.datasets import Data
 from mpi_lowrank.registry import Choice, Registry
+from mpi_lowrank.text.options import COSTS
 
 BEGINNING = """\
 # The keys of a configuration
@@ -32,10 +35,20 @@ This page is printed by `python -m mpi_lowrank.config.reference`.
 | `cases` | tables | required | the cases |
 """
 
+TUNING = f"""\
+Of a case with `stepsize = "tuned"` the record has each step that was tried, as a case of its own,
+and `best` with the same target and cost prints the one that was found. The grid is the
+same for all methods: 2^k/L, or 2^k where a problem has no known L. First 1/4 to 4 are tried, then
+more at an end while the best step lies there, from 2^-{FARTHEST} to 2^{FARTHEST} at most. A case
+ends as `stopped` once it has spent what the best step took, and a step's other seeds are left out
+once its median cannot win; at the end, cases of the best step that were cut run again, whole.
+"""
+
 
 def reference() -> str:
     """The page, in Markdown, of the components that come with this package."""
     parts = [BEGINNING, _keys("key of a case", Case), _keys("key of `data`", Data)]
+    parts += [_keys("key of `tune`", Tune), TUNING]
     parts += [_components(kind, registry) for kind, registry in COMPONENTS.items()]
     return "\n".join(parts)
 
@@ -65,6 +78,10 @@ def _allowed(key: str, annotation: Any) -> str:
         return " or ".join(f'"{name}"' for name in of_kind(COLLECTIVES[key]))
     if get_origin(annotation) is get_origin(Mapping[str, float]):
         return "a table such as {grad_norm_sq = 1e-6}"
+    if key == "by":
+        return " or ".join(f'"{cost}"' for cost in COSTS)
+    if key == "tune":
+        return "a table, below"
     return "a name, or a table, below" if annotation is Data else describe(annotation)
 
 

@@ -13,13 +13,13 @@ from mpi_lowrank.door.network import Network, told_bandwidth
 from mpi_lowrank.predict.model import Measured, Pays, found_in, mean_of, measured, pays
 from mpi_lowrank.record import Case, Record
 from mpi_lowrank.report.best import Step
-from mpi_lowrank.report.costs import COSTS
 from mpi_lowrank.report.layout import Column, Table, as_text, text
 from mpi_lowrank.report.parameters import parameters
 from mpi_lowrank.report.plain import plain
 from mpi_lowrank.report.style import WHOLE
 from mpi_lowrank.report.table import Target, table_rows, told_target
 from mpi_lowrank.report.verdict import WIDTH, Row, footnotes
+from mpi_lowrank.text.options import COSTS
 
 WIRES = ("float32", "float16")
 POINTS = 121

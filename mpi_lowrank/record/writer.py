@@ -21,7 +21,7 @@ from mpi_lowrank.record.flushes import Flushes
 from mpi_lowrank.record.image import CHECKED, image, in_memory, put
 from mpi_lowrank.record.metrics import Metric
 from mpi_lowrank.record.place import Place
-from mpi_lowrank.record.reader import opened
+from mpi_lowrank.record.reader import Case, opened
 from mpi_lowrank.record.schema import COLUMNS, LEDGER_DTYPE, PHASES_DTYPE, REAL, SCHEMA
 from mpi_lowrank.text.names import group_name
 
@@ -90,6 +90,11 @@ class RecordWriter:
             raise
         self._begin_case(case)
 
+    def drop(self, label: str) -> None:
+        """Leave out the case `label`, which is to run anew."""
+        self._end_case()
+        del self._file["cases"][group_name(label)]
+
     def go_on(self, label: str, done: int) -> None:
         """Go on with the case `label` after `done` rounds; later rows are dropped."""
         self._end_case()
@@ -101,6 +106,11 @@ class RecordWriter:
             del case.attrs[name]
         put(case, {"status": "running"})
         self._begin_case(case)
+
+    def read(self, label: str) -> Case:
+        """The case `label` as it is now."""
+        self._store_rows()
+        return Case(self.live, self._file["cases"][group_name(label)])
 
     def append(self, row: Mapping[str, float]) -> None:
         """Queue one row of the current case's columns; a column left out is NaN."""

@@ -14,12 +14,12 @@ from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import Record
 from mpi_lowrank.report import style
 from mpi_lowrank.report.best import best_rows
-from mpi_lowrank.report.costs import COSTS
 from mpi_lowrank.report.figures import MOST, X_AXES, new_figure, save, stem_of, too_many
 from mpi_lowrank.report.formats import flat
 from mpi_lowrank.report.plain import drawable
 from mpi_lowrank.report.table import Target, told_target
 from mpi_lowrank.report.verdict import Row
+from mpi_lowrank.text.options import COSTS
 
 HEIGHT = 2.7  # inches
 

@@ -10,13 +10,13 @@ from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import THEORY
 from mpi_lowrank.report import layout
 from mpi_lowrank.report.chosen import fitting
-from mpi_lowrank.report.costs import COSTS
 from mpi_lowrank.report.layout import Column, Table
 from mpi_lowrank.report.numbers import finite
 from mpi_lowrank.report.parameters import spelled
 from mpi_lowrank.report.plain import plain
 from mpi_lowrank.report.table import SHOWN, row_metrics
 from mpi_lowrank.report.verdict import Row, footnotes
+from mpi_lowrank.text.options import COSTS
 
 WRITERS = {"text": layout.as_text, "markdown": layout.as_markdown, "latex": layout.as_latex}
 """What is made of tables; of rows themselves CSV and JSON are."""

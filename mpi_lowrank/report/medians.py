@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from mpi_lowrank.record import Case, Record
-from mpi_lowrank.report.costs import COSTS
 from mpi_lowrank.report.layout import Column, Table, as_text, kilobytes, scientific, text, whole
 from mpi_lowrank.report.numbers import finite
 from mpi_lowrank.report.plain import plain
@@ -19,6 +18,7 @@ from mpi_lowrank.report.table import (
     told_target,
 )
 from mpi_lowrank.report.verdict import Row, footnotes
+from mpi_lowrank.text.options import COSTS
 
 
 def median_rows(records: list[Record], target: Target) -> list[Row]:

@@ -7,12 +7,13 @@ import numpy as np
 
 from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import METRICS, THEORY, Case, Metric, Record
-from mpi_lowrank.report.costs import COSTS
+from mpi_lowrank.record.costs import arrival, spent
 from mpi_lowrank.report.layout import Column, Table, as_text, kilobytes, percent, scientific, whole
 from mpi_lowrank.report.numbers import finite, short
 from mpi_lowrank.report.parameters import parameters
 from mpi_lowrank.report.plain import plain
 from mpi_lowrank.report.verdict import Row, footnotes, has_seconds, validity
+from mpi_lowrank.text.options import COSTS
 
 Target = tuple[str, float]
 """A metric, and the value at which it is reached."""
@@ -154,20 +155,12 @@ def _last(case: Case, key: str) -> float | None:
 
 
 def _costs(case: Case, index: int) -> dict[str, int | float | None]:
-    uplink, downlink = float(case["uplink_bytes"][index]), float(case["downlink_bytes"][index])
-    return {
-        "rounds": int(case["round"][index]),
-        "uplink_bytes": finite(uplink),
-        "total_bytes": finite(uplink + downlink),
-        "seconds": finite(float(case["seconds"][index])),
-    }
+    return {cost: finite(spent(case, cost)[index].item()) for cost in COSTS}
 
 
 def _reached(case: Case, metric: str, value: float) -> dict[str, int | float | None] | None:
-    if metric not in case.metrics:
-        return None
-    met = case.metrics[metric].reached(case[metric], value)
-    return _costs(case, int(np.argmax(met))) if np.any(met) else None
+    row = arrival(case, metric, value)
+    return None if row is None else _costs(case, row)
 
 
 def _with_ratios(costs: Row | None, baseline: Row | None) -> Row | None:

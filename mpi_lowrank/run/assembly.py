@@ -305,7 +305,10 @@ def make_method(
 
 def _evaluator(case, ground, door, gradients, notes, step) -> Evaluator:
     shards, placement = ground.shards, ground.placement
-    measured = ground.problem.measured()
+    measured, awaited = (
+        ground.problem.measured(),
+        [*case.stop, *(case.tune.target if case.tune else ())],
+    )
     return Evaluator(
         ground.problem,
         gradients,
@@ -313,7 +316,7 @@ def _evaluator(case, ground, door, gradients, notes, step) -> Evaluator:
         placement.local,
         placement.total,
         rows=(shards.train_rows, shards.test_rows),
-        loss_every=case.loss_every if all(measured[m].every_row for m in case.stop) else 1,
+        loss_every=case.loss_every if all(measured[m].every_row for m in awaited) else 1,
         notes=notes,
         step=step,
     )

@@ -14,6 +14,7 @@ from mpi_lowrank.comm import facts, failures, parcels, world
 from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.comm.mpi import MpiTransport, NappingTransport
 from mpi_lowrank.config import Case, Experiment
+from mpi_lowrank.config.tune import units
 from mpi_lowrank.door import Door, Transport
 from mpi_lowrank.door.network import Network
 from mpi_lowrank.door.throttle import Throttled
@@ -39,6 +40,7 @@ from mpi_lowrank.run.recording import Recording
 from mpi_lowrank.run.resume import format_plan
 from mpi_lowrank.run.stopping import Divergence, Schedule, Signals, Targets, TimeLimit
 from mpi_lowrank.run.timing import Timing
+from mpi_lowrank.run.tuning import Outcome, Outspent, Tuning, outcome
 from mpi_lowrank.run.watch import Consistency, Estimate, FirstRounds, Replicas, Whole
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 CHECKPOINT_EVERY = 60.0
 """Seconds between two checkpoints."""
 
-Outcome = Literal["finished", "invalid", "failed", "interrupted"]
+Ended = Literal["finished", "invalid", "failed", "interrupted"]
 
 
 def run(
@@ -58,7 +60,7 @@ def run(
     interruption: Interruption | None = None,
     checkpoint_every: float = CHECKPOINT_EVERY,
     quiet: bool = False,
-) -> Outcome:
+) -> Ended:
     """Run the chosen cases on all ranks of `comm` and write the record `out` on rank 0.
 
     Where `out` is a record of the same configuration, what is finished there stays, and what was
@@ -78,7 +80,7 @@ def dry_run(experiment: Experiment, comm: MPI.Intracomm, out: Path, overwrite: b
     """A line per chosen case: what `run` would do with it. Raises AgreedError as `run` does."""
     planned = _Run(experiment, comm, out, overwrite, None, 0.0)
     planned.recording.close(finished=False)
-    return format_plan(planned.recording.steps, dict(enumerate(c.label for c in experiment.cases)))
+    return format_plan(planned.recording.steps, experiment.cases)
 
 
 LONGEST_TRACEBACK = 20_000
@@ -104,7 +106,10 @@ class _Run:
         self._open_lines()
         self.root = comm.rank == 0
         screen = terminal() if self.root else None
-        self.progress = Progress(len(experiment.cases), screen, silent=quiet or not self.root)
+        parts = units(experiment.cases, range(len(experiment.cases)))
+        self.part_of = {number: part for part, numbers in enumerate(parts) for number in numbers}
+        self.progress = Progress(len(parts), screen, silent=quiet or not self.root)
+        self.tuning = Tuning({n: experiment.cases[n] for n in self.chosen}, self._ended)
         self._grounds = Grounds()
         self._invalid: dict[str, list[str]] = {}
         self.facts = parcels.from_all(comm, facts.local_facts())
@@ -119,33 +124,43 @@ class _Run:
         self.comm, self.counted = self.votes.Dup(), self.votes.Dup()
         self.counted.Set_name("mpi-lowrank door")  # for profilers: all that the ledgers count
 
-    def all_cases(self) -> Outcome:
+    def all_cases(self) -> Ended:
         """Run the cases in order, all of them or until interrupted; keep what there is then."""
-        outcome: Outcome = "interrupted"
-        self.recording.open(self.inputs.attributes)
+        ended: Ended = "interrupted"
         try:
-            outcome = self._outcome()
+            ended = self._run_cases()
         except BaseException:
             self._close_alone()
             raise
-        finished = outcome != "interrupted"
+        finished = ended != "interrupted"
         world.agree(self.comm, lambda: self.recording.close(finished))
         for label, reasons in self._invalid.items() if self.root else ():
             output.complain("warning", f"{label} is not valid: {'; '.join(reasons)}")
-        return "invalid" if self._invalid and outcome == "finished" else outcome
+        return "invalid" if self._invalid and ended == "finished" else ended
 
-    def _outcome(self) -> Outcome:
-        outcome: Outcome = "finished"
-        for number in self.chosen:
+    def _run_cases(self) -> Ended:
+        ended: Ended = "finished"
+        for number in self.tuning.numbers():
             case, step = self.experiment.cases[number], self.recording.steps[number]
-            if step.do == "stay":
+            if step.do == "stay" and not self.tuning.again:
                 self._note_reasons(case, step.reasons)
                 continue
+            self.recording.open(self.inputs.attributes)
+            if self.tuning.again:
+                self.recording.drop(number)
             status = self._case(number)
             if status == "interrupted":
                 return status
-            outcome = "failed" if status == "failed" else outcome
-        return outcome
+            ended = "failed" if status == "failed" else ended
+        return ended
+
+    def _ended(self, number: int) -> Outcome:
+        """Collective: how a tuned case ended."""
+        case = self.experiment.cases[number]
+        assert case.tune is not None
+        tune, read = case.tune, lambda: self.recording.read(case.label)
+        told = world.agree(self.comm, lambda: outcome(read(), tune) if self.root else None)
+        return Outcome(*parcels.from_root(self.comm, told))
 
     def _close_alone(self) -> None:
         """Close without the others, who may be gone; the user still reads the first error last."""
@@ -203,7 +218,7 @@ class _Run:
     def _carry_out(self, number: int, case: Case) -> Status:
         door, uncounted = Door(self._lines_of(case)), Door(MpiTransport(self.comm))
         made = assemble(case, self._ground_of(case, door), door, self._together())
-        with self.progress.case(number, case.label, case.rounds) as progress:
+        with self.progress.case(self.part_of[number], case.label, case.rounds) as progress:
             step, checkpoint = self.recording.steps[number], self.recording.checkpoint(number)
             known, writer = self.recording.known(number), self.recording.writer
             recorder = Recorder(made, self.comm, writer, known, step)
@@ -242,6 +257,8 @@ class _Run:
             Targets(case),
             Schedule(case),
         ]
+        if case.tune:
+            watching.append(Outspent(case.tune, self.tuning.limit, exchange, notes))
         if made.theory:
             watching.append(Guarantees(made.theory, notes))
         if case.time_limit is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mpi_lowrank.comm import alike
@@ -33,7 +34,7 @@ class Inputs:
 
         Raises UserError for one that cannot run.
         """
-        for _, case in self._chosen():
+        for case in self._distinct():
             try:
                 placement = place(case, self._comm.size, self._comm.rank)
                 if self._comm.rank == 0:
@@ -68,6 +69,14 @@ class Inputs:
             return key(case, self._comm.size, data.sha256 if data else None, code)
         except Exception:  # as in `check`
             return {}
+
+    def _distinct(self) -> list[Case]:
+        """The chosen cases, one for all tuned steps: nothing that is checked depends on them."""
+        found: dict[object, Case] = {}
+        for number, case in self._chosen():
+            alike = repr(replace(case, stepsize=None, label="")) if case.tune else number
+            found.setdefault(alike, case)
+        return list(found.values())
 
     def _chosen(self) -> Iterator[tuple[int, Case]]:
         return ((number, self._experiment.cases[number]) for number in self._experiment.chosen)

@@ -30,7 +30,10 @@ class Progress(Observer):
 
     @contextmanager
     def case(self, number: int, label: str, rounds: int) -> Iterator[Observer]:
-        """Show case `number`, counted from 0, while the block carries it out."""
+        """Show case `number`, counted from 0, while the block carries it out.
+
+        The cases of one search for a step have one number.
+        """
         self._label, self._rounds = f"[{number + 1}/{self.cases}] {label}", rounds
         self._number, self._began = number, self._began or (time.monotonic(), number)
         if self._screen and not self._silent:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mpi_lowrank.comm import parcels, world
 from mpi_lowrank.config import Experiment
 from mpi_lowrank.errors import UserError
+from mpi_lowrank.record import Case
 from mpi_lowrank.record.checkpoint import Checkpoint, beside
 from mpi_lowrank.record.lock import Lock
 from mpi_lowrank.record.reader import is_running
@@ -43,7 +44,7 @@ class Recording:
         overwrite: bool,
     ):
         self._comm, self._experiment, self._out = comm, experiment, Path(out)
-        self._overwrite, self._locks = overwrite, ExitStack()
+        self._overwrite, self._locks, self._open = overwrite, ExitStack(), False
         self._plan = Plan({})
         self.keys: Mapping[int, Key] = {}
         world.agree(comm, lambda: self._planned(keys) if comm.rank == 0 else None)
@@ -52,14 +53,27 @@ class Recording:
         self.steps = {int(number): Step(**step) for number, step in told.items()}
 
     def open(self, attributes: Callable[[], Mapping[str, object]]) -> None:
-        """Begin the record or go on with it; do nothing where no case is left to run."""
-        if any(step.do != "stay" for step in self.steps.values()):
-            root = self._comm.rank == 0
+        """Begin the record or go on with it, once: called before each case that runs."""
+        if not self._open:
+            self._open, root = True, self._comm.rank == 0
             world.agree(self._comm, lambda: self._opened(attributes()) if root else None)
 
     def known(self, number: int) -> dict[str, object]:
         """The attributes by which a later run knows the case; on rank 0."""
         return {"number": number, "key": json.dumps(self.keys.get(number))}
+
+    def drop(self, number: int) -> None:
+        """Leave the case out of the record, so that it can run anew; the record is open."""
+        self.steps[number] = Step("run")
+        if self.writer:
+            self.writer.drop(self._experiment.cases[number].label)
+
+    def read(self, label: str) -> Case:
+        """A case that has ended, of this run or of the one before; on rank 0."""
+        if self.writer:
+            return self.writer.read(label)
+        assert self._plan.earlier is not None  # nothing is left to run: the record has all
+        return self._plan.earlier.cases[label]
 
     def checkpoint(self, number: int) -> Checkpoint | None:
         """What the case goes on from; None on other ranks than 0."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from mpi_lowrank.config import Experiment
+from mpi_lowrank.config import Case, Experiment
+from mpi_lowrank.config.tune import units
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import output
 from mpi_lowrank.record import Record
@@ -124,9 +125,13 @@ def _check_key(path: Path, case: Recorded, key: Key) -> None:
         raise UserError(f"{path}: {told}; {_ADVICE}")
 
 
-def format_plan(steps: Mapping[int, Step], labels: Mapping[int, str]) -> str:
-    """A line per case: what a run would do with it."""
-    return "\n".join(f"{_told(step):<42}{labels[number]}" for number, step in steps.items())
+def format_plan(steps: Mapping[int, Step], cases: Sequence[Case]) -> str:
+    """A line per case: what a run would do with it; one for the steps that a search may try."""
+    tuned = {n for n, step in steps.items() if cases[n].tune and step == Step("run")}
+    lines = {number: _told(step) for number, step in steps.items() if number not in tuned}
+    for unit in units(cases, sorted(tuned)):
+        lines[unit[0]] = f"may try {len(unit)} steps, as"
+    return "\n".join(f"{told:<42}{cases[number].label}" for number, told in sorted(lines.items()))
 
 
 def _told(step: Step) -> str:

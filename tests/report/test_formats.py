@@ -8,7 +8,7 @@ import re
 import pytest
 
 from mpi_lowrank.cli import main
-from mpi_lowrank.report.costs import FORMATS
+from mpi_lowrank.text.options import FORMATS
 
 CASES = [
     ("GD 4x", 896, 0.9, 0.0, 60),

@@ -20,8 +20,8 @@ from mpi_lowrank.predict.model import measured
 from mpi_lowrank.predict.rows import Grid, predict_steps
 from mpi_lowrank.record import LEDGER_DTYPE, METRICS, PHASES_DTYPE, Record, RecordWriter
 from mpi_lowrank.report.best import best_rows, best_steps, in_order
-from mpi_lowrank.report.costs import COSTS
 from mpi_lowrank.report.table import table_rows
+from mpi_lowrank.text.options import COSTS
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&lt;"
 
