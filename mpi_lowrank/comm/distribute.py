@@ -1,7 +1,10 @@
-"""Rank 0 reads the data; every rank gets the rows of its own workers and no others."""
+"""Rank 0 has the data; every rank gets the rows of its own workers and no others.
+
+See `redistribute` for data that several ranks have read.
+"""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
@@ -35,14 +38,15 @@ def distribute(
 
 
 def _send(door, placement, dataset, assigned):
-    parcels = [_pack(dataset, assigned, workers) for workers in _workers(placement)]
+    parcels = [_pack(dataset, assigned, workers) for workers in workers_of_ranks(placement)]
     for rank, parcel in enumerate(parcels[1:], start=1):
         for part in parcel:
             door.send(part, rank, PURPOSE)
     return parcels[0]
 
 
-def _workers(placement: Placement) -> list[range]:
+def workers_of_ranks(placement: Placement) -> list[range]:
+    """The workers of each rank."""
     return [Placement(placement.total, placement.ranks, r).workers for r in range(placement.ranks)]
 
 
@@ -55,29 +59,39 @@ HEADER = 9
 
 def _pack(dataset, assigned, workers):
     """Flat arrays: sizes, the labels of the rank's rows, and their CSR parts or dense rows."""
-    train, test = assigned
-    mine = [train[w] for w in workers] + [np.concatenate([test[w] for w in workers])]
+    mine = of_workers(assigned, workers)
     rows = np.concatenate(mine)
     features = dataset.features[rows]
     sparse = issparse(features)
     stored = features.data if sparse else features
     boolean = stored.dtype == bool
-    numbers = [features.shape[1], max(map(len, train)), sum(map(len, train)), sum(map(len, test))]
-    real = dataset.labels.dtype == REAL
-    numbers += [len(np.unique(dataset.labels)), sparse + 2 * boolean, stored.size, real]
+    numbers = [features.shape[1], *known(dataset, assigned)]
+    numbers += [sparse + 2 * boolean, stored.size, dataset.labels.dtype == REAL]
     values = stored.view(np.uint8) if boolean else stored.astype(np.float64)
     parts = [features.indptr.astype(np.int64), features.indices.astype(np.int32)] if sparse else []
     parts = [dataset.labels[rows], values, *parts]
-    header = np.array([*numbers, _digest(parts), *map(len, mine)], dtype=np.int64)
+    header = np.array([*numbers, digest(parts), *map(len, mine)], dtype=np.int64)
     return header, *parts
 
 
-def _digest(parts) -> int:
+def of_workers(assigned: list[list[np.ndarray]], workers: range) -> list[np.ndarray]:
+    """The row numbers of each of these workers, and last those held out for all of them."""
+    train, test = assigned
+    return [train[w] for w in workers] + [np.concatenate([test[w] for w in workers])]
+
+
+def known(dataset: Dataset, assigned: list[list[np.ndarray]]) -> tuple[int, int, int, int]:
+    """The longest shard of all workers, all training and held-out rows, and the classes."""
+    train, test = (list(map(len, rows)) for rows in assigned)
+    return max(train), sum(train), sum(test), len(np.unique(dataset.labels))
+
+
+def digest(parts: Iterable[np.ndarray]) -> int:
     """A digest of all bytes of the arrays, of 63 bits."""
-    digest = hashlib.blake2b(digest_size=8)
+    told = hashlib.blake2b(digest_size=8)
     for part in parts:
-        digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
-    return int.from_bytes(digest.digest(), "little") >> 1
+        told.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+    return int.from_bytes(told.digest(), "little") >> 1
 
 
 def _receive(door, local):
@@ -97,11 +111,8 @@ def _receive(door, local):
 
 def _unpack(parcel, placement, seed):
     header, labels, values, *parts = parcel
-    if _digest([labels, values, *parts]) != header[HEADER - 1]:
-        raise UserError(
-            f"the rows of workers {placement.workers[0]} to {placement.workers[-1]} are not those "
-            "that rank 0 has read: they were damaged on their way; check the network and MPI"
-        )
+    if digest([labels, values, *parts]) != header[HEADER - 1]:
+        raise damaged(placement)
     d, longest, trained, tested, classes, form, *_ = map(int, header[:HEADER])
     boolean, sparse = divmod(form, 2)
     values = values.view(bool) if boolean else values
@@ -109,17 +120,36 @@ def _unpack(parcel, placement, seed):
         features = csr_array((values, parts[1], parts[0]), shape=(len(labels), d))
     else:
         features = values.reshape(len(labels), d)
-    sizes = header[HEADER:]
-    rows = [
-        Rows(features[end - size : end], labels[end - size : end])
+    known = longest, trained, tested, classes
+    return local_shards(Rows(features, labels), header[HEADER:], known, placement, seed)
+
+
+def damaged(placement: Placement) -> UserError:
+    """What is told where received rows are not those that were sent."""
+    return UserError(
+        f"the rows of workers {placement.workers[0]} to {placement.workers[-1]} are not those "
+        "that were read: they were damaged on their way; check the network and MPI"
+    )
+
+
+def local_shards(
+    rows: Rows, sizes: Sequence[int], known: tuple[int, ...], placement: Placement, seed: int
+) -> LocalShards:
+    """Cut this rank's rows into its workers' and the held-out ones, of these `sizes`.
+
+    `known`: the longest shard of all workers, all training and held-out rows, and the classes.
+    """
+    parts = [
+        Rows(rows.features[end - size : end], rows.labels[end - size : end])
         for end, size in zip(np.cumsum(sizes), sizes, strict=True)
     ]
+    longest, trained, tested, classes = known
     return LocalShards(
         numbers=placement.workers,
         total=placement.total,
         seed=seed,
-        workers=rows[:-1],
-        test=rows[-1],
+        workers=parts[:-1],
+        test=parts[-1],
         longest=longest,
         train_rows=trained,
         test_rows=tested,

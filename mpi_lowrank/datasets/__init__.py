@@ -20,6 +20,8 @@ __all__ = [
     "load",
     "shard_rows",
     "split_test",
+    "text_of",
+    "width_of",
 ]
 
 
@@ -36,6 +38,28 @@ def load(name: str) -> Dataset:
         raise UserError(f"data {short(name)!r}: no such file; allowed is {allowed}")
     text = libsvm.read_text(path)
     return libsvm.dataset(name, text, name, _width(_known_as(libsvm.checksum(text))))
+
+
+def text_of(name: str) -> Path | None:
+    """The LIBSVM file that `load` reads for that name, if it is there and not compressed."""
+    if name in datasets.names():
+        return datasets[name]().text()
+    path = Path(name)
+    try:
+        return path if path.suffix not in libsvm.OPENERS and path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def width_of(name: str, sha256: str) -> int | None:
+    """The number of features that is declared for a text of that checksum, if it is known.
+
+    Raises UserError if it should be the known data set of that name and is not.
+    """
+    if name in datasets.names():
+        source = datasets[name]()
+        source.verify(sha256, str(source.text()))
+    return _width(_known_as(sha256))
 
 
 def _is_missing(path: Path) -> bool:

@@ -30,6 +30,9 @@ class Dataset:
     features: csr_array | np.ndarray
     labels: np.ndarray
     sha256: str
+    held: range | None = None
+    """Where several ranks have read it: which of its rows `features` are. Rank 0 has all labels,
+    the others have none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", _typed(np.asarray(self.labels), self.name))
@@ -60,6 +63,19 @@ class Source(ABC):
     @abstractmethod
     def fetch(self) -> Path:
         """The file that holds the data, downloaded if need be. Raises UserError."""
+
+    def text(self) -> Path | None:
+        """Its LIBSVM file, if it is here and not compressed."""
+        return None
+
+    def verify(self, found: str, place: str, cached: bool = True) -> None:
+        """Raise UserError, which names the place, if the text there has another sha256."""
+        remedy = " after removing that file" if cached else ""
+        if found != self.sha256:
+            raise UserError(
+                f"{place}: is not {self.name}, the sha256 of its text is {found}; expected "
+                f"{self.sha256}; fetch it anew{remedy}"
+            )
 
     @abstractmethod
     def load(self) -> Dataset:

@@ -1,5 +1,7 @@
 """LIBSVM's text format: a line per row, `LABEL INDEX:VALUE ...`, indices from 1 and increasing."""
 
+from __future__ import annotations
+
 import bz2
 import gzip
 import hashlib
@@ -8,6 +10,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -79,6 +82,24 @@ def _limit(size: int, compressed: bool) -> tuple[int, str]:
     return limit
 
 
+def read_range(path: Path, begin: int, end: int, place: str, room: int) -> bytes:
+    """The bytes from `begin` to before `end` of a file that is not compressed.
+
+    Raises UserError, which names the `place`, if they cannot be read, or take more to parse than
+    the `room`, in bytes.
+    """
+    most = room // PARSED
+    if end - begin > most:
+        told = _TooLongError(most, f"a {PARSED}th of the memory that each rank has, per rank")
+        raise UserError(f"{place}: {told}")
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(begin)
+            return stream.read(end - begin)
+    except OSError as error:
+        raise UserError(f"{place}: cannot be read: {error.strerror}") from error
+
+
 def _read(stream: BinaryIO, most: int, reason: str) -> bytes:
     pieces, length = [], 0
     while piece := stream.read(2**20):
@@ -106,30 +127,34 @@ def parse(text: bytes, name: str, width: int | None = None) -> tuple[csr_array, 
     line, an index of 0, beyond the width or not above the one before it, and a value that is not
     finite.
     """
-    lines = text.rstrip().split(b"\n") if text.strip() else []
+    lines = lines_of(text)
+    check_form(lines, name)
+    numbers = Numbers.of(lines)
+    check_size(len(lines), len(numbers.indices), name, width)
+    numbers.check_pairs(name, width)
+    numbers.check_labels(name)
+    ones = bool((numbers.values == 1).all())
+    return numbers.rows(width or int(numbers.indices.max()), ones), numbers.labels
+
+
+def lines_of(text: bytes) -> list[bytes]:
+    """The lines; blank ones at the end are none."""
+    return text.rstrip().split(b"\n") if text.strip() else []
+
+
+def check_size(lines: int, pairs: int, name: str, width: int | None) -> None:
+    """Raise UserError for a text of no lines, or of none from which a width could be told."""
     if not lines:
         raise UserError(f"{name}: is empty; expected lines such as '-1 3:1 11:0.5'")
-    _check_form(lines, name)
-    pairs = np.array([line.count(b":") for line in lines])
-    # With every line well formed, the numbers stand in a known order: label, index, value, ...
-    numbers = np.array(b" ".join(lines).replace(b":", b" ").split(), dtype=np.float64)
-    starts = np.concatenate([[0], np.cumsum(pairs)])
-    at_label = 2 * starts[:-1] + np.arange(len(lines))
-    rest = np.delete(numbers, at_label)
-    indices, values, labels = rest[::2], rest[1::2], numbers[at_label]
-    if not width and not len(indices):
+    if not width and not pairs:
         raise UserError(
             f"{name}: no line has an INDEX:VALUE; expected lines such as '-1 3:1 11:0.5'"
         )
-    _check_numbers(indices, values, labels, starts, name, width)
-    columns = (indices - 1).astype(np.int32)
-    shape = len(lines), width or int(indices.max())
-    data = np.ones(len(values), bool) if (values == 1).all() else values
-    return csr_array((data, columns, starts.astype(np.int32)), shape=shape), labels
 
 
-def _check_form(lines: list[bytes], name: str) -> None:
-    for number, line in enumerate(lines, start=1):
+def check_form(lines: list[bytes], name: str, before: int = 0) -> None:
+    """Raise UserError for a malformed line; `before` lines stand in front of these."""
+    for number, line in enumerate(lines, start=before + 1):
         if not LINE.fullmatch(line):
             shown = _misfit(line)[:40].decode(errors="replace")
             expected = "LABEL INDEX:VALUE ... with finite numbers and indices from 1"
@@ -144,26 +169,63 @@ def _misfit(line: bytes) -> bytes:
     return next(pair for pair in pairs if not PAIR.fullmatch(pair))
 
 
-def _check_numbers(indices, values, labels, starts, name, width) -> None:
-    rows = np.repeat(np.arange(len(labels)), np.diff(starts))
-    decreasing = np.zeros(len(indices), bool)
-    decreasing[1:] = (np.diff(indices) <= 0) & (np.diff(rows) == 0)
-    limit = width or np.iinfo(np.int32).max
-    problems = {
-        "indices start at 1": indices < 1,
-        f"indices end at {limit}": indices > limit,
-        "indices must increase along a line": decreasing,
-        "values must be finite": ~np.isfinite(values),
-    }
-    firsts = [(int(np.argmax(wrong)), what) for what, wrong in problems.items() if wrong.any()]
-    if firsts:
-        first, expected = min(firsts, key=lambda problem: problem[0])
-        found = f"{shortest(indices[first])}:{shortest(values[first])}"
-        raise UserError(f"{name}, line {rows[first] + 1}: {found}; {expected}")
-    if not np.isfinite(labels).all():
-        first = int(np.argmin(np.isfinite(labels)))
-        found = shortest(labels[first])
-        raise UserError(f"{name}, line {first + 1}: label {found}; it must be finite")
+@dataclass(frozen=True)
+class Numbers:
+    """What well-formed lines say, in float64: labels (N,), and indices and values of all pairs.
+
+    Those of line i begin at starts[i], (N + 1,). `before` lines stand in front of these.
+    """
+
+    labels: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    starts: np.ndarray
+    before: int = 0
+
+    @classmethod
+    def of(cls, lines: list[bytes], before: int = 0) -> Numbers:
+        """Read lines that `check_form` has passed."""
+        pairs = np.array([line.count(b":") for line in lines], np.int64)
+        # The numbers stand in a known order: label, index, value, ...
+        numbers = np.array(b" ".join(lines).replace(b":", b" ").split(), dtype=np.float64)
+        starts = np.concatenate([[0], np.cumsum(pairs)])
+        at_label = 2 * starts[:-1] + np.arange(len(lines))
+        rest = np.delete(numbers, at_label)
+        return cls(numbers[at_label], rest[::2], rest[1::2], starts, before)
+
+    def rows(self, width: int, ones: bool) -> csr_array:
+        """The rows (N, width), boolean if they are `ones`."""
+        columns = (self.indices - 1).astype(np.int32)
+        data = np.ones(len(self.values), bool) if ones else self.values
+        shape = len(self.labels), width
+        return csr_array((data, columns, self.starts.astype(np.int32)), shape=shape)
+
+    def check_pairs(self, name: str, width: int | None) -> None:
+        """Raise UserError for the first index or value that is not allowed."""
+        indices, values = self.indices, self.values
+        lines = np.repeat(np.arange(len(self.labels)), np.diff(self.starts))
+        decreasing = np.zeros(len(indices), bool)
+        decreasing[1:] = (np.diff(indices) <= 0) & (np.diff(lines) == 0)
+        limit = width or np.iinfo(np.int32).max
+        problems = {
+            "indices start at 1": indices < 1,
+            f"indices end at {limit}": indices > limit,
+            "indices must increase along a line": decreasing,
+            "values must be finite": ~np.isfinite(values),
+        }
+        firsts = [(int(np.argmax(wrong)), what) for what, wrong in problems.items() if wrong.any()]
+        if firsts:
+            first, expected = min(firsts, key=lambda problem: problem[0])
+            found = f"{shortest(indices[first])}:{shortest(values[first])}"
+            line = self.before + lines[first] + 1
+            raise UserError(f"{name}, line {line}: {found}; {expected}")
+
+    def check_labels(self, name: str) -> None:
+        """Raise UserError for the first label that is not finite."""
+        if not np.isfinite(self.labels).all():
+            first = int(np.argmin(np.isfinite(self.labels)))
+            found, line = shortest(self.labels[first]), self.before + first + 1
+            raise UserError(f"{name}, line {line}: label {found}; it must be finite")
 
 
 def shortest(number: float) -> str:

@@ -36,6 +36,10 @@ class LibsvmSet(Source):
         paths = (cache_folder() / (self.name + suffix) for suffix in ("", *libsvm.OPENERS))
         return next((path for path in paths if path.is_file()), None)
 
+    def text(self) -> Path | None:
+        path = self.cached()
+        return path if path and path.suffix not in libsvm.OPENERS else None
+
     def where(self) -> str:
         return "cached" if self.cached() else "not fetched"
 
@@ -89,12 +93,7 @@ class LibsvmSet(Source):
     def _verified(self, path: Path, place: str | None = None) -> bytes:
         """The file's text; `place` names it in the error if it is another one."""
         text = libsvm.read_text(path, place)
-        found = libsvm.checksum(text)
-        if found != self.sha256:
-            raise UserError(
-                f"{place or path}: is not {self.name}, the sha256 of its text is {found}; expected "
-                f"{self.sha256}; fetch it anew" + ("" if place else " after removing that file")
-            )
+        self.verify(libsvm.checksum(text), place or str(path), cached=not place)
         return text
 
 

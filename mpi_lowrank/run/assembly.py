@@ -15,6 +15,7 @@ import numpy as np
 
 from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.comm.distribute import distribute
+from mpi_lowrank.comm.redistribute import redistribute
 from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.config import Case
 from mpi_lowrank.datasets import Dataset, assign, load
@@ -138,7 +139,8 @@ def ground(
 ) -> Ground:
     """Collective: deal out the data, make the problem, find its smoothness, check its gradient.
 
-    `data` is called on rank 0 alone. Raises StopAgreed once `wished` is true on any rank.
+    `data`: what this rank has read of the case's data, rank 0 all of it or each rank its piece.
+    Raises StopAgreed once `wished` is true on any rank.
     """
     placement, dtype = place(case, door.size, door.rank), np.dtype(case.dtype)
     shards = _shards(case, placement, door, together, data)
@@ -154,13 +156,14 @@ def _shards(case, placement, door, together, data) -> LocalShards:
         return LocalShards(placement.workers, placement.total, case.seed, workers=[])
 
     def assigned():
-        if door.rank > 0:
-            return None, None
         dataset = data(case)
+        if door.rank > 0:
+            return dataset, None
         return dataset, assign(dataset.labels, case.data, placement.total, case.seed)
 
     dataset, rows = together(assigned)
-    return distribute(door, placement, dataset, rows, case.seed, together)
+    deal = redistribute if dataset is not None and dataset.held is not None else distribute
+    return deal(door, placement, dataset, rows, case.seed, together)
 
 
 def _constants(problem, placement, door, wished) -> Constants:

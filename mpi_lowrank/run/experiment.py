@@ -114,6 +114,7 @@ class _Run:
         self._invalid: dict[str, list[str]] = {}
         self.facts = parcels.from_all(comm, facts.local_facts())
         self.inputs = Inputs(experiment, comm, self.facts)
+        self.inputs.read()
         world.agree(comm, self.inputs.check)
         if interruption:
             interruption.install()

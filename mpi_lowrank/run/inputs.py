@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mpi_lowrank.comm import alike
+from mpi_lowrank.comm import alike, reading
 from mpi_lowrank.config import Case, Experiment
 from mpi_lowrank.datasets import Dataset, load
 from mpi_lowrank.errors import UserError
@@ -29,6 +29,21 @@ class Inputs:
         self._experiment, self._comm, self._ranks = experiment, comm, ranks
         self._datasets: dict[str, Dataset] = {}
 
+    def read(self) -> None:
+        """Collective: read the chosen cases' data sets that several ranks can read at once.
+
+        Raises AgreedError for one that is refused.
+        """
+        room = memory.share(self._ranks)
+        for _, case in self._chosen():
+            name = data_name(case)
+            if name is None or name in self._datasets:
+                continue
+            told = f"{self._experiment.source}: {case.label}: "
+            piece = reading.read(self._comm, name, room, told)
+            if piece is not None:
+                self._datasets[name] = piece
+
     def check(self) -> None:
         """Check every case before the first one runs: its placement on all ranks, the rest on 0.
 
@@ -46,13 +61,16 @@ class Inputs:
                 continue
 
     def data(self, case: Case) -> Dataset | None:
-        """The case's data set, None if it needs none; each one is read once."""
+        """What this rank has of the case's data set: rank 0 all, or each its piece.
+
+        None if it has nothing of it, or needs none. Each one is read once.
+        """
         name = data_name(case)
         if name is None:
             return None
-        if name not in self._datasets:
+        if name not in self._datasets and self._comm.rank == 0:
             self._datasets[name] = load(name)
-        return self._datasets[name]
+        return self._datasets.get(name)
 
     def keys(self) -> dict[int, Key]:
         """On rank 0: what the numbers of each case depend on."""

@@ -222,6 +222,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/written.py": Run("--rows 20 --cases 2"),
     "python bench/written.py --every 1 --rows 2000": Run("--rows 20 --cases 2"),
     "python bench/many.py": Run("--workers 3 --repeats 1"),
+    "python bench/reading.py": Run("--megabytes 3 --ranks 1 2"),
     "python bench/signs.py": Run("--workers 3 --repeats 1"),
     "python bench/compressors.py --plot results/compressors.png": By(
         "tests/bench/test_compressors_bench.py", '"--plot"'
