@@ -186,7 +186,8 @@ def _drawn(options: argparse.Namespace, records: list, out: Path) -> list[Path]:
         target = read_target("--frontier", options.frontier)
         return plot_frontier(records, target, out, options.cases)
     if options.median:
-        return plot_medians(records, read_target("--median", options.median), out)
+        target = read_target("--median", options.median)
+        return plot_medians(records, target, out, options.cases)
     if any(getattr(options, name) for name in ("x", "y", "panels", "color", "labels", "best")):
         return _one_figure(options, records, out)
     return _every_figure(options, records, out)
@@ -214,7 +215,7 @@ def _one_figure(options: argparse.Namespace, records: list, out: Path) -> list[P
     x, y = options.x or "uplink_bytes", options.y
     if target and x not in COSTS:
         costs = (y,) if y else ("uplink_bytes", "total_bytes")
-        return plot_against(records, target, x, costs, out)
+        return plot_against(records, target, x, costs, out, options.cases)
     keys = tuple(options.panels or ()), options.color, tuple(options.labels or ())
     view = View(x, y or "grad_norm_sq", *keys)
     best = (target, x) if target else None

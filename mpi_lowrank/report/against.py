@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record import Record
 from mpi_lowrank.report import style
-from mpi_lowrank.report.best import best_rows
+from mpi_lowrank.report.best import Step, best_steps
+from mpi_lowrank.report.chosen import fitting
 from mpi_lowrank.report.figures import MOST, X_AXES, new_figure, save, stem_of, too_many
 from mpi_lowrank.report.formats import flat
 from mpi_lowrank.report.plain import drawable
@@ -25,14 +26,22 @@ HEIGHT = 2.7  # inches
 
 
 def plot_against(
-    records: list[Record], target: Target, option: str, costs: tuple[str, ...], out: Path
+    records: list[Record],
+    target: Target,
+    option: str,
+    costs: tuple[str, ...],
+    out: Path,
+    glob: str | None = None,
 ) -> list[Path]:
     """Draw what `target` took, each method at its best step, against an option that is a number.
 
-    A panel per cost, each method at the step that is best by that cost. `out` as in `save`, NAME_
-    OPTION in a folder. Raises UserError for names that do not exist, and more than MOST methods.
+    A panel per cost, each method at the step that is best by that cost. `glob`: those whose name,
+    or a case's label, fits. `out` as in `save`, NAME_OPTION in a folder. Raises UserError for names
+    that do not exist, more than MOST methods, and where none of them arrived.
     """
-    rows = {cost: best_rows(records, target, cost) for cost in costs}
+    rows = {cost: _rows(best_steps(records, target, cost), glob) for cost in costs}
+    if not any(row["rounds"] is not None for row in rows[costs[0]]):
+        raise UserError(f"--best {target[0]}={target[1]:g}: no method reached it")
     drawn = [(cost, lines_of(rows[cost], option)) for cost in costs]
     most = max(len(lines) for _, lines in drawn)
     if most > MOST:
@@ -40,6 +49,15 @@ def plot_against(
     told = told_target(rows[costs[0]])
     with matplotlib.rc_context(style.RC):
         return save(draw(drawn, option, told), out, f"{stem_of(records)}_{option}")
+
+
+def _rows(steps: list[Step], glob: str | None) -> list[Row]:
+    """Those of the steps that fit."""
+
+    def labels(step: Step) -> list[str]:
+        return [step.row["name"], *(case.label for case in step.cases)]
+
+    return [step.row for step in fitting(steps, glob, labels)]
 
 
 def lines_of(rows: list[Row], option: str) -> dict[str, list[Row]]:

@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import METRICS, Case, Record
 from mpi_lowrank.report import style
+from mpi_lowrank.report.chosen import fitting
 from mpi_lowrank.report.figures import save, stem_of
 from mpi_lowrank.report.medians import grouped_cases, median_rows
 from mpi_lowrank.report.numbers import short
@@ -81,15 +82,18 @@ COSTS = (
 )
 
 
-def plot_medians(records: list[Record], target: tuple[str, float], out: Path) -> list[Path]:
+def plot_medians(
+    records: list[Record], target: tuple[str, float], out: Path, glob: str | None = None
+) -> list[Path]:
     """Draw the cases of `records`; cases that differ only in their seed are one line.
 
     The least |grad f|^2 so far against KB per worker; `out` as in `save`, NAME_median in a folder.
-    Raises UserError for a target that is not of grad_norm_sq, and where no rounds are recorded.
+    `glob`: the lines whose label, or that of a case, fits. Raises UserError for a target that is
+    not of grad_norm_sq, and where no rounds are recorded.
     """
     if target[0] != METRIC:
         raise UserError(f"target {target[0]!r}: the figure of medians shows {METRIC} alone")
-    lines = _lines(records, target)
+    lines = fitting(_lines(records, target), glob, _labels)
     if not lines:
         raise UserError(f"{', '.join(str(r.path) for r in records)}: no rounds are recorded yet")
     with matplotlib.rc_context(style.RC):
@@ -104,6 +108,10 @@ def _lines(records: list[Record], target: tuple[str, float]) -> list[Line]:
         for row in median_rows(records, target)
         if begun[row["record"], row["label"]]
     ]
+
+
+def _labels(line: Line) -> list[str]:
+    return [line.row["label"], *(case.label for case in line.cases)]
 
 
 def _is_curve(case: Case) -> bool:

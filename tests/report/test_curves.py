@@ -118,6 +118,17 @@ def test_what_a_target_took_stands_against_an_option(record):
     assert min(np.diff(heights)) > 8
 
 
+def test_what_a_target_took_is_drawn_of_chosen_methods(record, tmp_path, capsys):
+    command = ["plot", str(record.path), "--best", "grad_norm_sq=0.5", "--x", "workers", "--cases"]
+    out = tmp_path / "made.svg"
+    assert main([*command, "* GD *", "-o", str(out)]) == 0
+    drawn = out.read_text()
+    assert "<!-- GD" in drawn and "<!-- EF21" not in drawn
+    for glob, told in (("EF22 *", "none fits of"), ("* DCGD *", "no method reached it")):
+        assert main([*command, glob, "-o", str(out)]) == 2
+        assert told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

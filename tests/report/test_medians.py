@@ -177,6 +177,16 @@ def test_the_command_draws_one_figure_and_prints_one_row_a_group(record, tmp_pat
     assert "--median loss: expected METRIC=NUMBER" in capsys.readouterr().err
 
 
+def test_one_figure_may_show_chosen_lines(record, tmp_path, capsys):
+    command = ["plot", str(record.path), "--median", "grad_norm_sq=1e-3", "--cases"]
+    out = tmp_path / "made.svg"
+    assert main([*command, "EF21 *", "-o", str(out)]) == 0
+    drawn = out.read_text()
+    assert [f"<!-- {label}" in drawn for label in GROUPS] == [g[:5] == "EF21 " for g in GROUPS]
+    assert main([*command, "EF22 *", "-o", str(out)]) == 2
+    assert "--cases EF22 *: none fits of" in capsys.readouterr().err
+
+
 def test_the_figure_is_of_the_gradient_alone(record, tmp_path):
     with pytest.raises(UserError, match="shows grad_norm_sq alone"):
         crossings.plot_medians([record], ("loss", 1.0), tmp_path)
