@@ -17,7 +17,11 @@ class Data:
     name: Annotated[
         str | None, "a known data set or a LIBSVM file's path; not given: the problem's default"
     ] = None
-    order: Annotated[Order, "of rows over workers"] = "contiguous"
+    order: Annotated[
+        Order,
+        "of rows over workers: N // n each and what is left on the last one, as in the EF21 paper; "
+        "dirichlet draws how many",
+    ] = "contiguous"
     alpha: Annotated[
         float | None, "of dirichlet, 0.5 if not given: the smaller, the fewer labels each"
     ] = None
