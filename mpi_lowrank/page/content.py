@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from mpi_lowrank.page.network import Rounds, as_json, networks
+from mpi_lowrank.page.network import as_json, networks
 from mpi_lowrank.page.stops import in_decades, shown_metrics, stops
+from mpi_lowrank.predict.model import Rounds
 from mpi_lowrank.predict.rows import dense_wire
 from mpi_lowrank.record import Case, Metric
 from mpi_lowrank.report import style

@@ -1,6 +1,6 @@
 """What a round would take on another network: the table, and what the sliders compute it from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -10,7 +10,7 @@ from mpi_lowrank.door.calls import ALL, Call
 from mpi_lowrank.door.network import read_bandwidth, read_latency
 from mpi_lowrank.page.parts import html_of
 from mpi_lowrank.predict import BANDWIDTHS, LATENCY, RANKS
-from mpi_lowrank.predict.model import Measured, found_in
+from mpi_lowrank.predict.model import Measured, Rounds
 from mpi_lowrank.predict.rows import Grid, predict_steps, prediction_table
 from mpi_lowrank.record import Case
 from mpi_lowrank.report.best import Step, told_setting
@@ -19,14 +19,6 @@ from mpi_lowrank.report.verdict import Row
 
 LATENCIES = tuple(float(f"{digit}e{power}") for power in range(-6, -2) for digit in (1, 2, 5))
 """Seconds per message, where the slider stops."""
-
-
-Rounds = Mapping[Case, Measured]
-
-
-def rounds_of(cases: Iterable[Case]) -> Rounds:
-    """The mean round of each case whose record tells of it."""
-    return {case: found for case in cases if (found := found_in(case))}
 
 
 def why_not(cases: Iterable[Case], rounds: Rounds) -> str:
@@ -103,13 +95,13 @@ def _few(value: float) -> float:
     return float(f"{value:.12g}")
 
 
-def predictions(blocks: Iterable[Sequence[Step]], cases: Sequence[Case]) -> str:
+def predictions(blocks: Iterable[Sequence[Step]], cases: Sequence[Case], rounds: Rounds) -> str:
     """As HTML what `mpi-lowrank predict` says of each setting's steps, with as many ranks as the
     first case has workers.
     """
     latency = read_latency(LATENCY, "latency")
     grid = Grid.between(_range(), latency, (2, 2))
-    found = [predict_steps(block, grid, _begin(cases)) for block in blocks]
+    found = [predict_steps(block, rounds, grid, _begin(cases)) for block in blocks]
     return "\n".join(_html(rows) for rows in found if rows)
 
 

@@ -11,6 +11,7 @@ from mpi_lowrank.errors import UserError
 from mpi_lowrank.page import figure, network, parts
 from mpi_lowrank.page.content import content, lines
 from mpi_lowrank.page.stops import first_target
+from mpi_lowrank.predict.model import Rounds, rounds_of
 from mpi_lowrank.record import Record
 from mpi_lowrank.report.best import (
     Step,
@@ -68,7 +69,7 @@ def page(
     steps, best = all_steps(records, target), best_steps(records, target, by, baseline)
     named = [step.row["name"] for step in best if step.row["baseline"]]
     chosen = named[0] if named else baseline
-    rounds = network.rounds_of(case for step in steps for case in step.cases)
+    rounds = rounds_of([case for record in records for case in record.cases.values()])
     data = content(steps, target, by, chosen, rounds)
     scripts = [_asset("uplot.js"), _script()]
     told = _static(records, best, target, by) | {
@@ -115,7 +116,7 @@ def _frontiers(rows: list[Row]) -> str:
     return "\n".join(told) or "<p>No method arrives.</p>"
 
 
-def _networks(best: list[Step], rounds: network.Rounds) -> str:
+def _networks(best: list[Step], rounds: Rounds) -> str:
     """What is predicted for other networks, or why nothing is."""
     cases = [case for step in best for case in step.cases]
     if why := network.why_not(cases, rounds):
@@ -123,7 +124,7 @@ def _networks(best: list[Step], rounds: network.Rounds) -> str:
     blocks: dict[tuple, list[Step]] = {}
     for step in best:
         blocks.setdefault(tuple(step.row["setting"].values()), []).append(step)
-    told = network.predictions(blocks.values(), cases)
+    told = network.predictions(blocks.values(), cases, rounds)
     return Template(_asset("network.html")).substitute(predicted=told)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from mpi_lowrank.door import calls
 from mpi_lowrank.door.calls import Call, Cost
 from mpi_lowrank.door.network import Network
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record import Case
+from mpi_lowrank.record import Case, ledgers
 
 GATHERED = (calls.ALLGATHER.op, calls.GATHER.op)
 """What every worker has a message of its own in; other calls have one buffer per rank."""
@@ -61,17 +61,26 @@ class Measured(NamedTuple):
         return self.fixed(ranks) + self.cost(ranks).seconds(network.latency, network.bandwidth)
 
 
+Rounds = Mapping[Case, Measured]
+"""The mean rounds of cases whose records tell of them."""
+
+
 def measured(case: Case) -> Measured:
     """What its record tells of the case's rounds. Raises UserError where it tells nothing."""
-    found = found_in(case)
-    if found is None:
+    found = rounds_of([case])
+    if not found:
         raise UserError(f"{case.path}: {case.label}: no round, phases or ledger to predict from")
-    return found
+    return found[case]
 
 
-def found_in(case: Case) -> Measured | None:
-    """As `measured`; None where the record tells nothing."""
-    rounds, phases, ledger = _rounds(case), case.phases, case.ledger
+def rounds_of(cases: Sequence[Case]) -> Rounds:
+    """What their records tell of the cases' rounds; left out are those of which they do not."""
+    told = zip(cases, ledgers(cases), strict=True)
+    return {case: found for case, ledger in told if (found := _measured(case, ledger))}
+
+
+def _measured(case: Case, ledger: np.ndarray) -> Measured | None:
+    rounds, phases = _rounds(case), case.phases
     if not rounds or not len(phases) or not len(ledger):
         return None
     ranks, workers = len(phases), int(case.attributes["workers"])

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpi_lowrank.door.network import Network, told_bandwidth
-from mpi_lowrank.predict.model import Measured, Pays, found_in, mean_of, measured, pays
+from mpi_lowrank.predict.model import Measured, Pays, Rounds, mean_of, measured, pays, rounds_of
 from mpi_lowrank.record import Case, Record
 from mpi_lowrank.report.best import Step
 from mpi_lowrank.report.layout import Column, Table, as_text, text
@@ -57,16 +57,21 @@ def predict(record: Record, grid: Grid, ranks: int, target: Target | None = None
     has no phases or ledger.
     """
     rows, cases = _rows(record, target), list(record.cases.values())
-    return _beside(rows, cases, [measured(case) for case in cases], grid, ranks)
+    return _beside(rows, cases, _models(cases), grid, ranks)
 
 
-def predict_steps(steps: Sequence[Step], grid: Grid, ranks: int) -> list[Row]:
+def _models(cases: Sequence[Case]) -> list[Measured]:
+    found = rounds_of(cases)
+    return [found[case] if case in found else measured(case) for case in cases]
+
+
+def predict_steps(steps: Sequence[Step], rounds: Rounds, grid: Grid, ranks: int) -> list[Row]:
     """As `predict`, of methods at some steps in one setting: to the target of their rows.
 
     The rounds are their medians over seeds, and a round is the mean one of all seeds. Left out are
     steps of which no case has phases and a ledger.
     """
-    found = [(step, [m for case in step.cases if (m := found_in(case))]) for step in steps]
+    found = [(step, [rounds[case] for case in step.cases if case in rounds]) for step in steps]
     known = [(step, mean_of(models)) for step, models in found if models]
     rows = [step.row | {"targets": [_reached(step.row)]} for step, _ in known]
     cases = [step.cases[0] for step, _ in known]
@@ -103,7 +108,7 @@ def _beside(
 
 def winners(record: Record, grid: Grid, target: Target | None = None) -> np.ndarray:
     """The number of the fastest case, (ranks, bandwidths) int; -1 where none reached the target."""
-    models = [measured(case) for case in record.cases.values()]
+    models = _models(list(record.cases.values()))
     times = np.array([_times(row) for row in _rows(record, target)])[:, None, None]
     one = np.array([_surface(model, grid) for model in models])
     best: np.ndarray = np.where(np.isinf(times).all(), -1, np.argmin(one * times, axis=0))

@@ -1,7 +1,7 @@
 """The record of an experiment: one self-describing HDF5 file (schema in README.md beside this)."""
 
 from mpi_lowrank.record.metrics import METRICS, THEORY, Metric
-from mpi_lowrank.record.reader import Case, Record
+from mpi_lowrank.record.reader import Case, Record, ledgers
 from mpi_lowrank.record.schema import COLUMNS, LEDGER_DTYPE, PHASES, PHASES_DTYPE, SCHEMA
 from mpi_lowrank.record.writer import RecordWriter
 
@@ -17,4 +17,5 @@ __all__ = [
     "Metric",
     "Record",
     "RecordWriter",
+    "ledgers",
 ]

@@ -8,9 +8,10 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -118,8 +119,8 @@ class Case:
     @property
     def ledger(self) -> np.ndarray:
         """The MPI calls (LEDGER_DTYPE); read from the file each time, because it can be large."""
-        with opened(self.path) as file:
-            return ledger_of(file[self.group])
+        (ledger,) = ledgers([self])
+        return ledger
 
     def to_pandas(self) -> "pandas.DataFrame":
         """The columns as a data frame indexed by round; its `attrs` are the case's attributes."""
@@ -129,6 +130,14 @@ class Case:
 
     def _has(self) -> str:
         return f"it has {', '.join(self._columns or COLUMNS)}"
+
+
+def ledgers(cases: Iterable[Case]) -> Iterator[np.ndarray]:
+    """The ledger of each case; a file is opened and checked once for its cases in a row."""
+    for path, members in groupby(cases, lambda case: case.path):
+        with opened(path) as file:
+            for case in members:
+                yield ledger_of(file[case.group])
 
 
 def _pandas() -> Any:

@@ -221,6 +221,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/growth.py": Run("--rounds 10 --ranks 2 --workers 20"),
     "python bench/written.py": Run("--rows 20 --cases 2"),
     "python bench/written.py --every 1 --rows 2000": Run("--rows 20 --cases 2"),
+    "python bench/page.py results/mushrooms.h5": Run("--cases 3 --repeats 1", after=MUSHROOMS),
     "python bench/many.py": Run("--workers 3 --repeats 1"),
     "python bench/reading.py": Run("--megabytes 3 --ranks 1 2"),
     "python bench/signs.py": Run("--workers 3 --repeats 1"),

@@ -16,7 +16,7 @@ from mpi_lowrank.door.network import Network
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.page import page
 from mpi_lowrank.page.stops import first_target, stops
-from mpi_lowrank.predict.model import measured
+from mpi_lowrank.predict.model import measured, rounds_of
 from mpi_lowrank.predict.rows import Grid, predict_steps
 from mpi_lowrank.record import LEDGER_DTYPE, METRICS, PHASES_DTYPE, Record, RecordWriter
 from mpi_lowrank.report.best import best_rows, best_steps, in_order
@@ -176,7 +176,10 @@ def test_figures_stand_there_without_scripts(make_record):
 
 def test_seeds_together_take_their_median_rounds_of_the_mean_length(record):
     steps, network = best_steps([record], TARGET), Network(1e6, 1e-4)
-    rows = predict_steps(steps, Grid(np.full(2, network.bandwidth), network.latency, [8]), 8)
+    rounds = rounds_of(list(record.cases.values()))
+    rows = predict_steps(
+        steps, rounds, Grid(np.full(2, network.bandwidth), network.latency, [8]), 8
+    )
     assert [row["rounds_counted"] for row in rows] == [6, 7, 40, None]
     for row, step in zip(rows, steps, strict=True):
         lengths = [measured(case).seconds(network, 8) for case in step.cases]
