@@ -6,7 +6,7 @@ import time
 import h5py
 
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record.image import copy_attributes, image, in_memory
+from mpi_lowrank.record.image import along_rounds, copy_attributes, image, in_memory
 from mpi_lowrank.record.place import Place
 
 INTERVAL = 2.0  # the least seconds between two flushes
@@ -61,4 +61,5 @@ def _without_ledgers(file: h5py.File) -> bytes:
             copy_attributes(case, target)
             for child in case.keys() - {"ledger"}:
                 file.copy(case[child], target)
+            along_rounds(target["rounds"])
         return image(copy)

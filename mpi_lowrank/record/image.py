@@ -45,3 +45,22 @@ def _storable(text: str) -> str:
 def copy_attributes(source: h5py.Group, target: h5py.Group) -> None:
     for name, value in source.attrs.items():
         target.attrs[name] = value
+
+
+SCALES = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST")
+"""The attributes in which HDF5 keeps which data set gives the positions of another's elements."""
+
+
+def along_rounds(rounds: h5py.Group) -> None:
+    """Make `round` the dimension scale of all columns: other readers open them with coordinates.
+
+    Anew where they are a copy, which refers to data sets of the file that it was copied from.
+    """
+    columns = list(rounds.values())
+    for column in columns:
+        for name in set(SCALES) & set(column.attrs):
+            del column.attrs[name]
+    rounds["round"].make_scale("round")
+    for column in columns:
+        if column.name != rounds["round"].name:
+            column.dims[0].attach_scale(rounds["round"])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mpi_lowrank.errors import UserError
-from mpi_lowrank.record.image import image, in_memory, put
+from mpi_lowrank.record.image import along_rounds, image, in_memory, put
 from mpi_lowrank.record.place import Place
 from mpi_lowrank.record.reader import Case, Record, opened
 
@@ -30,6 +30,7 @@ def merge(paths: Sequence[Path], out: Path) -> None:
         for record, case in _chosen(records):
             with opened(record.path) as source:
                 source.copy(source[case.group], cases)
+            along_rounds(cases[case.group.rpartition("/")[2]]["rounds"])
         place.claim(image(file))
 
 

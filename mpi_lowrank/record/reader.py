@@ -20,6 +20,7 @@ import numpy as np
 
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record.heaps import is_endless
+from mpi_lowrank.record.image import SCALES
 from mpi_lowrank.record.metrics import METRICS, declared
 from mpi_lowrank.record.pieces import grown
 from mpi_lowrank.record.schema import (
@@ -213,7 +214,8 @@ def _check_schema(path: Path, attributes: dict[str, Any]) -> None:
 
 def attributes_of(node: h5py.Group) -> dict[str, Any]:
     """Its attributes as Python's values. Raises ValueError for those that no record has."""
-    attributes = {name: _plain(value) for name, value in node.attrs.items()}
+    own = [name for name in node.attrs if name not in SCALES]
+    attributes = {name: _plain(node.attrs[name]) for name in own}
     for name, value in attributes.items():
         if not _fits(value, ATTRIBUTES.get(name)):
             raise ValueError(f"{node.name} has an impossible attribute {name}")

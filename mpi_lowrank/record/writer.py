@@ -18,7 +18,7 @@ import numpy as np
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record.checkpoint import Checkpoint, as_image, beside
 from mpi_lowrank.record.flushes import Flushes
-from mpi_lowrank.record.image import CHECKED, image, in_memory, put
+from mpi_lowrank.record.image import CHECKED, along_rounds, image, in_memory, put
 from mpi_lowrank.record.metrics import Metric
 from mpi_lowrank.record.place import Place
 from mpi_lowrank.record.reader import Case, opened
@@ -221,6 +221,7 @@ class RecordWriter:
             for name, case in earlier["cases"].items():
                 if case.attrs["label"] in kept:
                     earlier.copy(case, self._file["cases"], name)
+                    along_rounds(self._file["cases"][name]["rounds"])
         self._flushes.insist()
 
 
@@ -231,6 +232,7 @@ def _make_columns(case: h5py.Group, metrics: Iterable[Metric]) -> None:
     for metric in metrics:
         declared = asdict(metric)
         _make_column(rounds, declared.pop("name"), REAL, declared)
+    along_rounds(rounds)
 
 
 def _make_column(

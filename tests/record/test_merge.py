@@ -1,10 +1,11 @@
 """Shares of a sweep become one record."""
 
+import h5py
 import numpy as np
 import pytest
 
 from mpi_lowrank.cli.entry import main
-from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, Record, RecordWriter
+from mpi_lowrank.record import COLUMNS, LEDGER_DTYPE, PHASES_DTYPE, Record, RecordWriter
 
 ROOT = {"config": "one", "created": "2026-01-02", "sessions": ["a"], "timing_reasons": []}
 
@@ -39,6 +40,28 @@ def test_all_cases_of_the_records_are_in_the_merged_one_in_their_order(tmp_path,
     assert (root["created"], root["sessions"]) == ("2026-01-01", ["a", "b"])
     assert (root["data"], root["data_sha256"]) == (["d", "e"], ["0", "1"])
     assert not root["timing_valid"] and root["timing_reasons"] == ["noise"]
+
+
+def along(path):
+    """Of each case the paths of what its columns lie along, and whether these are scales."""
+    with h5py.File(path) as file:
+        found = {}
+        for case in file["cases"].values():
+            others = [column for name, column in case["rounds"].items() if name != "round"]
+            scales = [scale for column in others for scale in column.dims[0].values()]
+            assert len(scales) == len(others) == len(COLUMNS) - 1
+            found[case.attrs["label"]] = {(scale.name, scale.is_scale) for scale in scales}
+        return found
+
+
+def test_columns_lie_along_the_rounds_of_their_own_file_wherever_they_are_copied(tmp_path):
+    one = make(tmp_path / "1.h5", [("a", 0, "finished", "k"), ("b", 1, "finished", "k")])
+    two = make(tmp_path / "2.h5", [("c", 2, "finished", "k")])
+    merged = tmp_path / "3.h5"
+    assert main(["merge", one, two, "-o", str(merged)]) == 0
+    RecordWriter(merged, ROOT, kept=["a", "c"]).close()
+    for path, labels in ((one, "ab"), (two, "c"), (merged, "ac")):
+        assert along(path) == {a: {(f"/cases/{a}/rounds/round", True)} for a in labels}
 
 
 @pytest.mark.parametrize(

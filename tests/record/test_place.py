@@ -187,7 +187,9 @@ rounds = itertools.count()
 
 def add(rows):
     for number in itertools.islice(rounds, rows):
-        writer.append({"round": number})
+        writer.append({"round": number, "loss": noise.random()})
+
+noise = np.random.default_rng(0)
 
 def finish(ledger):
     random = np.random.default_rng(1).bytes(ledger * LEDGER_DTYPE.itemsize)
@@ -217,7 +219,7 @@ add(10)
 writer.flush()
 fill()
 for _ in range(3):
-    add(10)
+    add(400)  # packed they are more than is left of the last page of the file
     writer.flush()
 Path("ballast").unlink()
 writer.flush()
@@ -282,7 +284,7 @@ def script(text):
 
 def test_a_disk_that_is_full_for_a_while_is_told_and_loses_nothing():
     expected = WARNING.format(NO_SPACE) + AGAIN
-    assert script(COMES_BACK) == (0, "running [(40, 0)] ['r.h5']\n", expected)
+    assert script(COMES_BACK) == (0, "running [(1210, 0)] ['r.h5']\n", expected)
 
 
 def test_a_file_system_that_is_read_only_for_a_while_does_not_end_the_run():
