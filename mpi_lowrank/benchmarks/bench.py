@@ -43,8 +43,10 @@ Plan = list[tuple[str, Measure]]
 @dataclass(frozen=True)
 class Bench:
     """One bench. `plan`: from a session and the options of the command line, UserError for a wrong
-    one. `derived`: further rows, made of all that were measured; on rank 0.
+    one. `derived`: further rows, made of all that were measured; on rank 0. `at_once`: whether all
+    ranks take part in all rows.
     """
 
     plan: Callable[[Session, Mapping[str, Any]], Plan]
     derived: Callable[[Session, list[Row]], list[Row]] = lambda session, rows: []
+    at_once: bool = True

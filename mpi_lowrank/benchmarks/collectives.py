@@ -107,6 +107,7 @@ def _model(call: calls.Call, ranks: int, rows: list[Told]) -> Told:
         "bandwidth_bytes_per_second": bandwidth,
         "residual": residual,
         "sizes": len(rows),
+        "disturbed": next((row["disturbed"] for row in rows if row["disturbed"]), None),
     }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mpi_lowrank import config
-from mpi_lowrank.comm import parcels
+from mpi_lowrank.comm import parcels, world
 from mpi_lowrank.record import Case, Record
 from mpi_lowrank.run import experiment
 
@@ -29,9 +29,8 @@ def folder_on_root(comm: MPI.Intracomm) -> Iterator[Path]:
 def run_case(comm: MPI.Intracomm, text: str, folder: Path) -> Case | None:
     """Collective: run the configuration's one case; on rank 0 return what was recorded of it."""
     out = folder / "run.h5"
-    experiment.run(
-        config.parse(text, Path("bench.toml"), ()), comm, out, overwrite=True, quiet=True
-    )
+    loaded = world.agree(comm, lambda: config.parse(text, Path("bench.toml"), ()))
+    experiment.run(loaded, comm, out, overwrite=True, quiet=True)
     if comm.rank > 0:
         return None
     (case,) = Record(out).cases.values()

@@ -53,16 +53,23 @@ def run(
     with threadpool_limits(threads, user_api="blas"), np.errstate(all="ignore"):
         ranks = parcels.from_all(comm, facts.local_facts())
         known, load = _origin(comm, ranks), _load()
-        disturbance, rows = Disturbance(), []
+        rows: list[Row] = []
         for _, measure in shown(world.agree(comm, lambda: bench.plan(session, options))):
-            rows += measure()
-        seen = parcels.from_all(comm, disturbance.seen(Clock()))
-    timing = facts.timing_problems(ranks) or disturbances(seen)
+            rows += _watched(comm, measure)
+    timing = facts.timing_problems(ranks) if bench.at_once else []
     if writer:
         rows += bench.derived(session, rows)
         known |= _settings(name, options, limits) | {"load": load}
         known |= {"timing_valid": not timing, "timing_reasons": timing}
     world.agree(comm, lambda: writer.write(known, _as_pairs(rows)) if writer else None)
+
+
+def _watched(comm: MPI.Intracomm, measure: Measure) -> list[Row]:
+    """The rows, and in each what kept a rank from its processor meanwhile, if anything did."""
+    disturbance = Disturbance()
+    rows = measure()
+    seen = disturbances(parcels.from_all(comm, disturbance.seen(Clock())))
+    return [Row(row.told | {"disturbed": "; ".join(seen) or None}, row.samples) for row in rows]
 
 
 def limits_of(options: Mapping[str, Any]) -> Limits:

@@ -20,6 +20,7 @@ example:
   mpirun -n 2 mpi-lowrank bench collectives --out results/collectives.h5
   mpirun -n 2 mpi-lowrank bench kernels --out results/kernels.h5
   mpirun -n 2 mpi-lowrank bench round --out results/round.h5
+  mpirun -n 2 mpi-lowrank bench scaling --out results/scaling.h5
 {REPEATED}"""
 
 COLLECTIVES_EXAMPLE = f"""\
@@ -53,6 +54,16 @@ shards, products with `A * y[:, None]`, an argpartition. MPI_LOWRANK_KERNELS cho
 {REPEATED}"""
 
 
+SCALING_EXAMPLE = f"""\
+example:
+  mpirun -n 2 mpi-lowrank bench scaling --out results/scaling.h5
+  mpi-lowrank plot results/scaling.h5 -o results/scaling.png
+
+GD, EF21 with gathered Top-K and EF21 with Allreduced PowerSGD, a 128 x 128 matrix for each worker;
+the ranks that take no part sleep. Ranks that share cores are marked: their rows tell no scaling.
+{REPEATED}"""
+
+
 def add_bench(commands) -> None:
     text = "Measure calls and compressors on these ranks; each bench prints its verdict."
     parser = commands.add_parser(
@@ -81,6 +92,13 @@ def add_bench(commands) -> None:
     told = "rounds of a run, each run being a repeat (default: 500)"
     one.add_argument("--rounds", type=int, default=500, metavar="COUNT", help=told)
     _add_common(one, 30.0, 100)
+    text = "A round on 1, 2, 4, ... ranks: with the same workers, and with as many for each rank."
+    scaling = add_command(benches, "scaling", bench, text, epilog=SCALING_EXAMPLE)
+    told = "numbers of ranks (default: 1, 2, 4, ... and all)"
+    scaling.add_argument("--ranks", type=int, nargs="+", metavar="COUNT", help=told)
+    told = "rounds of a run, each run being a repeat (default: 50)"
+    scaling.add_argument("--rounds", type=int, default=50, metavar="COUNT", help=told)
+    _add_common(scaling, 10.0, 30)
 
 
 def _add_common(parser: argparse.ArgumentParser, seconds: float, repeats: int) -> None:

@@ -168,20 +168,31 @@ def _print_rows(options: argparse.Namespace, rows: list, tables: Callable) -> No
 
 
 def plot(options: argparse.Namespace) -> None:
-    records, out = _records(options.records), options.out or options.records[0].parent
+    from mpi_lowrank.record.bench import is_bench
+
+    out = options.out or options.records[0].parent
+    bench = len(options.records) == 1 and is_bench(options.records[0])
     try:
-        paths = _drawn(options, records, out)
+        paths = _drawn_bench(options, out) if bench else _drawn(options, out)
     except OSError as error:
         raise UserError(f"{error.filename or out}: cannot be written: {error.strerror}") from error
     _print(options, [str(path) for path in paths], "\n".join)
 
 
-def _drawn(options: argparse.Namespace, records: list, out: Path) -> list[Path]:
+def _drawn_bench(options: argparse.Namespace, out: Path) -> list[Path]:
+    from mpi_lowrank.benchmarks.sheets.figure import plot_bench
+    from mpi_lowrank.record.bench import BenchRecord
+
+    return plot_bench(BenchRecord(options.records[0]), out)
+
+
+def _drawn(options: argparse.Namespace, out: Path) -> list[Path]:
     """The figures that the options choose."""
     from mpi_lowrank.report.crossings import plot_medians
     from mpi_lowrank.report.frontier import plot_frontier
     from mpi_lowrank.report.table import read_target
 
+    records = _records(options.records)
     if options.frontier:
         target = read_target("--frontier", options.frontier)
         return plot_frontier(records, target, out, options.cases)

@@ -15,7 +15,7 @@ from mpi_lowrank.record.schema import BENCH, REAL
 Sampled = tuple[Mapping[str, Any], Mapping[str, np.ndarray]]
 """A row's numbers and texts, None where there is nothing, and its samples in seconds by name."""
 
-TEXTS = ("label", "table", "status", "until", "family", "spec", "kind", "oversubscribed")
+TEXTS = ("label", "table", "status", "until", "disturbed", "oversubscribed")
 """What is a text in a row; all else is a number."""
 
 

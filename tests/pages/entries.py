@@ -53,6 +53,7 @@ BELLS, MOMENTUM, PAPER, THEORY, QUADRATIC = (
 )
 BENCH = "mpirun -n 2 mpi-lowrank bench"
 COLLECTIVES = f"{BENCH} collectives --out results/collectives.h5"
+SCALING = f"{BENCH} scaling --out results/scaling.h5"
 FEW = "--set rounds=3"
 FEWER = "--set rounds=3 --set 'seed=[0,1]'"
 SMALL = """--set rounds=5 --set 'problem={name="matrix",shape=[64,64]}'"""
@@ -209,6 +210,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     ),
     f"{BENCH} round --out results/round.h5": Run("--rounds 2 --seconds 0"),
     "mpi-lowrank bench round": Part("without its launcher"),
+    SCALING: Run("--rounds 2 --seconds 0"),
+    "mpi-lowrank plot results/scaling.h5 -o results/scaling.png": Run(after=SCALING),
     "mpi-lowrank bench kernels": By(
         "tests/benchmarks/test_kernels_bench.py", '"bench", "kernels", "--json"'
     ),

@@ -1,19 +1,26 @@
 """What a bench prints, made of its record."""
 
 import textwrap
+from collections import Counter
 from typing import Any
 
 from mpi_lowrank.benchmarks.sheets.collectives import COLLECTIVES
 from mpi_lowrank.benchmarks.sheets.kernels import KERNELS
 from mpi_lowrank.benchmarks.sheets.round import ROUND
+from mpi_lowrank.benchmarks.sheets.scaling import SCALING
 from mpi_lowrank.benchmarks.sheets.sheet import Sheet, Told
 from mpi_lowrank.errors import UserError, one_of
 from mpi_lowrank.record.bench import BenchRecord
 from mpi_lowrank.report.layout import Table, as_text
 from mpi_lowrank.report.plain import plain
-from mpi_lowrank.report.verdict import WIDTH, footnotes
+from mpi_lowrank.report.verdict import WIDTH, footnotes, timing_note
 
-SHEETS: dict[str, Sheet] = {"collectives": COLLECTIVES, "kernels": KERNELS, "round": ROUND}
+SHEETS: dict[str, Sheet] = {
+    "collectives": COLLECTIVES,
+    "kernels": KERNELS,
+    "round": ROUND,
+    "scaling": SCALING,
+}
 
 
 def format_bench(record: BenchRecord) -> str:
@@ -23,16 +30,18 @@ def format_bench(record: BenchRecord) -> str:
 
 def rows_of(record: BenchRecord) -> list[Told]:
     """Its rows as tables take them: whether their seconds are valid, and why not."""
-    root = record.attributes
-    common = {
-        "record": record.path.stem,
-        "status": "finished",
-        "valid": True,
-        "reasons": [],
-        "timing_valid": root.get("timing_valid"),
-        "timing_reasons": root.get("timing_reasons", []),
-    }
-    return [common | row for row in record.rows]
+    common = {"record": record.path.stem, "status": "finished", "valid": True, "reasons": []}
+    return [common | row | _timing(record.attributes, row) for row in record.rows]
+
+
+def _timing(root: dict[str, Any], row: Told) -> Told:
+    """The cause before its symptoms."""
+    reasons = list(root.get("timing_reasons", []))
+    if "oversubscribed" in row:
+        reasons.append(f"more ranks than cores, {row['oversubscribed']}")
+    elif "disturbed" in row:
+        reasons.append(row["disturbed"])
+    return {"timing_valid": not reasons, "timing_reasons": reasons[:1]}
 
 
 def tables_of(record: BenchRecord, rows: list[Told]) -> list[Table]:
@@ -44,7 +53,12 @@ def tables_of(record: BenchRecord, rows: list[Told]) -> list[Table]:
     tables = [table for table in sheet.tables(rows) if table.rows]
     if not tables:
         raise UserError(f"{record.path}: has no rows")
-    notes = [*sheet.verdict(rows), *_known(root, rows), *footnotes(rows)]
+    notes = [
+        *sheet.verdict(rows),
+        *_known(root, rows),
+        *footnotes(rows, timing=False),
+        *_doubts(rows),
+    ]
     lines = [line for note in notes for line in textwrap.wrap(note, WIDTH)]
     tables[0] = tables[0]._replace(title=f"{_headline(root)}\n{tables[0].title}")
     tables[-1] = tables[-1]._replace(notes=lines)
@@ -64,6 +78,12 @@ def _headline(root: dict[str, Any]) -> str:
     ranks = f"{root.get('ranks')} ranks on {root.get('cores')} cores, {root.get('mpi_library')}"
     told = f"bench {root.get('bench')}: {ranks}, {root.get('kernels')}{load}"
     return textwrap.fill(told, WIDTH)
+
+
+def _doubts(rows: list[Told]) -> list[str]:
+    """What "~" means, and of how many rows."""
+    noted = Counter(timing_note(row) for row in rows)
+    return [f"~ {note} ({count} of {len(rows)} rows)" for note, count in noted.items() if note]
 
 
 def _known(root: dict[str, Any], rows: list[Told]) -> list[str]:
