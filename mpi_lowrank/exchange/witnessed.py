@@ -66,6 +66,11 @@ class Witnessed(Exchange):
         add_to += mean
         return given, add_to
 
+    @property
+    def operators(self) -> list[Operator]:
+        """All that was prepared, for either way."""
+        return [*self._channels, *self._broadcasts]
+
     def witness(self) -> Witness | None:
         """The last call; None before the first one. Holds until the next one."""
         self.put_away()

@@ -18,6 +18,7 @@ from mpi_lowrank.rounds.randomness import SHARED, Purpose, Stream
 from mpi_lowrank.rounds.state import State
 
 if TYPE_CHECKING:
+    from mpi_lowrank.methods.guarantees import Guarantee
     from mpi_lowrank.problems.batch import Batch, Batches
     from mpi_lowrank.registry import Choice
     from mpi_lowrank.steps.base import Step
@@ -139,11 +140,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Constants:
-    """Smoothness: L of f, and L_i (n,) of the f_i; and mu, the strong convexity of each f_i."""
+    """Smoothness: L of f, and L_i (n,) of the f_i; strong convexity: mu of each f_i, mu_f of f."""
 
     L: float
     L_i: np.ndarray
     mu: float = 0.0
+    mu_f: float = 0.0
 
     @property
     def L_tilde(self) -> float:
@@ -196,6 +198,14 @@ def mean_variance(compressor: Operator, workers: int) -> float:
     return compressor.omega if compressor.common else compressor.omega / workers
 
 
+def spread(constants: Constants, compressor: Operator) -> float:
+    """How far the gradients move that an exchange sees, per distance: L_tilde, L where C is linear.
+
+    In the root mean square over workers; a linear C sees their mean alone.
+    """
+    return constants.L if compressor.linear else constants.L_tilde
+
+
 def strong_convexity(constants: Constants, method: str, instead: str) -> float:
     """mu. Raises UserError, which says what to do `instead`, where the problem has none."""
     if constants.mu > 0:
@@ -204,26 +214,6 @@ def strong_convexity(constants: Constants, method: str, instead: str) -> float:
         f"method {method}: rests on the strong convexity mu of f, which this problem does not tell "
         f"(with problem.regularizer = 'l2' it is lambda); {instead}"
     )
-
-
-@dataclass(frozen=True)
-class Guarantee:
-    """Theorem 1 of the EF21 paper, of a method with the plain step and its theory's stepsize.
-
-    With G^t = mean |g_i^t - grad f_i(x^t)|^2, theta = 1 - sqrt(1 - alpha) and Psi^t = f(x^t) -
-    f_inf + gamma / (2 theta) G^t: Psi^{t+1} <= Psi^t - gamma/2 |grad f(x^t)|^2.
-    """
-
-    alpha: float
-    """An exchange leaves at most 1 - alpha of mean |g_i - grad f_i|^2."""
-    first: float
-    """The same of round 0, where g_i = 0."""
-    certain: bool
-    """Whether it holds in every run, not only in the mean over draws."""
-
-    @property
-    def theta(self) -> float:
-        return 1 - sqrt(1 - self.alpha)
 
 
 class Method(Component, ABC):
@@ -276,13 +266,23 @@ class Method(Component, ABC):
             )
         return ef21_stepsize(constants, compressor.alpha, compressor.linear)
 
-    @classmethod
-    def guarantee(cls, compressor: Operator, options: Options) -> Guarantee | None:
-        """What its theorem promises of a run at `theory_stepsize`; None without an alpha.
+    def guarantee(self, constants: Constants) -> Guarantee | None:
+        """How its errors go on, on which theorems rest; None where the compressor has no constant.
 
         A class speaks for itself alone: what is derived from it has no guarantee but its own.
         """
         return None
+
+    def gaps(
+        self, t: int, now: np.ndarray, goal: np.ndarray, mean: Callable[[np.ndarray], np.ndarray]
+    ) -> list[np.ndarray]:
+        """Of what `guarantee` speaks, before round t: rows (workers, d), or vectors (d,).
+
+        Of `now`, the local grad f_i(x) (workers, d), and `goal`, what g_i is to be, the same or
+        grad f_i at the minimum; `mean` (collective) makes the mean over all workers. Where round 0
+        sends grad f_i(x^0) whole, g_i is that already: the round would end in the same.
+        """
+        return []
 
     @classmethod
     def check(cls, options: Options) -> None:

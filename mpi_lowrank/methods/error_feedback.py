@@ -1,5 +1,6 @@
 """Error feedback: EF14, EF21, and EF21 with silent workers or a compressed downlink."""
 
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -8,7 +9,8 @@ from mpi_lowrank.component import option
 from mpi_lowrank.compressors.difference import Difference
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Guarantee, Method, ef21_stepsize
+from mpi_lowrank.methods.base import Method, ef21_stepsize, spread
+from mpi_lowrank.methods.guarantees import Guarantee, contraction
 from mpi_lowrank.methods.participation import Participating
 from mpi_lowrank.registry import Choice
 
@@ -88,12 +90,16 @@ class EF21(Method):
         state = self.estimate_error()
         return self._estimates if state is None else state[0]
 
-    @classmethod
-    def guarantee(cls, compressor, options):
-        if compressor.alpha is None:
+    def gaps(self, t, now, goal, mean):
+        known = now if t == 0 and self.g0 == "dense" else self._estimates
+        return [known - goal] if self._stores else [_mean_of(known, mean) - mean(goal)]
+
+    def guarantee(self, constants):
+        alpha = self.compressor.alpha
+        if alpha is None:
             return None
-        first = 1.0 if options.g0 == "dense" else compressor.alpha
-        return Guarantee(compressor.alpha, first, certain=compressor.deterministic)
+        moved = spread(constants, self.compressor)
+        return contraction(1 - alpha, 1 - alpha, moved, self.compressor.deterministic)
 
 
 @methods.register("EF21-PP")
@@ -124,12 +130,12 @@ class PartialParticipation(Participating, EF21):
                 "silent or take local steps; take one that has messages, such as topk, or EF21"
             )
 
-    @classmethod
-    def guarantee(cls, compressor, options):
-        whole = super().guarantee(compressor, options)
-        if whole is None or options.probability == 1:
-            return whole
-        return Guarantee(options.probability * whole.alpha, whole.first, certain=False)
+    def guarantee(self, constants):
+        p, alpha = self.probability, self.compressor.alpha
+        if alpha is None:
+            return None
+        left, certain = 1 - p * alpha, p == 1 and self.compressor.deterministic
+        return contraction(left, left, constants.L_tilde, certain)
 
 
 @methods.register("EF21-BC")
@@ -159,3 +165,30 @@ class BidirectionalCompression(EF21):
 
     def estimate_error(self):
         return None  # g follows mean g_i at the downlink compressor's pace
+
+    def gaps(self, t, now, goal, mean):
+        known = now if t == 0 and self.g0 == "dense" else self._estimates
+        return [known - goal, self._estimate - mean(known)]
+
+    def guarantee(self, constants):
+        """What the theorem of its paper rests on: of its g_i, and of |g - mean g_i|^2.
+
+        |g^t - grad f|^2 is at most 2 |g^t - mean g_i^t|^2 + 2 mean |g_i^t - grad f_i|^2, and
+        |C(v)|^2 at most 4 |v|^2, by which mean g_i moves.
+        """
+        up, down = self.compressor.alpha, self._downlink.alpha
+        if up is None or down is None:
+            return None
+        s, s_down = sqrt(1 - up), sqrt(1 - down)
+        heard = 4 * (1 - down) / (1 - s_down)
+        return Guarantee(
+            reach=2 * np.array([1 - up + heard, s_down]),
+            keep=np.array([[s, 0], [heard, s_down]]),
+            drift=np.array([constants.L_tilde**2 / (1 - s), 0]),
+            certain=self.compressor.deterministic and self._downlink.deterministic,
+        )
+
+
+def _mean_of(rows, mean):
+    """A vector is the mean of all workers' already."""
+    return mean(rows) if rows.ndim == 2 else rows

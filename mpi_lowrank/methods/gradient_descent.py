@@ -3,7 +3,8 @@
 import numpy as np
 
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Guarantee, Method
+from mpi_lowrank.methods.base import Method
+from mpi_lowrank.methods.guarantees import EXACT
 
 
 @methods.register("DCGD")
@@ -39,6 +40,5 @@ class GD(DCGD):
     def theory_stepsize(cls, constants, compressor, options):
         return 1 / constants.L
 
-    @classmethod
-    def guarantee(cls, compressor, options):
-        return Guarantee(alpha=1.0, first=1.0, certain=True)
+    def guarantee(self, constants):
+        return EXACT

@@ -132,9 +132,8 @@ class Plus(EF21):
     def estimate_change(self):
         return self._moved
 
-    @classmethod
-    def guarantee(cls, compressor, options):
-        return super().guarantee(compressor, options)
+    def guarantee(self, constants):
+        return super().guarantee(constants)
 
     @classmethod
     def admit(cls, compressor):

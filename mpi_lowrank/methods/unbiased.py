@@ -1,5 +1,6 @@
 """Methods whose theory rests on the variance of what workers send: EF-BV, DIANA, MARINA."""
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -7,8 +8,9 @@ import numpy as np
 from mpi_lowrank.component import option
 from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.methods import methods
-from mpi_lowrank.methods.base import Method, check_share, mean_variance
+from mpi_lowrank.methods.base import Method, check_share, mean_variance, spread
 from mpi_lowrank.methods.error_feedback import EF21
+from mpi_lowrank.methods.guarantees import Distance, Guarantee, contraction
 from mpi_lowrank.rounds.randomness import Purpose
 
 
@@ -95,14 +97,28 @@ class EFBV(EF21):
     @classmethod
     def theory_stepsize(cls, constants, compressor, options):
         workers = len(constants.L_i)
+        r, r_mean = cls._left(compressor, workers, options)
+        if r >= 1:
+            share = cls._shares(compressor, workers, options.lambda_, options.nu)[0]
+            raise OptionError("lambda", share, f"one at which h_i comes nearer: r = {r:.3g} >= 1")
+        moved = spread(constants, compressor)
+        return 1 / (constants.L + moved * sqrt(r_mean) / (1 - sqrt(r)))
+
+    @classmethod
+    def _left(cls, compressor, workers, options):
+        """r and r_mean."""
         eta, omega, omega_mean = bias_and_deviation(compressor, workers)
         share, nu = cls._shares(compressor, workers, options.lambda_, options.nu)
         r = (1 - share + share * eta) ** 2 + share**2 * omega
-        if r >= 1:
-            raise OptionError("lambda", share, f"one at which h_i comes nearer: r = {r:.3g} >= 1")
-        r_mean = (1 - nu + nu * eta) ** 2 + nu**2 * omega_mean
-        spread = constants.L if compressor.linear else constants.L_tilde
-        return 1 / (constants.L + spread * sqrt(r_mean) / (1 - sqrt(r)))
+        return r, (1 - nu + nu * eta) ** 2 + nu**2 * omega_mean
+
+    def guarantee(self, constants):
+        compressor = self.compressor
+        if compressor.omega is None and compressor.alpha is None:
+            return None
+        r, r_mean = self._left(compressor, len(constants.L_i), self)
+        moved = spread(constants, compressor)
+        return contraction(r, r_mean, moved, compressor.deterministic) if r < 1 else None
 
 
 @methods.register("DIANA")
@@ -127,6 +143,17 @@ class DIANA(EFBV):
         cls.admit(compressor)
         L = constants.L if compressor.linear else constants.L_max
         return 1 / ((1 + 6 * mean_variance(compressor, len(constants.L_i))) * L)
+
+    def guarantee(self, constants):
+        """EF-BV's for a smooth f; for convex f_i, which mu tells, its own."""
+        whole, omega = super().guarantee(constants), self.compressor.omega
+        assert omega is not None  # or the compressor was not admitted
+        if whole is None or not constants.mu:
+            return whole
+        one = 1 + omega
+        weight = 4 * mean_variance(self.compressor, len(constants.L_i)) * one
+        limit = self.theory_stepsize(constants, self.compressor, self)
+        return replace(whole, distance=Distance(weight, limit, 1 / (2 * one)))
 
 
 @methods.register("MARINA")
@@ -176,5 +203,17 @@ class MARINA(Method):
         cls.admit(compressor)
         p = cls._probability(compressor, options.p)
         variance = mean_variance(compressor, len(constants.L_i))
-        spread = constants.L if compressor.linear else constants.L_tilde
-        return 1 / (constants.L + spread * sqrt((1 - p) * variance / p))
+        moved = spread(constants, compressor)
+        return 1 / (constants.L + moved * sqrt((1 - p) * variance / p))
+
+    def gaps(self, t, now, goal, mean):
+        g, before = (mean(now), now) if t == 0 else (self._estimate, self._before)
+        change = before - now
+        return [g - mean(before), mean(change) if self.compressor.linear else change]
+
+    def guarantee(self, constants):
+        """Of |g - grad f|^2 at the x before, and of mean |grad f_i's change|^2 since."""
+        rest = 1 - self._p
+        reach = rest * np.array([1, mean_variance(self.compressor, len(constants.L_i))])
+        drift = np.array([0, spread(constants, self.compressor) ** 2])
+        return Guarantee(reach, np.array([reach, np.zeros(2)]), drift, certain=False)

@@ -33,11 +33,15 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Smoothness:
-    """L of f; L_i (workers,) and mu of the local f_i: each f_i - (mu / 2) |x|^2 is convex."""
+    """L of f; L_i (workers,) and mu of the local f_i: each f_i - (mu / 2) |x|^2 is convex.
+
+    mu_f: the same of f, where more is known than the mu of all f_i.
+    """
 
     L: float
     L_i: np.ndarray
     mu: float = 0.0
+    mu_f: float = 0.0
 
 
 class Problem(Component, ABC):
@@ -153,6 +157,10 @@ class Problem(Component, ABC):
                 allowed = f"a word, and none of {', '.join([*COLUMNS, *THEORY])}"
                 raise UserError(f"problem {cls.name}: metric {name!r}: expected {allowed}")
         return METRICS | own
+
+    def near_minimum(self) -> np.ndarray:
+        """Where a search for the minimum starts, (d,): at it, where the class can compute it."""
+        return np.zeros(self.d)
 
     def scale_start(self, x: np.ndarray) -> None:
         """Turn standard normal numbers (d,) into a start, in place; by default they stay."""

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import scipy  # scipy.linalg is loaded at its first use
 
 from mpi_lowrank.component import option
 from mpi_lowrank.datasets.local import LocalShards
@@ -25,8 +26,9 @@ class Quadratics(Problem):
     strongly convex; with noise an f_i need not be convex. x has `dimension` d numbers.
 
     The eigenvalues 2 - 2 cos(j pi / (d + 1)) of T make L, L_i and mu exact; mu is 0 unless every
-    f_i is convex. The Hessians differ by L_pm = 4 cos^2(pi / (2 d + 2)) std(nu_i) / 4: |grad f_i(x)
-    - grad f_i(y) - grad f(x) + grad f(y)|^2 is at most L_pm^2 |x - y|^2 in the mean over workers.
+    f_i is convex; f's own is lambda. The Hessians differ by L_pm = 4 cos^2(pi / (2 d + 2))
+    std(nu_i) / 4: |grad f_i(x) - grad f_i(y) - grad f(x) + grad f(y)|^2 is at most L_pm^2 |x - y|^2
+    in the mean over workers.
 
     f is least at A^-1 b, of the means A and b: f_inf = -(b_1)^2 (A^-1)_11 / 2, in which (A^-1)_11
     is 2 / (d + 1) sum_j sin(j pi / (d + 1))^2 / a_j, a_j A's eigenvalues; none where lambda is 0.
@@ -55,7 +57,8 @@ class Quadratics(Problem):
         shift = self.lambda_ - float((scales.mean() * ends).min())
         self._spectra = np.outer(scales, ends) + shift  # ends of each worker's
         self._spectrum = scales.mean() * ends + shift
-        self.f_inf = self._least_value(scales.mean(), pulls.mean())
+        self._scale, self._pull = scales.mean(), pulls.mean()
+        self.f_inf = self._least_value(self._scale, self._pull)
         self._shift = Regularizer("l2", shift, dtype)
         self._numbers, workers = shards.numbers, len(shards.numbers)
         self.samples = np.full(workers, terms)
@@ -78,6 +81,13 @@ class Quadratics(Problem):
         spectrum += self.lambda_ - spectrum.min()
         inverse = np.sum(np.sin(angles) ** 2 / spectrum) * 2 / (self.dimension + 1)
         return float(-(pull**2) * inverse / 2)
+
+    def near_minimum(self):
+        bands = np.full((2, self.dimension), -self._scale)
+        bands[1] = 2 * self._scale + self._shift.strength
+        force = np.zeros(self.dimension)
+        force[0] = self._pull
+        return scipy.linalg.solveh_banded(bands, force) if self.lambda_ else force
 
     @classmethod
     def model(cls, dataset, options):
@@ -136,4 +146,5 @@ class Quadratics(Problem):
 
     def smoothness(self, mean):
         L_i = np.abs(self._spectra[self._numbers]).max(axis=1)
-        return Smoothness(float(self._spectrum.max()), L_i, max(0.0, float(self._spectra.min())))
+        mu = max(0.0, float(self._spectra.min()))
+        return Smoothness(float(self._spectrum.max()), L_i, mu, mu_f=self.lambda_)

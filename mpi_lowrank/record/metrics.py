@@ -119,8 +119,8 @@ THEORY: dict[str, Metric] = {
         ),
         Metric(
             "lyapunov",
-            "f(x) - f_inf + gamma / (2 theta) (1 - alpha) G: at least the theorem's, which has G "
-            "after the next exchange",
+            "f(x) - f_inf and the method's errors before the next exchange, weighted: at least the "
+            "theorem's, which has those after it, and falls by gamma/2 grad_norm_sq a round",
             falls=True,
             heading="Lyapunov",
             label="Lyapunov function",
@@ -132,6 +132,24 @@ THEORY: dict[str, Metric] = {
             falls=True,
             heading="bound",
             label="bound",
+            scale="decades",
+            every_row=True,
+        ),
+        Metric(
+            "linear_lyapunov",
+            "the Lyapunov function of the theorem of a linear rate: f(x) - f*, or the square of x "
+            "- x*, and the method's errors, weighted",
+            falls=True,
+            heading="linear Lyapunov",
+            label="Lyapunov function of the linear rate",
+            scale="decades",
+        ),
+        Metric(
+            "linear_bound",
+            "that theorem's bound on linear_lyapunov; of a smaller stepsize as in grad_bound",
+            falls=True,
+            heading="linear bound",
+            label="bound of the linear rate",
             scale="decades",
             every_row=True,
         ),

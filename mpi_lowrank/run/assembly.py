@@ -39,7 +39,8 @@ from mpi_lowrank.run.gradients import Gradients, Hessians, Losses
 from mpi_lowrank.run.interruption import StopAgreed
 from mpi_lowrank.run.repair import Repair
 from mpi_lowrank.run.stepsize import stepsize
-from mpi_lowrank.run.theory import Theorem, Theory
+from mpi_lowrank.run.theorems import Theorems
+from mpi_lowrank.run.theory import Theory
 from mpi_lowrank.run.validity import check_gradient
 from mpi_lowrank.steps import steps
 from mpi_lowrank.steps.base import Step
@@ -182,7 +183,8 @@ def _constants(problem, placement, door, wished) -> Constants:
     door.allgather(np.ascontiguousarray(smoothness.L_i, np.float64), L_i, placement.counts, "setup")
     negative = np.zeros(1)
     door.maximum(np.array([-smoothness.mu]), negative, "control")
-    return Constants(smoothness.L, L_i, float(-negative[0]))
+    mu = float(-negative[0])
+    return Constants(smoothness.L, L_i, mu, max(mu, smoothness.mu_f))
 
 
 @dataclass(frozen=True)
@@ -241,9 +243,8 @@ def _assembly(case, ground, state, exchange, notes) -> Assembly:
     repair = _repair(case, problem.blocks, method, exchange, notes)
     theory = None
     if isinstance(exchange, Witnessed):
-        operators, gamma = (made.compressor, made.dense), float(method.stepsize)
-        theorem = Theorem.of(case, problem, ground.constants, operators, gamma)
-        theory = Theory(theorem, exchange, made.compressor, method, evaluate, notes)
+        theorems = Theorems.of(case, problem, ground.constants, method, exchange)
+        theory = Theory(theorems, exchange, made.compressor, method, evaluate, notes)
     return Assembly(case, ground, state, exchange, made, method, evaluate, notes, repair, theory)
 
 

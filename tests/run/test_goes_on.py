@@ -19,7 +19,7 @@ from mpi_lowrank.run.checkpoint import check_fits, entries, pack, unpack
 from mpi_lowrank.run.guarantees import Guarantees
 from mpi_lowrank.run.loop import Observer, run_rounds, told
 from mpi_lowrank.run.stopping import Divergence, Schedule, Targets
-from mpi_lowrank.run.theory import Theorem
+from mpi_lowrank.run.theorems import Theorem
 from mpi_lowrank.run.watch import Consistency, Estimate, FirstRounds, Replicas
 
 ROUNDS = 12

@@ -1,63 +1,24 @@
 """What theorems promise, beside what came of it: against dense float64 NumPy, and broken."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from dense_reference import Logistic, top_k
+from theory_run import HEAD, Run
 
-from mpi_lowrank import config
 from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.coordinates.sparse import TopK
-from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.methods import methods
 from mpi_lowrank.methods.error_feedback import EF21
-from mpi_lowrank.methods.gradient_descent import GD
+from mpi_lowrank.problems.matrix_regression import MatrixRegression
 from mpi_lowrank.record import THEORY
-from mpi_lowrank.run.assembly import assemble, ground
-from mpi_lowrank.run.guarantees import Guarantees
-from mpi_lowrank.run.loop import Observer, run_rounds
-from mpi_lowrank.run.stopping import Schedule
 
 WORKERS, ROUNDS, K, D = 3, 12, 5, 112
 
-HEAD = """
-workers = 3
-rounds = 12
-theory = true
-"""
 TOPK = 'compressor = "topk:k=5,wire=float64"'
 STRONG = 'problem = { name = "logistic", regularizer = "l2", lambda = 0.5 }'
 MATRIX = 'problem = { name = "matrix", shape = [8, 6] }'
-
-
-class Rows(Observer):
-    def __init__(self):
-        self.rows = []
-
-    def row_measured(self, row):
-        self.rows.append(row)
-
-    def __getitem__(self, name):
-        return np.array([row.columns()[name] for row in self.rows])
-
-
-class Run:
-    """A case in this process, without MPI: its columns, and why it is not valid."""
-
-    def __init__(self, text, head=HEAD, watch=None):
-        (case,) = config.parse(f"{head}[[cases]]\n{text}", Path("some.toml")).cases
-        door = Door(Alone())
-        self.made = assemble(case, ground(case, door), door)
-        self.columns = Rows()
-        guarantees = Guarantees(self.made.theory, self.made.notes)
-        observers = [Schedule(case), guarantees, self.columns]
-        if watch:
-            watch(self.made)
-        with np.errstate(all="ignore"):
-            self.reasons = run_rounds(self.made, observers).reasons
-        self.told = self.made.theory.attributes()["guarantee"]
 
 
 def expected(method, compressed=False):
@@ -84,6 +45,8 @@ def expected(method, compressed=False):
             np.nan if method == "GD" else error,
             psi,
             bound,
+            np.nan,  # f is not strongly convex
+            np.nan,
         )
         v = gradients - (0 if method == "GD" else g)
         sent = v if whole else top_k(v, K)
@@ -181,7 +144,7 @@ def test_a_method_without_a_theorem_has_the_contraction_alone():
 def test_beyond_the_theory_s_step_the_bound_is_that_of_the_theory_s():
     whole, far = (Run(f'method = "EF21"\n{TOPK}\nmultiple = {times}') for times in (1, 64))
     np.testing.assert_allclose(far.columns["grad_bound"], whole.columns["grad_bound"], rtol=1e-12)
-    assert far.told == f"a smaller stepsize, {whole.made.theory.theorem.gamma:.6g}"
+    assert far.told == f"a smaller stepsize, {whole.made.theory.theorems.descent.gamma:.6g}"
 
 
 WIRES = ["float16", "bfloat16", "float32", "float64"]
@@ -222,30 +185,15 @@ class Optimist(TopK):
         return replace(whole, alpha=min(1.0, 10 * whole.alpha))
 
 
-class Hasty(EF21):
-    """Says that its theory allows forty times as much."""
+class Boaster(TopK):
+    """Promises to leave a hundredth."""
 
-    @classmethod
-    def theory_stepsize(cls, constants, compressor, options):
-        return 40 * super().theory_stepsize(constants, compressor, options)
-
-    @classmethod
-    def guarantee(cls, compressor, options):
-        return super().guarantee(compressor, options)
+    def promised(self):
+        return replace(super().promised(), alpha=0.99)
 
 
-class Heir(Hasty):
+class Heir(EF21):
     """Speaks for itself alone, and says nothing."""
-
-
-class HastyGD(GD):
-    @classmethod
-    def theory_stepsize(cls, constants, compressor, options):
-        return 2.2 / constants.L
-
-    @classmethod
-    def guarantee(cls, compressor, options):
-        return super().guarantee(compressor, options)
 
 
 def test_a_compressor_that_promises_too_much_is_found(monkeypatch):
@@ -258,14 +206,32 @@ def test_a_compressor_that_promises_too_much_is_found(monkeypatch):
     assert f"after round {first - 1}, alpha 0.446429" in reason
 
 
-@pytest.mark.parametrize("kind", [Hasty, HastyGD])
-def test_a_lyapunov_function_that_does_not_fall_is_found(monkeypatch, kind):
-    methods.names()
-    monkeypatch.setitem(methods._found, "hasty", kind)
-    compressor = TOPK if kind is Hasty else ""
+FALLS = "the Lyapunov function does not fall as the"
+
+
+DOWN = 'method = { name = "EF21-BC", downlink = "boaster:k=5" }\ntopology = "server"'
+
+
+@pytest.mark.parametrize("method", ['method = "EF21"', DOWN])
+def test_an_alpha_that_is_too_large_breaks_the_theorem(method, monkeypatch):
+    compressors.names()
+    monkeypatch.setitem(compressors._found, "boaster", Boaster)
     head = HEAD.replace("12", "200") + MATRIX + "\n"
-    run = Run(f'method = "hasty"\n{compressor}', head)
-    assert run.reasons and run.reasons[0].startswith("the Lyapunov function does not fall as the")
+    run = Run(f'{method}\nmultiple = 0.7\ncompressor = "boaster:k=5"', head)
+    assert run.told == "every run"
+    assert any(reason.startswith(FALLS) for reason in run.reasons)
+
+
+def test_an_L_that_is_too_small_is_found(monkeypatch):
+    known = MatrixRegression.smoothness
+
+    def too_small(self, mean):
+        truth = known(self, mean)
+        return replace(truth, L=truth.L / 2.2)
+
+    monkeypatch.setattr(MatrixRegression, "smoothness", too_small)
+    run = Run('method = "GD"', HEAD.replace("12", "200") + MATRIX + "\n")
+    assert run.reasons and run.reasons[0].startswith(FALLS)
 
 
 def test_an_f_below_its_bound_breaks_the_theorem(monkeypatch):
@@ -281,4 +247,5 @@ def test_a_guarantee_is_not_inherited(monkeypatch):
     monkeypatch.setitem(methods._found, "heir", Heir)
     assert Run(f'method = "heir"\n{TOPK}').told == "none"
     spoken = {name for name in methods.names() if "guarantee" in vars(methods[name])}
-    assert spoken == {"GD", "EF21", "EF21+", "EF21-PP"}
+    ours = {"EF21", "EF21+", "EF21-PP", "EF21-BC"}
+    assert spoken == {"GD", "EF-BV", "DIANA", "MARINA"} | ours
