@@ -29,14 +29,16 @@ MEASURED = ("-", *style.DASHES[1::2])
 
 GRADIENT = r"mean $\|\nabla f\|^2$ so far" + "\n(dotted: its bound)"
 ERROR = r"G = mean $\|g_i - \nabla f_i\|^2$"
+LINEAR = r"$\Psi$ over its start, on linear rounds" + "\n(dotted: bound of the linear rate)"
 ALPHA = r"realised $\alpha$, worst worker to mean" + "\n(dotted: promised)"
 
 
 def plot_promises(records: list[Record], folder: Path, glob: str | None = None) -> list[Path]:
     """Draw NAME_theory, a PNG and a PDF, of those cases that have the columns; else nothing.
 
-    The mean of |grad f|^2 over the rounds beside its bound, G, and the realised alpha, from the
-    worst worker's to the mean, beside the promised one. NAME is as for `figures.plot`.
+    The mean of |grad f|^2 over the rounds beside its bound, G, the Lyapunov function of a linear
+    rate beside its bound, and the realised alpha, from the worst worker's to the mean, beside the
+    promised one. NAME is as for `figures.plot`.
     """
     curves = [c for c in all_curves(records, glob) if c.case.metrics.keys() >= THEORY.keys()]
     if not any(len(curve.case) > 1 for curve in curves):
@@ -52,21 +54,34 @@ def _without_dots(curve: Curve, number: int) -> Curve:
 
 
 def draw(curves: list[Curve]) -> Figure:
-    figure = new_figure(max(style.PANEL_HEIGHT, style.LABEL_STEP * len(curves) + 0.6))
-    panels = figure.subplots(1, 3)
-    for ax, title in zip(panels, (GRADIENT, ERROR, ALPHA), strict=True):
+    """Three panels, or four where a case has a theorem of a linear rate."""
+    linear = any(np.isfinite(curve.case["linear_bound"]).any() for curve in curves)
+    height, rows = max(style.PANEL_HEIGHT, style.LABEL_STEP * len(curves) + 0.6), 1 + linear
+    figure = new_figure(rows * height)
+    gradient, error, *more, alpha = figure.subplots(rows, 2 if linear else 3).flat
+    for ax, title in ((gradient, GRADIENT), (error, ERROR), (alpha, ALPHA)):
         ax.set_title(title, loc="left")
-        ax.set(xscale="log", yscale="log")
+        ax.set(xscale="log", yscale="log", xlabel="rounds")
     for number, curve in enumerate(curves):
-        _draw_gradient(panels[0], curve, number)
-        _line(panels[1], curve, number, curve.case["estimate_error"])
-        _draw_alpha(panels[2], curve, number)
+        _draw_gradient(gradient, curve, number)
+        _line(error, curve, number, curve.case["estimate_error"])
+        _draw_alpha(alpha, curve, number)
+    for ax in more:
+        _draw_linear(ax, curves)
     promised = [case.attributes["alpha"] for case in _contracting(curves)]
     if promised:
-        panels[2].set_ylim(min(promised) / 2, 1.5)
-    panels[1].set_xlabel("rounds")
-    annotate(figure, panels[2], curves, [_alpha(curve.case) for curve in curves])
+        alpha.set_ylim(min(promised) / 2, 1.5)
+    annotate(figure, alpha, curves, [_alpha(curve.case) for curve in curves])
     return figure
+
+
+def _draw_linear(ax: Axes, curves: list[Curve]) -> None:
+    ax.set_title(LINEAR, loc="left")
+    ax.set(yscale="log", xlabel="rounds")
+    for number, curve in enumerate(curves):
+        start = curve.case["linear_bound"][0]
+        _line(ax, curve, number, curve.case["linear_lyapunov"] / start)
+        _line(ax, curve, number, curve.case["linear_bound"] / start, 1, **PROMISED)
 
 
 def _draw_gradient(ax: Axes, curve: Curve, number: int) -> None:
@@ -104,7 +119,8 @@ def _line(
     ax: Axes, curve: Curve, number: int, column: np.ndarray, count: int = 4, **look: Any
 ) -> None:
     """The column against rounds, with so many markers."""
-    x, y = points(curve.case["round"].astype(float), column, True, True)
+    log = ax.get_xscale() == "log"
+    x, y = points(curve.case["round"].astype(float), column, log, True)
     if len(x):
-        marks = spaced_marks(np.log(x), number, count)
+        marks = spaced_marks(np.log(x) if log else x, number, count)
         ax.plot(x, y, markevery=marks, zorder=3 - number / 100, **curve.line.keywords() | look)

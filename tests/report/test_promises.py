@@ -13,7 +13,7 @@ ROUNDS = np.arange(50)
 SHOWN = {"GD": {}, "EF21 topk(k=2) 1x": {"alpha": 0.02}, "EF14 topk(k=2) 1x": {"alpha": 0.02}}
 
 
-def rows(theorem):
+def rows(theorem, linear):
     for t in ROUNDS.tolist():
         yield {
             "round": t,
@@ -24,17 +24,18 @@ def rows(theorem):
             "estimate_error": 0.8**t if theorem else np.nan,
             "lyapunov": 0.95**t if theorem else np.nan,
             "grad_bound": 30 / t if theorem and t else np.nan,
+            "linear_lyapunov": 6 * 0.9**t if linear else np.nan,
+            "linear_bound": 6 * 0.95**t if linear else np.nan,
             "uplink_bytes": 9 * t,
             "downlink_bytes": 9 * t,
         }
 
 
-@pytest.fixture
-def record(tmp_path):
+def written(tmp_path, linear):
     writer = RecordWriter(tmp_path / "some.h5", {"name": "some", "baseline": "GD"})
     for label, attributes in SHOWN.items():
         writer.start_case(label, attributes, THEORY.values())
-        for row in rows(theorem=not label.startswith("EF14")):
+        for row in rows(not label.startswith("EF14"), linear and label == "GD"):
             writer.append(row)
     writer.start_case("silent", {})
     writer.append({"round": 0, "seconds": 0, "uplink_bytes": 0, "downlink_bytes": 0})
@@ -43,11 +44,19 @@ def record(tmp_path):
 
 
 @pytest.fixture
-def panels(record):
+def record(tmp_path):
+    return written(tmp_path, linear=False)
+
+
+def drawn(record):
     curves = [c for c in figures.all_curves([record]) if c.label in SHOWN]
     with matplotlib.rc_context(style.RC):
-        figure = draw(curves)
-    return figure
+        return draw(curves)
+
+
+@pytest.fixture
+def panels(record):
+    return drawn(record)
 
 
 def test_measured_and_promised_are_the_columns(record, panels):
@@ -58,9 +67,17 @@ def test_measured_and_promised_are_the_columns(record, panels):
     assert mean_so_far(ef21)[3] == pytest.approx((1 + 0.9 + 0.81) / 3)
     np.testing.assert_array_equal(bound.get_ydata(), ef21["grad_bound"][1:])
     np.testing.assert_array_equal(error.lines[1].get_ydata(), ef21["estimate_error"][1:])
-    drawn = [set(line.get_ydata()) for line in alpha.lines]
-    assert drawn == [{0.1}, {0.1}, {0.02}, {0.1}, {0.02}]
+    heights = [set(line.get_ydata()) for line in alpha.lines]
+    assert heights == [{0.1}, {0.1}, {0.02}, {0.1}, {0.02}]
     assert [len(ax.lines) for ax in panels.axes] == [5, 2, 5]  # EF14 has no bound and no G
+
+
+def test_a_linear_rate_has_a_panel_of_its_own_that_starts_at_1(tmp_path):
+    linear = drawn(written(tmp_path, linear=True)).axes[2]
+    measured, bound = linear.lines
+    np.testing.assert_allclose(measured.get_ydata(), 0.9**ROUNDS)
+    np.testing.assert_allclose(bound.get_ydata(), 0.95**ROUNDS)
+    assert (linear.get_xscale(), linear.get_yscale()) == ("linear", "log")
 
 
 def test_the_lines_are_told_apart_and_named(panels):
