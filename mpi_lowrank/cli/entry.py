@@ -6,7 +6,8 @@ from pathlib import Path
 import mpi_lowrank
 from mpi_lowrank.cli import commands as do
 from mpi_lowrank.cli.bench import add_bench
-from mpi_lowrank.cli.parsing import add_command, add_json, add_out
+from mpi_lowrank.cli.completion import add_completion
+from mpi_lowrank.cli.parsing import Parser, add_command, add_json, add_out
 from mpi_lowrank.cli.status import FAILED, INTERRUPTED
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import output
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="mpi-lowrank",
         description=mpi_lowrank.__doc__,
         epilog=EXAMPLE,
@@ -81,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_bench(commands)
     _add_list(commands)
     _add_data(commands)
+    add_completion(commands, parser)
     return parser
 
 

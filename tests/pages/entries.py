@@ -117,6 +117,9 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     ),
     # What there is, and what it promises.
     "mpi-lowrank list": Run(),
+    "mpi-lowrank completion bash >> ~/.bashrc": By(
+        "tests/test_completion.py", 'main(["completion", "bash"])'
+    ),
     "mpi-lowrank list compressors": Run(),
     "mpi-lowrank list topk": By("tests/test_list.py", 'listed(capsys, "topk")'),
     "python -m mpi_lowrank.config.reference": By("tests/test_list.py", "page == reference()"),

@@ -1,5 +1,7 @@
 """Shares of a sweep become one record."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -59,8 +61,9 @@ def test_columns_lie_along_the_rounds_of_their_own_file_wherever_they_are_copied
     two = make(tmp_path / "2.h5", [("c", 2, "finished", "k")])
     merged = tmp_path / "3.h5"
     assert main(["merge", one, two, "-o", str(merged)]) == 0
+    shutil.copy(merged, tmp_path / "4.h5")
     RecordWriter(merged, ROOT, kept=["a", "c"]).close()
-    for path, labels in ((one, "ab"), (two, "c"), (merged, "ac")):
+    for path, labels in ((one, "ab"), (two, "c"), (merged, "ac"), (tmp_path / "4.h5", "abc")):
         assert along(path) == {a: {(f"/cases/{a}/rounds/round", True)} for a in labels}
 
 
