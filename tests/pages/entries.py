@@ -230,6 +230,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/page.py results/mushrooms.h5": Run("--cases 3 --repeats 1", after=MUSHROOMS),
     "python bench/many.py": Run("--workers 3 --repeats 1"),
     "python bench/reading.py": Run("--megabytes 3 --ranks 1 2"),
+    "python bench/scales.py": Run("--rounds 1 --ranks 2 --beyond 9 --d 50 --workers 3"),
     "python bench/signs.py": Run("--workers 3 --repeats 1"),
     "python bench/compressors.py --plot results/compressors.png": By(
         "tests/bench/test_compressors_bench.py", '"--plot"'
