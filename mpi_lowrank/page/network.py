@@ -107,6 +107,6 @@ def predictions(blocks: Iterable[Sequence[Step]], cases: Sequence[Case], rounds:
 
 def _html(rows: list[Row]) -> str:
     table = prediction_table(plain(rows))
-    titles = filter(None, (told_setting(rows[0]), table.title.replace("\n", " ")))
+    titles = filter(None, (told_setting(rows[0]), table.title))
     told = html_of([table._replace(title="\n".join(titles), named="method")])
     return f"{told}<p class=note>{escape(' '.join(table.notes))}</p>"

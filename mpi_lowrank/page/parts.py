@@ -1,6 +1,7 @@
 """The parts of the page that need no JavaScript, as HTML in which every text is escaped."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from html import escape
@@ -53,7 +54,8 @@ def _row(row: Row, columns: Sequence[Column]) -> str:
         f'<td data-value="{_value(column.value(row))}">{escape(cell(column, row))}</td>'
         for column in columns
     )
-    return f"<th scope=row>{escape(row['label'] + mark(row))}</th>{cells}"
+    name = re.sub(r"(?<=[,+(])", "<wbr>", escape(row["label"] + mark(row)))
+    return f"<th scope=row>{name}</th>{cells}"
 
 
 def _value(value: object) -> str:

@@ -53,8 +53,8 @@ def predict(record: Record, grid: Grid, ranks: int, target: Target | None = None
     `predicted`: a list of `bandwidth` (bytes per second), `round_seconds` and, to the target in
     the rounds that the record took, `target_seconds`. `pays`: by each of WIRES the bandwidths [low,
     high] between which the case beats the dense one of that wire, high None for any; None where it
-    never does; a wire is left out where the record has no such case. Raises UserError where a case
-    has no phases or ledger.
+    never does; a wire is left out where the record has no such case. `dense`: that case's label.
+    Raises UserError where a case has no phases or ledger.
     """
     rows, cases = _rows(record, target), list(record.cases.values())
     return _beside(rows, cases, _models(cases), grid, ranks)
@@ -95,7 +95,8 @@ def _beside(
     rounds = [_times(row) for row in rows]
     dense = _dense(cases, rounds)
     counted = [None if times == inf else times for times in rounds]
-    about = {"ranks": ranks, "latency": grid.latency}
+    named = {wire: rows[number]["label"] for wire, number in dense.items()}
+    about = {"ranks": ranks, "latency": grid.latency, "dense": named}
     for row, model, times in zip(rows, models, rounds, strict=True):
         beside = {wire: (models[d], rounds[d]) for wire, d in dense.items()}
         where = {
@@ -186,8 +187,11 @@ def prediction_table(rows: list[Row]) -> Table:
     target = rows[0]["targets"][0] if rows[0]["targets"] else None
     key = "target_seconds" if target else "round_seconds"
     unit = f"{told_target(rows)}: seconds" if target else "Milliseconds per round"
-    title = f"{unit}, by bit/s; predicted for {rows[0]['ranks']} ranks with a worker each, "
-    title = "\n".join(textwrap.wrap(f"{title}{rows[0]['latency'] * 1e6:g} us per message", WIDTH))
+    where = f"predicted for {rows[0]['ranks']} ranks with a worker each"
+    where += f", {rows[0]['latency'] * 1e6:g} us per message"
+    dense = (f"{wire} is {label}" for wire, label in rows[0]["dense"].items())
+    lines = (f"{unit}, by bit/s", where, *dense)
+    title = "\n".join(part for line in lines for part in textwrap.wrap(line, WIDTH))
     notes = [*footnotes(rows, timing=False), *_verdict(rows)]
     return Table(title, rows, _columns(rows, key, bool(target)), notes=notes)
 

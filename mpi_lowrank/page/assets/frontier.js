@@ -24,7 +24,8 @@ function drawFrontier(found) {
     `${placeOf(rows, lines)}on the frontier ${rows.length === 1 ? "is" : "are"} ${rows.map(row => row.name).join(", ")}.`).join("\n") || "No method arrives.";
   if (!marks.length) return;
   const wide = values => [Math.min(...values) / 1.4, Math.max(...values) * 1.25];
-  const label = price === "seconds" ? "seconds to the target" : `${X_LABELS[price].replace(" (KB)", "")} to the target (KB)`;
+  const long = `${X_LABELS[price].replace(" (KB)", "")} to the target (KB)`;
+  const label = price === "seconds" ? "seconds to the target" : box.clientWidth < 600 ? "KB to the target" : long;
   frontier = new uPlot({
     width: box.clientWidth, height: Math.max(280, Math.min(460, box.clientWidth * 0.5)),
     legend: {show: false}, cursor: {points: {show: false}, drag: {x: true, y: true}},
@@ -51,17 +52,23 @@ function drawMarks(u, lines, price) {
     ctx.fillStyle = row.group.color || style("--ink");
     ctx.fill();
   }
-  if (u.width > 600) lines.forEach(([, rows]) => rows.forEach(row => nameMark(u, row.name, ...at(row))));
+  const taken = [];
+  if (u.width > 600) lines.forEach(([, rows]) => rows.forEach(row => nameMark(u, taken, row.name, ...at(row))));
   ctx.restore();
 }
 
-// Below its mark, where by definition no other is.
-function nameMark({ctx, bbox}, name, x, y) {
-  const gap = 5 * devicePixelRatio, left = x > bbox.left + bbox.width / 2;
+// Below its mark, where by definition no other mark is, or above; where names are in the way, nowhere.
+function nameMark({ctx, bbox}, taken, name, x, y) {
+  const gap = 5 * devicePixelRatio, high = 3 * gap;
   ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
   ctx.fillStyle = style("--ink");
-  ctx.textAlign = left ? "right" : "left";
-  ctx.fillText(name, left ? x + gap : x - gap, y + 4 * gap);
+  ctx.textAlign = "left";
+  const {width} = ctx.measureText(name), left = x > bbox.left + bbox.width / 2 ? x + gap - width : x - gap;
+  const meet = ([a, b, wide], place) => a < left + width + gap && left < a + wide + gap && Math.abs(b - place) < high;
+  const place = [y + 4 * gap, y - 2 * gap].find(place => !taken.some(box => meet(box, place)));
+  if (place === undefined) return;
+  taken.push([left, place, width]);
+  ctx.fillText(name, left, place);
 }
 
 function pointAtMark(u) {

@@ -66,7 +66,7 @@ function predicted(rows, on) {
     row.target_seconds = row.rounds === null ? null : row.rounds * row.round_seconds;
     for (const wire of Object.keys(dense)) row[wire] = pays(row, dense[wire], on.latency);
   }
-  return [known, WIRES.filter(wire => dense[wire])];
+  return [known, WIRES.filter(wire => dense[wire]), dense];
 }
 
 function predictedColumns(wires) {
@@ -94,9 +94,10 @@ function showNetwork(found) {
     find(id).setAttribute("aria-valuetext", told[i]);
   });
   find("predicted").replaceChildren(...found.flatMap(([where, best]) => {
-    const [rows, wires] = predicted(best, on);
+    const [rows, wires, dense] = predicted(best, on);
     if (!rows.length) return [];
-    const title = [where, `To ${toTarget()}, predicted for ${told[2]}, ${told[0]}, ${told[1]}`].filter(Boolean);
+    const title = [where, `To ${toTarget()}, predicted for ${told[2]}, ${told[0]}, ${told[1]}`,
+      ...wires.map(wire => `${wire} is ${dense[wire].name}`)].filter(Boolean);
     const notes = wires.flatMap(wire => nothingPays(rows, wire));
     return [...tableOf(`predicted ${where}`, title, rows, predictedColumns(wires)), make("p", notes.join(" "), {className: "note"})];
   }));

@@ -26,6 +26,9 @@ function make(tag, text = "", more = {}) {
   return Object.assign(element, more);
 }
 
+// The text in pieces after which a line may break: behind a comma, a plus or an opening bracket.
+const breakable = text => text.split(/(?<=[,+(])/).flatMap(part => [part, make("wbr")]);
+
 function titleOf(where, rows) {
   const starts = [...new Set(rows.map(row => row.starts))].sort((a, b) => a - b);
   const many = starts.length === 1 ? starts[0] : `${starts[0]} to ${starts.at(-1)}`;
@@ -46,7 +49,8 @@ function tableOf(key, title, rows, told) {
   for (const row of rows) {
     const line = body.insertRow();
     line.dataset.name = row.name;
-    line.append(make("th", row.name + row.group.mark, {scope: "row"}));
+    line.append(make("th", "", {scope: "row"}));
+    line.firstChild.append(...breakable(row.name + row.group.mark));
     line.firstChild.style.setProperty("--color", row.group.color || "var(--ink)");
     for (const column of told) {
       line.append(make("td", cellText(column, row)));
