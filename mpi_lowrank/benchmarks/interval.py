@@ -1,5 +1,7 @@
 """How well samples know their median."""
 
+from functools import cache
+
 import numpy as np
 from scipy.stats import binom
 
@@ -21,11 +23,10 @@ def interval(samples: np.ndarray) -> tuple[float, float] | None:
     return float(ordered[rank - 1]), float(ordered[-rank])
 
 
+@cache
 def _rank(count: int) -> int:
     """The largest l with 2 P(B < l) <= 1 - CONFIDENCE, B binomial of `count` and a half."""
-    rank = int(binom.ppf((1 - CONFIDENCE) / 2, count, 0.5)) if count else 0
-    fits = 2 * binom.cdf(rank, count, 0.5) <= 1 - CONFIDENCE
-    return rank + 1 if fits else rank
+    return int(binom.ppf((1 - CONFIDENCE) / 2, count, 0.5))
 
 
 def uncertainty(samples: np.ndarray) -> float:

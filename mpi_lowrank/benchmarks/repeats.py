@@ -63,7 +63,9 @@ def repeat(
     """Collective: call `once` again and again; it returns this rank's seconds by part.
 
     The medians of the first `deciding` parts, or of all, must be known. All ranks see the same
-    samples, the slowest rank's, and the slowest rank's clock: so they end together.
+    samples, the slowest rank's, and the slowest rank's clock: so they end together. That repeats
+    end by what was seen costs the interval little, since it is looked at only each time that their
+    number has doubled.
     """
     taken, spent, until = np.empty((0, len(parts))), 0.0, ""
     while not until:

@@ -88,3 +88,23 @@ def test_impossible_options_are_refused_on_every_rank(comm, tmp_path, capfd):
             told = capfd.readouterr().err
             one_rank = comm.size == 1 and name == "sizes"
             assert comm.rank or one_rank or told.startswith(f"mpi-lowrank: error: --{name}")
+
+
+def test_ranks_that_measure_otherwise_end_together(comm):
+    from mpi_lowrank.benchmarks.repeats import Limits, repeat
+    from mpi_lowrank.comm import parcels
+    from mpi_lowrank.comm.mpi import MpiTransport
+
+    noise = np.random.default_rng(comm.rank)
+    mine = []
+
+    def once():
+        mine.append(1.0 + noise.exponential())
+        return (mine[-1],)
+
+    limits = Limits(repeats=50 + 10 * comm.size, seconds=60)
+    found = repeat(MpiTransport(comm), ("call",), once, limits)
+    everybody = parcels.from_all(comm, [found.until, found.seconds["call"].tolist(), mine])
+    assert all(one[:2] == everybody[0][:2] for one in everybody)
+    slowest = np.max([one[2] for one in everybody], axis=0)
+    np.testing.assert_array_equal(found.seconds["call"], slowest)

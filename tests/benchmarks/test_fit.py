@@ -1,9 +1,10 @@
-"""A latency and bandwidth that were put in come out."""
+"""A latency and bandwidth that were put in come out; data are compared."""
 
 import numpy as np
 import pytest
 
 from mpi_lowrank.benchmarks.fit import fit
+from mpi_lowrank.benchmarks.movements import Movement, handed
 from mpi_lowrank.door import calls
 
 SIZES = [4, 256, 16384, 1 << 20]
@@ -45,3 +46,19 @@ def test_small_seconds_weigh_as_much_as_large_ones():
     seconds = [1e-6, 1e-6, 1e-2, 1.1e-2]
     found = fit(calls.SEND, 2, [4, 8, 10**7, 10**7], seconds)
     assert found.latency == pytest.approx(1e-6, rel=0.01)
+
+
+@pytest.mark.parametrize("moved, wrong", [(0, 0), (49, 4 * 49), (50, None)])
+def test_data_that_do_not_come_are_found_though_the_array_held_them_before(moved, wrong):
+    right, got = handed(0, 50), handed(0, 50)
+    movement = Movement(calls.SEND, lambda: np.copyto(got[:moved], right[:moved]), got, right)
+    assert movement.wrong_byte() == wrong
+
+
+def test_what_ranks_hand_over_differs_and_its_sums_are_exact():
+    rows = np.array([handed(rank, 1000) for rank in range(64)])
+    assert len(np.unique(rows, axis=0)) == 64
+    total = np.zeros(1000, np.float32)
+    for row in rows[::-1]:
+        total += row
+    np.testing.assert_array_equal(total, rows.astype(np.float64).sum(axis=0))

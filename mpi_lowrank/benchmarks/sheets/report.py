@@ -4,6 +4,7 @@ import textwrap
 from collections import Counter
 from typing import Any
 
+from mpi_lowrank.benchmarks.repeats import WITHIN
 from mpi_lowrank.benchmarks.sheets.collectives import COLLECTIVES
 from mpi_lowrank.benchmarks.sheets.kernels import KERNELS
 from mpi_lowrank.benchmarks.sheets.round import ROUND
@@ -90,7 +91,7 @@ def _known(root: dict[str, Any], rows: list[Told]) -> list[str]:
     """How many medians are known, and by which limit others are not."""
     endings = [row["until"] for row in rows if "until" in row]
     known = endings.count("interval")
-    told = f"Of {len(endings)} rows {known} have a median known within 5 %"
+    told = f"Of {len(endings)} rows {known} have a median known within {100 * WITHIN:.0f} %"
     if known < len(endings):
         limits = f"{root.get('most_seconds')} s or {root.get('most_repeats')} repeats"
         told += f"; {len(endings) - known} ended at the limit of {limits}"
