@@ -48,8 +48,9 @@ class Line(NamedTuple):
         return {"color": self.color, "linestyle": self.linestyle, "marker": self.marker}
 
 
-# Okabe and Ito's palette for colour-blind readers, grey in place of the yellow that paper swallows.
-COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+# Okabe and Ito's palette for colour-blind readers, with a dark grey in place of the yellow that
+# paper swallows; a grey as light as the green is the green to one reader in fifty.
+COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 BASELINE = Line("black", "-", "")
@@ -60,7 +61,7 @@ WHOLE = "everything whole"
 FAMILIES = {
     "two factors": "#D55E00",
     "factors of signs and zeros": "#000000",
-    "several factors": "#A87400",
+    "several factors": "#663300",
     "factors, Allreduced": "#666666",
     "some coordinates": "#0072B2",
     "a few bits of each": "#009E73",
