@@ -1,10 +1,12 @@
-"""Compiled factors of signs and zeros for many small matrices, beside NumPy's in the same run.
+"""Compiled factors of many small matrices, signs and zeros or an SVD's, beside NumPy's.
 
     python bench/signs.py
 
-Gaussian rows of 112 numbers, one per worker; the least seconds of the repeats, which alternate, of
-encode with its check and packing. `left`: the share of workers that the kernel does not decide,
-because round-off might, and leaves to NumPy. Exit status 1 if a message differs in a bit.
+Gaussian rows of 112 numbers, one per worker; the least seconds of the repeats, in which both take
+turns, of encode with its check and packing. `left`: the share of workers that the kernel does not
+decide, because round-off might, and leaves to NumPy. Exit status 1 if a message differs in a bit,
+or of an `svd`, whose sums are taken otherwise, if it stands for what differs by more than
+round-off.
 """
 
 import argparse
@@ -25,7 +27,10 @@ SPECS = [
     *(f"kronecker:shape={shape}" for shape in ("7x16", "4x32", "14x8")),
     *(f"sdd:shape={shape}" for shape in ("7x16", "10x12", "4x32")),
     "sdd:rank=3,shape=7x16",
+    *(f"svd:shape={shape}" for shape in ("7x16", "10x12", "4x28")),
 ]
+UNITS = 60
+"""Of round-off, times the length of the vector, by which what SVDs stand for may differ."""
 
 
 def prepared(spec: str, kernels: str, dtype: str, workers: int):
@@ -47,8 +52,20 @@ def measure(spec: str, dtype: str, workers: int, repeats: int) -> tuple[float, f
             operator.pack(x, messages[which], [])
             taken[repeat, which] = perf_counter() - began
     plain, compiled = taken.min(axis=0)
+    if spec.startswith("svd"):
+        return plain, compiled, 0.0, alike(operators[0], messages, x)
     same = np.array_equal(messages[0], messages[1])
     return plain, compiled, 1 - operators[1]._decided.mean(), same
+
+
+def alike(operator, messages: np.ndarray, x: np.ndarray) -> bool:
+    """Whether both kernels' messages stand for the same numbers, but for round-off."""
+    decoded = np.empty((2, *x.shape), x.dtype)
+    for some, out in zip(messages, decoded, strict=True):
+        operator.unpack(some, out)
+    error = np.linalg.norm(decoded[1] - decoded[0], axis=1)
+    eps = np.finfo(np.float32).eps  # the type on the wire
+    return bool((error <= UNITS * eps * np.linalg.norm(x, axis=1)).all())
 
 
 def main() -> None:

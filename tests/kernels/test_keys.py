@@ -19,7 +19,7 @@ compressor = "SPEC"
 
 
 @pytest.mark.parametrize(
-    ("spec", "named"), [("powersgd", True), ("svd", False), ("topk:k=2", False)]
+    ("spec", "named"), [("powersgd", True), ("svd", True), ("rsvd", False), ("topk:k=2", False)]
 )
 def test_a_key_names_the_kernels_where_they_take_sums(spec, named):
     (case,) = config.parse(CASE.replace("SPEC", spec), Path("some.toml"), ()).cases

@@ -12,9 +12,16 @@ from mpi_lowrank.compressors.base import Promise
 from mpi_lowrank.compressors.composed.carrier import Carrier, Groups
 from mpi_lowrank.compressors.factors.fold import Fold
 from mpi_lowrank.errors import OptionError
+from mpi_lowrank.kernels import family
 
 Shape = Literal["auto"] | tuple[int, int]
 """The matrix that a vector is seen as."""
+
+COSTLY = 8
+"""How many numbers of another family one in an SVD is worth, when kernels are chosen."""
+
+SMALL = 64
+"""Sides of matrices up to which kernels find the leading direction of all of them at once."""
 
 LONGEST_EXACT = 4
 """An exact factorisation of d up to this many times as long as wide is used without padding."""
@@ -123,7 +130,11 @@ class Factors(FactorPair):
 
 @compressors.register("svd")
 class TruncatedSVD(Factors):
-    """The best approximation of rank r: P = U_r, Q = S_r V_r^T. alpha = r / min(m, c)."""
+    """The best approximation of rank r: P = U_r, Q = S_r V_r^T. alpha = r / min(m, c).
+
+    Of rank 1, and of small matrices, compiled kernels find it for all workers at once: the same but
+    for round-off and the sign of both vectors.
+    """
 
     examples = (
         "rank=1",
@@ -134,12 +145,30 @@ class TruncatedSVD(Factors):
         "rank=1,shape=7x16+ternary",
     )
 
+    summed_by_kernels = True
+
     rank: int = option(1)
 
     def chosen(self):
         return self.factors(self.rank), Promise(0, 0, alpha=self.rank / self.q)
 
+    def prepare(self, local, total):
+        super().prepare(local, total)
+        # By the numbers of all workers: on any number of ranks the same kernels are chosen.
+        small = self.rank == 1 and max(self.m, self.c) <= SMALL
+        self._kernels = family("singular", COSTLY * total * self.d if small else 0)
+        self._at_once = small and self._kernels.AT_ONCE
+        if self._at_once:
+            self._wide = np.empty((local, self.m, self.c))
+            self._left, self._right = np.empty((local, self.m, 1)), np.empty((local, 1, self.c))
+
     def factor(self, matrices, generators):
+        if self._at_once:
+            n = len(matrices)
+            wide, left, right = self._wide[:n], self._left[:n], self._right[:n]
+            wide[...] = matrices
+            self._kernels.leading(wide, left[:, :, 0], right[:, 0])
+            return left, right
         u, s, vt = np.linalg.svd(matrices, full_matrices=False)
         r = self.rank
         return u[:, :, :r], s[:, :r, np.newaxis] * vt[:, :r]
