@@ -89,3 +89,15 @@ def test_one_of_a_bench_that_is_not_there_is_one_line(tmp_path, capsys):
     BenchWriter(path, overwrite=False).write(ROOT | {"bench": "colectives"}, [(CALL, {})])
     assert cli.main(["show", str(path)]) == 2
     assert "did you mean collectives?" in capsys.readouterr().err
+
+
+def test_rows_of_kernels_without_their_size_are_shown(tmp_path, capsys):
+    part = {"encode_bytes_per_second": 1e9, "decode_bytes_per_second": 2e9}
+    rows = [
+        ({"label": "natural", "table": "rounded", **part, **size}, {})
+        for size in ({}, {"numbers": float("nan")})
+    ]
+    path = tmp_path / "strange.h5"
+    BenchWriter(path, overwrite=False).write(ROOT | {"bench": "kernels"}, rows)
+    assert cli.main(["show", str(path)]) == 0
+    assert "0 numbers: memcpy 0 GB/s; 1 of 1 compressors" in capsys.readouterr().out

@@ -108,3 +108,12 @@ def test_it_is_drawn_by_plot_and_other_benches_are_not(path, tmp_path, capsys):
     assert "the bench kernels has no figure; mpi-lowrank show" in capsys.readouterr().err
     with pytest.raises(UserError, match="has no rows"):
         cli.commands.show_bench(other, as_json=False)
+
+
+def test_numbers_that_no_axis_can_bear_are_left_out(tmp_path):
+    told = {"label": "GD", "table": "strong", "ranks": 1, "until": "interval"}
+    rows = [({**told, "speedup": wrong}, {}) for wrong in (1.0, float("inf"), float("nan"))]
+    rows += [({**told, "speedup": 1.0, "ranks": 0}, {}), (told, {})]
+    path = tmp_path / "strange.h5"
+    BenchWriter(path, overwrite=False).write(ROOT, rows)
+    assert cli.main(["plot", str(path), "-o", str(tmp_path / "some.png")]) == 0

@@ -4,6 +4,7 @@ import textwrap
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -38,13 +39,20 @@ def draw(rows: list[Told]) -> Figure:
     panels = figure.subplots(1, len(SHOWN))
     names = list(dict.fromkeys(row["label"] for row in rows))
     for axes, (kind, key) in zip(panels, SHOWN.items(), strict=True):
-        _panel(axes, [row for row in of_table(rows, kind) if key in row], key, names)
+        own = [row for row in of_table(rows, kind) if _drawable(row, key)]
+        _panel(axes, own, key, names)
         axes.set_title(f"{kind} scaling", loc="left")
     lines, labels = panels[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside lower center", ncols=4, frameon=False)
     if notes := _notes(rows):
         figure.suptitle(notes, fontsize=style.NOTE_SIZE)
     return figure
+
+
+def _drawable(row: Told, key: str) -> bool:
+    """Whether a record, of whoever made it, has numbers there that axes can bear."""
+    x, y = row.get("ranks", 0), row.get(key, np.nan)
+    return 0 < x < 1e9 and 0 <= y < 1e9
 
 
 def _notes(rows: list[Told]) -> str:

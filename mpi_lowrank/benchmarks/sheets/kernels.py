@@ -43,9 +43,10 @@ def verdict(rows: list[Told]) -> list[str]:
         "GB/s: bytes of the vector over the median, copies: memcpys of it in that time, on the "
     ]
     told[0] += "slowest rank, all at once; /float32: the message's bytes over those of float32."
-    for size in sorted({row.get("numbers", 0) for row in measured}):
-        own = [row for row in measured if row.get("numbers") == size]
-        told.append(f"{size} numbers: {_summary(own)}")
+    sizes: dict[int, list[Told]] = {}
+    for row in measured:
+        sizes.setdefault(row.get("numbers", 0), []).append(row)
+    told += [f"{size} numbers: {_summary(sizes[size])}" for size in sorted(sizes)]
     return told
 
 
