@@ -18,13 +18,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mpi_lowrank.certificate import drive
-from mpi_lowrank.compressors import base
 from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.kernels.choice import VARIABLE
 from mpi_lowrank.run.components import make_operator
 
 D = 112
-SPECS = ("qsgd:levels=10,coding=elias", "qsgd:levels=4", "natural", "ternary", "scaled_sign")
+SPECS = (
+    *("qsgd:levels=10,coding=elias", "qsgd:levels=4", "natural", "ternary", "scaled_sign"),
+    "sparsify:k=4.0",
+)
 WAYS = {"one by one": ("numpy", 1), "NumPy": ("numpy", 0), "Numba": ("numba", 0)}
 """The kernels, and the rows of a call; 0 for all."""
 
@@ -39,6 +41,7 @@ class Way:
         drive.prepare(self.operator, len(x))
         self.messages = np.zeros((len(x), self.operator.nbytes), np.uint8)
         self.weights, self.mean = np.full(len(x), 1 / len(x), x.dtype), np.empty(D, x.dtype)
+        self.row = np.empty((1, D), x.dtype)
 
     def begin(self) -> None:
         """Make the generators anew, so that all repeats draw the same."""
@@ -50,9 +53,14 @@ class Way:
             self.operator.pack(self.x[some], self.messages[some], self.draws[some])
 
     def sum(self) -> None:
-        together, base.TOGETHER = base.TOGETHER, min(base.TOGETHER, self.step * D)
-        self.operator.decode_sum(self.messages, self.weights, self.mean)
-        base.TOGETHER = together
+        if self.step == len(self.x):
+            self.operator.decode_sum(self.messages, self.weights, self.mean)
+            return
+        self.mean[:] = 0
+        for at in range(len(self.x)):
+            self.operator.decode(self.messages[at : at + 1], self.row)
+            self.row *= self.weights[at]
+            self.mean += self.row[0]
 
 
 def milliseconds(way: Way, part: str) -> float:

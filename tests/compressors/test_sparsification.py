@@ -119,11 +119,28 @@ def test_lengths_and_indices_that_no_encoder_writes_raise(spec):
 def test_indices_that_do_not_exist_or_do_not_increase_raise(indices):
     compressor = make("sparsify:k=6.0", 40, local=1)
     message = np.zeros((1, compressor.nbytes), np.uint8)
-    compressor.write(message[0], np.ones(2), np.array([3, 39]))
+    compressor.write(message, np.ones((1, 2)), np.array([[3, 39]]))
     assert np.flatnonzero(decode(compressor, message, 40)).tolist() == [3, 39]
-    compressor.write(message[0], np.ones(2), np.array(indices))
+    compressor.write(message, np.ones((1, 2)), np.array([indices]))
     with pytest.raises(MessageError):
         decode(compressor, message, 40)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_messages_of_many_workers_are_those_of_each_and_added_in_their_order(dtype):
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((60, 9)) * 10.0 ** rng.integers(-8, 8, (60, 1))).astype(dtype)
+    weights, total = rng.random(60).astype(dtype), np.full(9, np.nan, dtype)
+    for spec in ("sparsify:k=3.0", "sparsify:k=2.0,probabilities=optimal"):
+        many, single = make(spec, 9, dtype, local=60), make(spec, 9, dtype, local=1)
+        messages, expected = encode(many, x), np.zeros(9, dtype)
+        for w in range(60):
+            np.testing.assert_array_equal(messages[w], encode(single, x[w : w + 1], first=w)[0])
+            row = decode(single, messages[w : w + 1], 9, dtype)[0]
+            np.testing.assert_array_equal(row, decode(many, messages, 9, dtype)[w])
+            expected += weights[w] * row
+        many.decode_sum(messages, weights, total)
+        np.testing.assert_array_equal(total, expected)
 
 
 def test_one_coordinate_is_drawn_in_proportion_to_its_magnitude():

@@ -49,45 +49,59 @@ class _Varying(Wired, Compressor):
         self._draws = np.empty(self.d, self.dtype)
         self._kept = np.empty(self.d, bool)
 
-    def write(self, message: np.ndarray, values: np.ndarray, indices: np.ndarray) -> None:
-        """Write the message that keeps `values` (k,) at `indices` (k,)."""
-        fields, start = BitFields(len(values), self._width), LENGTH.itemsize
-        fields.prepare(1)
-        end = start + len(values) * self.number.itemsize
-        message[:start].view(LENGTH)[0] = end + fields.nbytes
-        message[start:end].view(self.number)[:] = values
-        packed = message[np.newaxis, end : end + fields.nbytes]
-        fields.pack(indices[np.newaxis].astype(fields.dtype), packed)
+    def write(self, messages: np.ndarray, values: np.ndarray, indices: np.ndarray) -> None:
+        """Write messages that keep `values` (rows, k) at `indices` (rows, k)."""
+        fields, start = self._fields(*indices.shape), LENGTH.itemsize
+        end = start + values.shape[1] * self.number.itemsize
+        messages[:, :start].view(LENGTH)[...] = end + fields.nbytes
+        messages[:, start:end].view(self.number)[...] = values
+        fields.pack(indices.astype(fields.dtype), messages[:, end : end + fields.nbytes])
 
-    def read(self, message: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """The values and the indices of a message of that length."""
+    def read(self, messages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The values and the indices, (rows, k), of messages (rows, length) of that length."""
+        rows, length = messages.shape
         start, bits = LENGTH.itemsize, 8 * self.number.itemsize + self._width
         kept = 8 * (length - LENGTH.itemsize) // bits
         if self.length_of(kept) != length:
             raise MessageError(f"{self.name}: no number of coordinates makes {length} bytes")
-        fields, end = BitFields(kept, self._width), start + kept * self.number.itemsize
-        fields.prepare(1)
-        indices = np.empty((1, kept), fields.dtype)
-        fields.unpack(message[np.newaxis, end:length], indices)
-        indices = indices[0].astype(np.intp)
-        if kept and (indices[-1] >= self.d or not (np.diff(indices) > 0).all()):
+        fields, end = self._fields(rows, kept), start + kept * self.number.itemsize
+        sent = np.empty((rows, kept), fields.dtype)
+        fields.unpack(messages[:, end:], sent)
+        indices = sent.astype(np.intp)
+        if kept and (indices[:, -1].max() >= self.d or not (np.diff(indices) > 0).all()):
             raise MessageError(f"{self.name}: indices are below d = {self.d} and increase")
-        values = message[start:end].view(self.number)
+        values = messages[:, start:end].view(self.number)
         refuse(self.name, values)
         return values, indices
 
+    def _fields(self, rows: int, kept: int) -> BitFields:
+        fields = BitFields(kept, self._width)
+        fields.prepare(rows)
+        return fields
+
     def decode(self, messages, out):
         out[...] = 0
-        for row, message, length in zip(out, messages, message_lengths(messages), strict=True):
-            values, indices = self.read(message, int(length))
-            row[indices] = values
+        for rows, values, indices in self._by_length(messages):
+            out[rows[:, np.newaxis], indices] = values
 
     def decode_sum(self, messages, weights, out):
         out[:] = 0
+        owners, places, numbers = [], [], []
+        for rows, values, indices in self._by_length(messages):
+            owners.append(np.repeat(rows, values.shape[1]))
+            places.append(indices.reshape(-1))
+            weighted = weights[rows, np.newaxis] * values.astype(self.dtype)
+            numbers.append(weighted.reshape(-1))
+        if owners:
+            order = np.argsort(np.concatenate(owners), kind="stable")
+            np.add.at(out, np.concatenate(places)[order], np.concatenate(numbers)[order])
+
+    def _by_length(self, messages):
+        """The numbers of the rows of each length, their values and their indices."""
         lengths = message_lengths(messages)
-        for message, length, weight in zip(messages, lengths, weights, strict=True):
-            values, indices = self.read(message, int(length))
-            out[indices] += weight * values.astype(self.dtype)
+        for length in np.unique(lengths):
+            rows = np.flatnonzero(lengths == length)
+            yield rows, *self.read(messages[rows, :length])
 
 
 @compressors.register("sparsify")
@@ -139,15 +153,23 @@ class RandomSparsification(_Varying):
         return np.full(x.shape, self.k / self.d)
 
     def encode(self, x, messages, generators):
-        for row, message, generator in zip(x, messages, generators, strict=True):
-            p: Any = self.k / self.d
-            if self._optimal:
-                p = self._probabilities(row[np.newaxis])[0]
-            indices = self._draw(p, generator)
-            values = row[indices]
-            if self._unbiased:
-                values = values / (p[indices] if self._optimal else p)
-            self.write(message, values, indices)
+        kept = [self._keep(*given) for given in zip(x, generators, strict=True)]
+        counts = np.array([len(indices) for _, indices in kept])
+        for count in np.unique(counts):
+            rows = np.flatnonzero(counts == count)
+            values, indices = map(np.array, zip(*(kept[w] for w in rows), strict=True))
+            some = np.zeros((len(rows), self.length_of(count)), np.uint8)
+            self.write(some, values, indices)
+            messages[rows, : some.shape[1]] = some
+
+    def _keep(self, row, generator):
+        """The numbers of a row that are sent, and where they are."""
+        p: Any = self._probabilities(row[np.newaxis])[0] if self._optimal else self.k / self.d
+        indices = self._draw(p, generator)
+        values = row[indices]
+        if self._unbiased:
+            values = values / (p[indices] if self._optimal else p)
+        return values, indices
 
     def _draw(self, p, generator):
         """The coordinates that are kept, increasing; exactly with probability p, however small.
