@@ -56,18 +56,82 @@ method = "EF21-PP"
 compressor = ["topk:k=2", "randk:k=5"]
 """
 
+RELATIVES = """
+[[cases]]
+method = ["EF21-W", "EControl", "EF21+", "CLAG", "ADEF"]
+compressor = "topk:k=9"
+
+[[cases]]
+method = ["DIANA", "MARINA", "EF-BV"]
+compressor = ["natural", "permk"]
+
+[[cases]]
+method = ["ADIANA", "LoCoDL", "CompressedScaffnew"]
+compressor = "permk:copies=3"
+problem = { name = "logistic", regularizer = "l2" }
+
+[[cases]]
+method = ["LAG", { name = "Scaffnew", p = 0.3 }, { name = "SGD", batch = 8 }, "L-BFGS"]
+
+[[cases]]
+method = [
+    { name = "EF21-SGD", batch = 8 },
+    { name = "EF21-SGDM", batch = 8 },
+    { name = "EF21-PAGE", batch = 8, probability = 0.5 },
+]
+compressor = ["topk:k=2", "sdd:rank=2"]
+
+[[cases]]
+method = [
+    { name = "SCAFCOM", local_steps = 2, batch = 4, probability = 0.5 },
+    { name = "FedPAQ", local_steps = 2, batch = 4, probability = 0.5 },
+]
+compressor = "sdd:rank=2"
+data = { name = "digits", order = "dirichlet", alpha = 0.1, test_fraction = 0.15 }
+problem = "softmax"
+
+[[cases]]
+method = { name = "SCALLION", local_steps = 2, batch = 4, probability = 0.5 }
+compressor = "natural"
+
+[[cases]]
+method = { name = "FedAvg", local_steps = 2, batch = 4 }
+data = { name = "digits", order = "dirichlet", alpha = 0.1, test_fraction = 0.15 }
+problem = "softmax"
+
+[[cases]]
+method = { name = "Dion", batch = 8 }
+compressor = "svd:rank=2,shape=10x12"
+
+[[cases]]
+method = [
+    { name = "FedNL", hessian = "symmetric_sdd", correction = "shift" },
+    { name = "FedNL-LS", hessian = "eigen:rank=2", h0 = "exact" },
+    { name = "FedNL-PP", hessian = "topk:k=112" },
+]
+problem = { name = "logistic", regularizer = "l2", lambda = 1e-3 }
+stepsize = 1.0
+"""
+
 BY_TOPOLOGY = {
     "allgather": METHODS.format(
         whole='["identity", "dense"]',
         compressors='["topk:k=2", "randk:k=5", "svd:rank=1+natural", "powersgd:rank=2"]',
-    ),
+    )
+    + RELATIVES,
     "server": METHODS.format(
         whole='"identity"', compressors='["topk:k=2", "qsgd:levels=4,coding=elias"]'
     )
+    + RELATIVES
     + """
 [[cases]]
 method = { name = "EF21-BC", downlink = ["topk:k=9", "rsvd:rank=1"] }
 compressor = ["topk:k=2", "sdd"]
+
+[[cases]]
+method = { name = "FedNL-BC", hessian = "eigen", downlink = "topk:k=20", probability = 0.5 }
+problem = { name = "logistic", regularizer = "l2", lambda = 1e-3 }
+stepsize = 1.0
 """,
 }
 

@@ -109,8 +109,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--beyond", type=int, nargs="+", default=[16, 100, 1000, 10_000])
-    parser.add_argument("--d", type=int, nargs="+", default=[10**5, 10**6, 10**7])
-    parser.add_argument("--workers", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--d", type=int, nargs="*", default=[10**5, 10**6, 10**7])
+    parser.add_argument("--workers", type=int, nargs="*", default=[100, 1000, 10_000])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         by_ranks(folder, options)

@@ -230,7 +230,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/page.py results/mushrooms.h5": Run("--cases 3 --repeats 1", after=MUSHROOMS),
     "python bench/many.py": Run("--workers 3 --repeats 1"),
     "python bench/reading.py": Run("--megabytes 3 --ranks 1 2"),
-    "python bench/scales.py": Run("--rounds 1 --ranks 2 --beyond 9 --d 50 --workers 3"),
+    "python bench/scales.py": Run("--rounds 1 --ranks 1 --beyond 9 --d --workers 3"),
     "python bench/signs.py": Run("--workers 3 --repeats 1"),
     "python bench/compressors.py --plot results/compressors.png": By(
         "tests/bench/test_compressors_bench.py", '"--plot"'
@@ -247,6 +247,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "python bench/fuzz.py --cases 500000 --seed 2": Run("--cases 50 --only decoder LIBSVM"),
     "python bench/fuzz.py --only decoder LIBSVM": Run("--cases 50"),
     "python bench/same.py OLD NEW": By(SAME, "import same"),
+    "python bench/same.py OLD NEW --no-certify": By(SAME, "import same"),
     "python bench/same.py ../before .": By(SAME, "import same"),
     "git worktree add ../before main": Part("a checkout to compare with"),
     "python bench/audit/audit.py": AUDIT,
