@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 
 from mpi_lowrank.door.calls import Call
 
@@ -26,6 +25,8 @@ def fit(call: Call, ranks: int, nbytes: Sequence[float], seconds: Sequence[float
     `seconds` are those of a call in which each of so many `ranks` hands over `nbytes`; the model is
     the call's own (`Cost.seconds`), which knows its messages and the load of the busiest link.
     """
+    from scipy.optimize import nnls  # here: other benches need not wait for this import
+
     costs = [call.cost(size, ranks) for size in nbytes]
     measured = np.asarray(seconds, float)[:, np.newaxis]
     design = np.array([(cost.steps, cost.load) for cost in costs]) / measured

@@ -3,7 +3,7 @@
 from functools import cache
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtr
 
 CONFIDENCE = 0.95
 
@@ -26,7 +26,8 @@ def interval(samples: np.ndarray) -> tuple[float, float] | None:
 @cache
 def _rank(count: int) -> int:
     """The largest l with 2 P(B < l) <= 1 - CONFIDENCE, B binomial of `count` and a half."""
-    return int(binom.ppf((1 - CONFIDENCE) / 2, count, 0.5))
+    chances = bdtr(np.arange(count), count, 0.5)
+    return int(np.searchsorted(chances, (1 - CONFIDENCE) / 2, side="right"))
 
 
 def uncertainty(samples: np.ndarray) -> float:

@@ -207,7 +207,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
         "--target grad_norm_sq=100", after=NEWTON
     ),
     # Its benchmarks.
-    COLLECTIVES: Run("--sizes 64 --seconds 0.02"),
+    COLLECTIVES: Run("--sizes 64 --seconds 0 --json"),
     f"{BENCH} collectives --sizes 4096 65536 --seconds 0.5 --overwrite --json": Run(
         "--seconds 0.01"
     ),
