@@ -34,7 +34,7 @@ def test_lists_make_the_cross_product_and_every_case_a_label(load):
     """)
     assert len(experiment.cases) == 2 + 2 * 2 * 2
     assert len(set(labels(experiment))) == 10
-    assert "EF21 topk(k=2) 16x workers=20" in labels(experiment)
+    assert "EF21 + Top-2 16x workers=20" in labels(experiment)
 
 
 def test_shards_of_several_alphas_have_labels_of_their_own(load):
@@ -50,10 +50,10 @@ def test_a_table_in_a_list_may_hold_lists_of_its_own(load):
         compressor = [{name = "topk", k = [1, 2]}, {name = "svd", shape = ["auto", [7, 16]]}]
     """)
     assert labels(experiment) == [
-        "EF21 topk(k=1) 1x",
-        "EF21 topk(k=2) 1x",
-        "EF21 svd(shape=auto) 1x",
-        "EF21 svd(shape=7x16) 1x",
+        "EF21 + Top-1 1x",
+        "EF21 + Top-2 1x",
+        "EF21 + rank-1 SVD (shape=auto) 1x",
+        "EF21 + rank-1 SVD (shape=7x16) 1x",
     ]
 
 
@@ -62,9 +62,9 @@ def test_a_pair_is_one_shape_and_a_list_of_shapes_a_sweep(load):
     assert load(case % "[8, 14]").cases[0].compressor.options["shape"] == (8, 14)
     swept = load(case % '["auto", [8, 14], [7, 16]]')
     assert labels(swept) == [
-        "EF21 svd(shape=auto) 1x",
-        "EF21 svd(shape=8x14) 1x",
-        "EF21 svd(shape=7x16) 1x",
+        "EF21 + rank-1 SVD (shape=auto) 1x",
+        "EF21 + rank-1 SVD (shape=8x14) 1x",
+        "EF21 + rank-1 SVD (shape=7x16) 1x",
     ]
 
 
@@ -80,7 +80,7 @@ def test_every_option_that_is_a_tuple_may_be_a_list(load, monkeypatch):
     case = '[[cases]]\nmethod = "GD"\nstep = {name = %s, sizes = %s}'
     assert load(case % ('"layered"', "[0.5, 2.0]")).cases[0].step.options["sizes"] == (0.5, 2.0)
     swept = load(case % ('"layered"', "[[0.5, 2], [3]]"))
-    assert labels(swept) == ["GD layered(sizes=0.5x2.0) 1x", "GD layered(sizes=3.0) 1x"]
+    assert labels(swept) == ["GD, layered(sizes=0.5x2.0) 1x", "GD, layered(sizes=3.0) 1x"]
     assert load(case % ('["layered"]', "[0.5]")).cases[0].step.options["sizes"] == (0.5,)
 
 
@@ -96,7 +96,7 @@ def test_a_tuple_of_a_compressor_within_a_method_may_be_a_list(load):
     assert len(load(case % "[[8, 14], [7, 16]]").cases) == 2
 
 
-COMPOSED = "EF21 topk(k=8)+natural 1x"
+COMPOSED = "EF21 + Top-8, natural 1x"
 
 
 def test_a_name_that_is_a_table_beside_a_list_is_one_line(load):
@@ -113,12 +113,12 @@ def test_a_composition_is_one_value_and_a_list_of_them_a_sweep(load):
     swept = load(
         case % '{compose = [["topk:k=8", "natural"], ["svd:rank=1,shape=7x16", "ternary"]]}'
     )
-    assert labels(swept) == [COMPOSED, "EF21 svd(rank=1,shape=7x16)+ternary 1x"]
+    assert labels(swept) == [COMPOSED, "EF21 + rank-1 SVD (shape=7x16), ternary 1x"]
 
 
 def test_a_compressor_may_be_written_in_one_line(load):
     case = '[[cases]]\nmethod = "EF21"\ncompressor = %s'
-    assert labels(load(case % '["topk:k=8+natural", "natural"]')) == [COMPOSED, "EF21 natural 1x"]
+    assert labels(load(case % '["topk:k=8+natural", "natural"]')) == [COMPOSED, "EF21 + natural 1x"]
     three = read_spec("topk:k=20 + randk:k=5,scale=unbiased + natural")
     assert str(three) == "topk(k=20)+randk(k=5,scale=unbiased)+natural"
 
@@ -152,7 +152,7 @@ def test_settings_override_the_file_and_are_recorded(load):
     experiment = load(text, "rounds=7", "data.order=shuffled", "cases.1.multiple=[2, 4]")
     assert [case.rounds for case in experiment.cases] == [7, 7, 7]
     assert experiment.cases[0].data.order == "shuffled"
-    assert labels(experiment) == ["GD 1x", "EF14 identity 2x", "EF14 identity 4x"]
+    assert labels(experiment) == ["GD 1x", "EF14 2x", "EF14 4x"]
     assert "--set rounds=7" in experiment.text
     assert {c.seed for c in load(text, "cases.seed=[1, 2]").cases} == {1, 2}
 
@@ -259,7 +259,7 @@ def test_cases_are_chosen_by_label_and_dealt_out_to_shards(load):
 @pytest.mark.parametrize(
     ("glob", "shard", "words"),
     [
-        ("EF23*", None, r"--cases EF23\*: no case of .*some.toml fits: EF21 topk"),
+        ("EF23*", None, r"--cases EF23\*: no case of .*some.toml fits: EF21 \+ Top-"),
         (None, "5/4", "--shard 5/4: allowed is I/N with I from 1 to N"),
         (None, "0/4", "from 1 to N"),
         (None, "some", "from 1 to N"),

@@ -52,7 +52,7 @@ def cases(tmp_path_factory, mpirun):
 
 
 def named(cases, every, rows):
-    return cases[f"EF21 topk(k=3) 16x evaluate_every={rows} loss_every={every}"]
+    return cases[f"EF21 + Top-3 16x evaluate_every={rows} loss_every={every}"]
 
 
 @pytest.mark.parametrize("rows", [1, 2])

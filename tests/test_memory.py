@@ -65,7 +65,7 @@ def test_what_would_not_fit_is_one_line_on_one_rank_and_leaves_no_record(
     done = ended(mpirun, tmp_path, top + CASE)
     errors = [line for line in done.stderr.splitlines() if line.startswith("mpi-lowrank")]
     assert done.returncode == 2 and len(errors) == 1 and "Traceback" not in done.stderr
-    for word in ["some.toml: EF21 topk(k=2)", *words]:
+    for word in ["some.toml: EF21 + Top-2", *words]:
         assert word in errors[0]
     assert not (tmp_path / "some.h5").exists()
 

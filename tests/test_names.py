@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mpi_lowrank import config
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.run import provenance
-from mpi_lowrank.text.names import group_name, printable
+from mpi_lowrank.text.names import group_name, printable, title
 
 CASE = '[[cases]]\nmethod = "GD"\n'
 
@@ -55,3 +55,25 @@ def test_what_can_be_printed_stays_as_it_is(text):
 def test_a_command_with_bytes_that_are_no_utf_8_can_be_recorded(monkeypatch):
     monkeypatch.setattr("sys.argv", ["mpi-lowrank", "run", "caf\udce9.toml", "é"])
     assert provenance.attributes()["command"] == r"mpi-lowrank run caf\udce9.toml é"
+
+
+@pytest.mark.parametrize(
+    ("written", "called"),
+    [
+        (("EF21", "topk(k=2)"), "EF21 + Top-2"),
+        (("EF21", "svd"), "EF21 + rank-1 SVD"),
+        (("EF21", "svd(rank=2,shape=7x16)+natural"), "EF21 + rank-2 SVD (shape=7x16), natural"),
+        (("EF21(g0=dense)", "topk(k=20,wire=float64)"), "EF21(g0=dense) + Top-20 (wire=float64)"),
+        (("GD", "identity"), "GD"),
+        (("GD", "dense", "polyak(beta=0.5)"), "GD + dense, polyak(beta=0.5)"),
+        (
+            ("mine", "blocks(w=topk(k=2)+natural,b=dense)"),
+            "mine + blocks(w=topk(k=2)+natural,b=dense)",
+        ),
+        (("mine", ""), "mine"),
+        (("mine", "topk"), "mine + topk"),
+        (("mine", "topk(k=2"), "mine + Top-2"),
+    ],
+)
+def test_a_method_is_called_as_in_a_paper(written, called):
+    assert title(*written) == called

@@ -69,7 +69,7 @@ def test_it_runs_on_two_ranks_and_is_plotted(environment, mpirun, tmp_path):
     rows = json.loads(mpi_lowrank(environment, "table", record, "--json"))
     assert [row["valid"] for row in rows] == [True] * 5
     labels = {row["label"] for row in rows}
-    assert {"EF21 sign 0.05/L", "EF14 topk(k=16)+sign 0.05/L"} <= labels
+    assert {"EF21 + sign 0.05/L", "EF14 + Top-16, sign 0.05/L"} <= labels
     pictures = json.loads(mpi_lowrank(environment, "plot", record, "-o", tmp_path, "--json"))
     assert pictures and all(Path(picture).stat().st_size > 1000 for picture in pictures)
 

@@ -150,7 +150,7 @@ def test_every_case_is_valid_and_the_same_on_two_ranks(records):
 
 
 def test_momentum_is_polyak_s_recursion(records):
-    case = records[1].cases["GD identity(wire=float64) polyak(beta=0.5) 0.5/L"]
+    case = records[1].cases["GD + identity(wire=float64), polyak(beta=0.5) 0.5/L"]
     problem = Logistic(5)
     gamma = 0.5 / problem.smoothness()[0]
     x = before = np.random.default_rng(3).standard_normal(112)
@@ -164,7 +164,7 @@ def test_without_momentum_each_method_moves_as_with_the_plain_step(records):
     without = [label for label in cases if "beta=0)" in label]
     assert len(without) == 1 + 3 * 2 + 1 + 1
     for label in without:
-        plain = cases[label.replace(" polyak(beta=0)", "")]
+        plain = cases[label.replace(", polyak(beta=0)", "")]
         np.testing.assert_array_equal(cases[label]["grad_norm_sq"], plain["grad_norm_sq"])
         other = cases[label.replace("beta=0)", "beta=0.5)")]["grad_norm_sq"]
         assert (other[2:] != plain["grad_norm_sq"][2:]).all() and other[1] == plain["grad_norm_sq"][
@@ -174,8 +174,8 @@ def test_without_momentum_each_method_moves_as_with_the_plain_step(records):
 
 def test_two_messages_of_three_and_five_coordinates_are_one_of_eight(records):
     cases = records[1].cases
-    two = cases["twice(second=topk(k=5)) topk(k=3) 0.05/L"]
-    one = cases["EF21 topk(k=8) 0.05/L"]
+    two = cases["twice(second=topk(k=5)) + Top-3 0.05/L"]
+    one = cases["EF21 + Top-8 0.05/L"]
     np.testing.assert_allclose(two["grad_norm_sq"], one["grad_norm_sq"], rtol=1e-12)
     # Indices of 7 bits and numbers of 4 bytes: 3 and 5 of them, each message in whole bytes.
     sent = np.diff(two["uplink_bytes"])

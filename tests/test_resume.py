@@ -34,10 +34,10 @@ method = "EF21-PP"
 compressor = ["randk:k=5", "rsvd:rank=1"]
 """
 LABELS = [
-    "EF21 randk(k=5) stepsize=0.01",
-    "EF21 powersgd(rank=2) stepsize=0.01",
-    "EF21-PP randk(k=5) stepsize=0.01",
-    "EF21-PP rsvd(rank=1) stepsize=0.01",
+    "EF21 + Rand-5 stepsize=0.01",
+    "EF21 + rank-2 PowerSGD stepsize=0.01",
+    "EF21-PP + Rand-5 stepsize=0.01",
+    "EF21-PP + rank-1 randomized SVD stepsize=0.01",
 ]
 
 PATCH = """
@@ -190,7 +190,7 @@ def test_a_record_that_a_run_is_writing_is_refused(sweep):
 
 
 def test_a_case_is_stopped_when_its_time_is_over_and_stays_so(sweep):
-    options = ("--set", "rounds=100000000", "--set", "time_limit=0.3", "--cases", "*topk*")
+    options = ("--set", "rounds=100000000", "--set", "time_limit=0.3", "--cases", "*Top-3*")
     options = (*options, "--set", 'cases.compressor="topk:k=3"')
     assert sweep(*options, left=2)[0] not in (0, 130)
     assert sweep(*options)[0] == 0

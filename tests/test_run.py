@@ -72,7 +72,7 @@ def test_a_run_leaves_a_valid_record_with_its_provenance(run, ranks):
     assert root["kernels"] == "numpy"
     assert set(json.loads(root["versions"])) >= {"python", "numpy", "mpi4py", "mpi_lowrank"}
     assert len(root["data_sha256"][0]) == 64
-    case = record.cases["EF21 topk(k=3) 16x"]
+    case = record.cases["EF21 + Top-3 16x"]
     given = case.attributes
     assert given["valid"] and given["status"] == "finished" and given["workers"] == 6
     theory = given["multiple"] / given["stepsize"]
@@ -97,7 +97,7 @@ def test_a_record_of_other_cases_is_refused_and_kept_without_overwrite(run):
     told = one_error(run(CASES, "--set", "rounds=31", "--set", "x0='zeros'"))
     assert "rounds is 31, was 30, x0 is zeros, was normal; give another name, or --over" in told
     other = CASES + "label = 'another'"
-    assert "holds the case 'EF21 topk(k=3) 16x', which some.toml does not" in one_error(run(other))
+    assert "holds the case 'EF21 + Top-3 16x', which some.toml does not" in one_error(run(other))
     assert run.record.read_bytes() == before
     assert run(CASES)[:2] == (0, "record: some.h5\n")  # nothing is left to do
     assert run.record.read_bytes() == before
@@ -177,7 +177,7 @@ def test_a_terminal_shows_a_bar_and_a_pipe_does_not(run, mpirun, tmp_path):
     os.close(theirs)
     shown = "".join(lines_of(ours))  # as they come: a terminal that nobody reads is soon full
     assert started.wait(timeout=30) == 0
-    assert "[1/1] EF21 topk(k=3) 16x" in shown and "|grad|^2" in shown
+    assert "[1/1] EF21 + Top-3 16x" in shown and "|grad|^2" in shown
 
 
 def lines_of(terminal):
@@ -252,7 +252,7 @@ def test_a_case_that_raises_is_recorded_as_failed_and_the_next_one_runs(run, pat
     code, out, err = run(SWEEP)
     assert (code, out) == (1, "record: some.h5\n")
     told = "ZeroDivisionError: a bug in round 7"
-    line = f"EF21 topk(k=3) 1x failed: {told} (rank 0; its traceback is in the record)"
+    line = f"EF21 + Top-3 1x failed: {told} (rank 0; its traceback is in the record)"
     assert [line for line in err.splitlines() if "mpi-lowrank" in line] == [
         f"mpi-lowrank: error: {line}"
     ]
@@ -316,7 +316,7 @@ def test_cases_that_are_not_valid_are_named_at_the_end_and_strict_counts_them(ru
         code, out, err = run(SWEEP, *options)
         lines = [line for line in err.splitlines() if line.startswith("mpi-lowrank")]
         assert (code, out, len(lines)) == (status, "record: some.h5\n", 1)
-        begun = "mpi-lowrank: warning: EF21 topk(k=3) 1x is not valid: g is not mean g_i: "
+        begun = "mpi-lowrank: warning: EF21 + Top-3 1x is not valid: g is not mean g_i: "
         assert lines[0].startswith(begun)
     cases = Record(run.record).cases.values()
     assert [case.attributes["valid"] for case in cases] == [True, False, True]

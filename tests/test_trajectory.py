@@ -261,7 +261,7 @@ def test_the_ledger_s_uplink_bytes_are_the_sum_of_the_messages(records):
             ledgers = {label: file[case.group]["ledger"][:] for label, case in record.cases.items()}
         for label, case in record.cases.items():
             uplink = ledgers[label][ledgers[label]["purpose"] == b"uplink"]
-            if "shared_qsgd" in label:  # its maximum of all workers is one number a rank
+            if "shared QSGD" in label:  # its maximum of all workers is one number a rank
                 continue
             assert uplink["bytes"].sum() == round(20 * case["uplink_bytes"][-1]), label
             half = case["uplink_bytes"][1]
@@ -271,24 +271,24 @@ def test_the_ledger_s_uplink_bytes_are_the_sum_of_the_messages(records):
 def test_uplink_counts_messages_and_the_dense_start(records):
     cases = records[1].cases
     end = {label.split(" topology")[0]: case["uplink_bytes"][-1] for label, case in cases.items()}
-    assert end["EF21(g0=dense) topk(k=2) 8x"] == 4 * 112 + 11 * 2 * (4 + 1)
-    assert end["EF21(g0=compressed) topk(k=2) 8x"] == 12 * 2 * (4 + 1)
-    assert end["EF21(g0=dense) topk(k=20,wire=float64) 8x"] == 8 * 112 + 11 * (20 * 8 + 18)
-    assert end["EF14 svd(rank=1) 8x"] == 12 * 4 * (8 + 14)
+    assert end["EF21(g0=dense) + Top-2 8x"] == 4 * 112 + 11 * 2 * (4 + 1)
+    assert end["EF21(g0=compressed) + Top-2 8x"] == 12 * 2 * (4 + 1)
+    assert end["EF21(g0=dense) + Top-20 (wire=float64) 8x"] == 8 * 112 + 11 * (20 * 8 + 18)
+    assert end["EF14 + rank-1 SVD 8x"] == 12 * 4 * (8 + 14)
     assert end["GD 1x"] == 12 * 4 * 112
 
 
 def test_downlink_is_the_other_messages_or_the_broadcast_mean(records):
     cases = records[1].cases
     one = {label: case["downlink_bytes"][1] / 6 for label, case in cases.items()}
-    name = "EF14 topk(k=2) 8x topology={} dtype={}"
+    name = "EF14 + Top-2 8x topology={} dtype={}"
     assert one[name.format("allgather", "float64")] == 19 * 10
     assert one[name.format("server", "float64")] == 8 * 112
     assert one[name.format("server", "float32")] == 4 * 112
 
 
 def test_published_bits_are_32_k_t(records):
-    case = next(c for label, c in records[1].cases.items() if label.startswith("EF14 topk(k=2)"))
+    case = next(c for label, c in records[1].cases.items() if label.startswith("EF14 + Top-2"))
     np.testing.assert_array_equal(case["published_bits"], 32 * 2 * case["round"])
 
 

@@ -22,7 +22,7 @@ from mpi_lowrank.methods import methods
 from mpi_lowrank.problems import problems
 from mpi_lowrank.registry import Choice, Registry
 from mpi_lowrank.steps import steps
-from mpi_lowrank.text.names import naming_problem
+from mpi_lowrank.text.names import naming_problem, title
 from mpi_lowrank.text.spelling import spell
 
 MOST = 10_000
@@ -242,7 +242,7 @@ def _targets(given: object, key: str) -> dict[str, float]:
 
 
 def _labels(cases: list[Case]) -> list[str]:
-    """A label per case: method, compressor, stepsize, and what else tells equal ones apart."""
+    """A label per case: its title, stepsize, and what else tells equal ones apart."""
     labels = [case.label or _short(case) for case in cases]
     told = [_flat(case) for case in cases]
     for key in dict.fromkeys(key for flat in told for key in flat):
@@ -272,17 +272,11 @@ def _flat(case: Case) -> dict[str, str]:
 
 
 def _short(case: Case) -> str:
-    parts = [str(case.method)]
-    if methods[case.method.name].needs_compressor or case.compressor != Choice("identity"):
-        parts.append(str(case.compressor))
-    if case.step != Choice("plain"):
-        parts.append(str(case.step))
-    step = case.stepsize
+    rule = "" if case.step == Choice("plain") else str(case.step)
+    called, step = title(str(case.method), str(case.compressor), rule), case.stepsize
     if step is None:
-        parts.append(f"{case.multiple or 1:g}x")
-    else:
-        parts.append(step if isinstance(step, str) else f"stepsize={step:g}")
-    return " ".join(parts)
+        return f"{called} {case.multiple or 1:g}x"
+    return f"{called} {step if isinstance(step, str) else f'stepsize={step:g}'}"
 
 
 def _relabel(case: Case, label: str) -> Case:

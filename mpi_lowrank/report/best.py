@@ -14,6 +14,7 @@ from mpi_lowrank.report.numbers import short
 from mpi_lowrank.report.parameters import parameters, spelled
 from mpi_lowrank.report.table import Target, row_metrics, table_rows
 from mpi_lowrank.report.verdict import WIDTH, Row, check_seconds, footnotes
+from mpi_lowrank.text.names import title
 
 SETTING = ("problem", "data", "order", "workers")
 """Attributes: methods are compared where these are the same."""
@@ -133,9 +134,11 @@ def step_of(case: Case) -> str:
 
 
 def method_name(given: Mapping[str, Any]) -> str:
-    """Method, compressor, and the step rule if it is not the plain one."""
-    told = (given.get(key) for key in ("method", "compressor", "step"))
-    return " ".join(str(text) for text in told if text)
+    """The title of what the attributes name."""
+    method, compressor, step = (
+        str(given.get(key) or "") for key in ("method", "compressor", "step")
+    )
+    return title(method, compressor, step)
 
 
 def _names(cases: list[Case]) -> list[str]:

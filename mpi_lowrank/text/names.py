@@ -1,6 +1,61 @@
 """Names that a terminal, a file system and an HDF5 file can bear."""
 
+import re
 from collections import Counter
+from collections.abc import Iterator
+
+TITLES = {
+    "topk": "Top-{k}",
+    "randk": "Rand-{k}",
+    "shared_randk": "shared Rand-{k}",
+    "permk": "Perm-K",
+    "svd": "rank-{rank} SVD",
+    "rsvd": "rank-{rank} randomized SVD",
+    "pivoted_qr": "rank-{rank} pivoted QR",
+    "powersgd": "rank-{rank} PowerSGD",
+    "eigen": "rank-{rank} eigen",
+    "sdd": "rank-{rank} sdd",
+    "symmetric_sdd": "rank-{rank} symmetric sdd",
+    "qsgd": "QSGD",
+    "shared_qsgd": "shared QSGD",
+    "scaled_sign": "scaled sign",
+}
+"""What papers call compressors; others have their own names. A rank that is not given is 1."""
+
+
+def title(method: str, compressor: str = "", step: str = "") -> str:
+    """A method as a paper has it: "EF21 + Top-2, natural"; without what sends vectors whole.
+
+    Each as it is written in one line: EF21(g0=dense), svd(rank=2,shape=7x16)+natural, muon.
+    """
+    sent = ", ".join(map(_stage_title, _split(compressor, "+")))
+    called = method if sent in ("", "identity") else f"{method} + {sent}"
+    return f"{called}, {step}" if step else called
+
+
+def _stage_title(stage: str) -> str:
+    """Top-2 (wire=float64) for topk(k=2,wire=float64)."""
+    name, _, given = stage.removesuffix(")").partition("(")
+    if name not in TITLES:
+        return stage
+    options = dict(pair.split("=", 1) for pair in _split(given, ",") if "=" in pair)
+    told = re.findall(r"{(\w+)}", TITLES[name])
+    if not set(told) <= {"rank", *options}:
+        return stage
+    called = TITLES[name].format(**{"rank": "1"} | options)
+    rest = ",".join(f"{key}={value}" for key, value in options.items() if key not in told)
+    return f"{called} ({rest})" if rest else called
+
+
+def _split(text: str, by: str) -> Iterator[str]:
+    """The parts of the text between what separates them outside of parentheses."""
+    depth, begun = 0, 0
+    for at, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if letter == by and depth == 0:
+            yield text[begun:at]
+            begun = at + 1
+    yield text[begun:]
 
 
 def printable(text: str) -> str:

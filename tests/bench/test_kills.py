@@ -26,7 +26,7 @@ def test_what_differs_is_noticed(twice):
     one, other = twice
     assert kills.differences(one, one) == []
     told = kills.differences(one, other)
-    assert "EF21 randk(k=5) 0.05/L: loss" in told and not [t for t in told if "round" in t]
+    assert "EF21 + Rand-5 0.05/L: loss" in told and not [t for t in told if "round" in t]
     label = next(iter(other.cases))
     del other.cases[label]
     assert kills.differences(one, other)[0].startswith("the cases are ")

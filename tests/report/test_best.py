@@ -89,7 +89,7 @@ def expected(steps):
 
 def test_the_step_of_least_median_stands_with_its_spread_and_its_ratio(record):
     rows = best_rows([record], TARGET, "uplink_bytes")
-    names = ["GD c", "EF21 c topology=allgather", "EF21 c topology=server", "DCGD c"]
+    names = ["GD + c", "EF21 + c topology=allgather", "EF21 + c topology=server", "DCGD + c"]
     assert [row["name"] for row in rows] == names
     _, gd, *_ = expected(GRIDS[0][3])
     for row, (_, _, message, steps) in zip(rows[:3], GRIDS, strict=False):
@@ -117,9 +117,9 @@ def test_what_never_arrives_stands_at_the_step_from_which_most_seeds_do(record):
 
 
 def test_any_method_can_be_the_baseline(record):
-    rows = best_rows([record], TARGET, "rounds", "EF21 c topology=server")
+    rows = best_rows([record], TARGET, "rounds", "EF21 + c topology=server")
     assert [row["rounds_ratio"] for row in rows] == [6 / 40, 7 / 40, 1.0, None]
-    with pytest.raises(UserError, match="--baseline EF22: allowed is GD c, EF21 c"):
+    with pytest.raises(UserError, match=r"--baseline EF22: allowed is GD \+ c, EF21 \+ c"):
         best_rows([record], TARGET, "rounds", "EF22")
 
 
@@ -137,13 +137,13 @@ def test_numbers_of_workers_are_apart_each_with_its_own_baseline(tmp_path):
     ]
     assert rows[5]["total_bytes"] == 2 * rows[1]["total_bytes"]
     text = as_text(best_tables(rows))
-    assert text.count("workers 8") == 1 and text.count("base is GD c") == 2
+    assert text.count("workers 8") == 1 and text.count("base is GD + c") == 2
 
 
 def test_a_record_without_keys_goes_by_its_attributes(tmp_path):
     record = written(tmp_path / "some.h5", keys=False)
     rows = best_rows([record], TARGET, "uplink_bytes")
-    assert [row["name"] for row in rows] == ["GD c", "EF21 c", "DCGD c"]
+    assert [row["name"] for row in rows] == ["GD + c", "EF21 + c", "DCGD + c"]
     assert [row["stepsize"] for row in rows] == ["2/L", "8/L", "2/L"]
     case = next(iter(record.cases.values()))
     for damaged in ("[1]", "{", "[" * 100_000, None):

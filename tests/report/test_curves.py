@@ -113,7 +113,7 @@ def test_what_a_target_took_stands_against_an_option(record):
     gd = next(row for row in rows if row["baseline"])
     assert curves_of[0].get_ydata()[0] == gd["total_bytes"] / 1e3
     texts = [text.get_text() for text in axes.texts]
-    assert "DCGD c (never)" in texts and len(texts) == 4
+    assert "DCGD + c (never)" in texts and len(texts) == 4
     heights = sorted(text.get_window_extent().y0 for text in axes.texts)
     assert min(np.diff(heights)) > 8
 

@@ -77,7 +77,7 @@ def test_a_mark_an_operator_at_the_best_of_its_shapes_with_labels_that_do_not_ov
     for axes in figure.axes:
         texts = [text.get_text() for text in axes.texts]
         kronecker = [text for text in texts if "kronecker" in text]
-        assert len(texts) == 5 and len(kronecker) == 1 and "GD dense" in texts
+        assert len(texts) == 5 and len(kronecker) == 1 and "GD + dense" in texts
         boxes = [text.get_window_extent() for text in axes.texts]
         assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
         frame = axes.get_window_extent()

@@ -46,7 +46,7 @@ class Parsed(HTMLParser):
         elif tag == "script":
             self.scripts.append("")
 
-        self.within = tag
+        self.within = self.within if tag == "wbr" else tag
 
     def handle_endtag(self, tag):
         self.within = None

@@ -175,13 +175,13 @@ def test_numbers_follow_target_toggles_and_order_as_best_has_them(open_page, rec
     rounds = expected(few, TARGET, "rounds")[0]
     assert [row[:5] for row in rounds] == [row[:5] for row in numbers(page, 0)]
     page.locator("input[data-kind=method][data-value='EF21']").uncheck()
-    assert [row[0] for row in numbers(page, 0)] == ["GD c", "DCGD c"]
+    assert [row[0] for row in numbers(page, 0)] == ["GD + c", "DCGD + c"]
     page.locator("#best th", has_text="rounds").first.click()
     assert "ascending" in page.locator("#best th", has_text="rounds").first.get_attribute(
         "aria-sort"
     )
     page.locator("#best th", has_text="method").first.click()
-    assert page.locator("#best tbody th").first.text_content() == "DCGD c"
+    assert page.locator("#best tbody th").first.text_content() == "DCGD + c"
 
 
 def predicted(page):
