@@ -125,9 +125,11 @@ def test_killed_again_and_again_on_any_number_of_ranks_it_ends_as_if_it_was_not(
 
 
 def test_after_signals_all_is_the_same_to_the_bit(sweep, whole):
-    told = "interrupted; the record holds what there is, and the same command goes on\n"
+    told = "interrupted; the record holds what there is, and the same command{} goes on\n"
     for rank, number in enumerate((signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)):
-        assert sweep(left=2, rank=rank % 2, number=number)[:2] == (130, told)
+        options, more = ((), "") if rank else (("--overwrite",), " without --overwrite")
+        ended = sweep(*options, left=2, rank=rank % 2, number=number)
+        assert ended[:2] == (130, told.format(more))
         *_, case = Record(sweep.out).cases.values()
         assert case.attributes["status"] == "interrupted"
         assert case["round"][-1] % 9 != 0 and case.attributes["valid"]  # a row where it ended

@@ -35,7 +35,8 @@ def _run_on(comm, options: argparse.Namespace) -> int:
         ended, told = "finished", experiment.dry_run(loaded, comm, out, overwrite)
     else:
         ended = experiment.run(loaded, comm, out, overwrite, Interruption(), every, quiet)
-        told = "interrupted; the record holds what there is, and the same command goes on"
+        same = "the same command" + " without --overwrite" * overwrite
+        told = f"interrupted; the record holds what there is, and {same} goes on"
         told = told if ended == "interrupted" else f"record: {out}"
     speaks = comm.rank == 0 and not (quiet and ended in ("finished", "invalid") and not dry)
     world.agree(comm, lambda: output.say(told) if speaks else None)
