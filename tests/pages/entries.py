@@ -203,9 +203,11 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
         SOON, after=BIDIRECTIONAL
     ),
     NEWTON: Run("""--set cases.rounds=2 --set 'cases.stepsize="8/L"'"""),
-    "python bench/newton.py results/newton.h5 --plot results/newton.png": Run(
-        "--target grad_norm_sq=100", after=NEWTON
+    "mpi-lowrank best results/newton.h5 --target grad_norm_sq=1e-10 --by uplink_bytes": Run(
+        SOON, after=NEWTON
     ),
+    "mpi-lowrank plot results/newton.h5 --best grad_norm_sq=1e-10 --x problem.lambda"
+    " -o results/newton.png": Run("--best grad_norm_sq=1", after=NEWTON),
     # Its benchmarks.
     COLLECTIVES: Run("--sizes 64 --seconds 0 --json"),
     f"{BENCH} collectives --sizes 4096 65536 --seconds 0.5 --overwrite --json": Run(
