@@ -29,7 +29,9 @@ MEASURED = ("-", *style.DASHES[1::2])
 
 GRADIENT = r"mean $\|\nabla f\|^2$ so far" + "\n(dotted: its bound)"
 ERROR = r"G = mean $\|g_i - \nabla f_i\|^2$"
-LINEAR = r"$\Psi$ over its start, on linear rounds" + "\n(dotted: bound of the linear rate)"
+LINEAR = r"$\Psi$ of the linear rate, over its start" + "\n(dotted: its bound)"
+DIGITS = 1e-16
+"""Of the start: a float64 f has no more."""
 ALPHA = r"realised $\alpha$, worst worker to mean" + "\n(dotted: promised)"
 
 
@@ -82,6 +84,7 @@ def _draw_linear(ax: Axes, curves: list[Curve]) -> None:
         start = curve.case["linear_bound"][0]
         _line(ax, curve, number, curve.case["linear_lyapunov"] / start)
         _line(ax, curve, number, curve.case["linear_bound"] / start, 1, **PROMISED)
+    ax.set_ylim(bottom=max(ax.get_ylim()[0], DIGITS))
 
 
 def _draw_gradient(ax: Axes, curve: Curve, number: int) -> None:
@@ -90,8 +93,8 @@ def _draw_gradient(ax: Axes, curve: Curve, number: int) -> None:
 
 
 def mean_so_far(case: Case) -> np.ndarray:
-    """Of |grad f|^2 over the rows before each one; NaN in the first."""
-    squares = case["grad_norm_sq"]
+    """Of |grad f|^2 over the rounds before each row; NaN in the first, and if any had no row."""
+    squares = np.where(case["round"] == np.arange(len(case["round"])), case["grad_norm_sq"], np.nan)
     before = np.cumsum(squares) - squares
     rows = np.arange(len(squares))
     return np.divide(before, rows, out=np.full(len(squares), np.nan), where=rows > 0)

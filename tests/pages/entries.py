@@ -47,9 +47,9 @@ MINIBATCH, MUON, FEDERATED, BIDIRECTIONAL = (
     f"mpi-lowrank run bench/{name}.toml"
     for name in ("minibatch", "muon", "federated", "bidirectional")
 )
-BELLS, MOMENTUM, PAPER, THEORY, QUADRATIC = (
+BELLS, MOMENTUM, PAPER, THEORY, RATES, QUADRATIC = (
     f"mpi-lowrank run bench/{name}.toml"
-    for name in ("bells", "momentum", "paper", "theory", "quadratic")
+    for name in ("bells", "momentum", "paper", "theory", "rates", "quadratic")
 )
 BENCH = "mpirun -n 2 mpi-lowrank bench"
 COLLECTIVES = f"{BENCH} collectives --out results/collectives.h5"
@@ -178,6 +178,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "mpi-lowrank table results/paper.h5 --target grad_norm_sq=1e-6": Run(after=PAPER),
     THEORY: Run("--set rounds=3"),
     "mpi-lowrank plot results/theory.h5": Run(after=THEORY),
+    RATES: Run("--set rounds=3"),
+    "mpi-lowrank plot results/rates.h5": Run(after=RATES),
     "mpirun -n 2 python bench/lowrank.py": Run("--sizes 32 --ranks 1 --repeats 3"),
     "mpirun -n 2 python bench/lowrank.py --hook": Part("an environment with torch"),
     "mpirun -n 2 python bench/lowrank.py --hook --ranks 1 4 --repeats 40": Part("the same"),

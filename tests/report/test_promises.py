@@ -48,6 +48,11 @@ def record(tmp_path):
     return written(tmp_path, linear=False)
 
 
+def test_where_rounds_have_no_row_their_mean_is_not_known():
+    case = {"round": np.array([0, 1, 4]), "grad_norm_sq": np.array([4.0, 2.0, 1.0])}
+    np.testing.assert_array_equal(mean_so_far(case), [np.nan, 4.0, np.nan])
+
+
 def drawn(record):
     curves = [c for c in figures.all_curves([record]) if c.label in SHOWN]
     with matplotlib.rc_context(style.RC):
