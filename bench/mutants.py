@@ -97,7 +97,6 @@ DECLARING = (
 ELSEWHERE = {
     "whole": "gathered",
     "sparse": "gathered",
-    "elias": "dithering",
     "trits": "bits",
 }
 """Where the tests of a module are that has no file of its name."""
