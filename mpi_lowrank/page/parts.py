@@ -54,7 +54,7 @@ def _row(row: Row, columns: Sequence[Column]) -> str:
         f'<td data-value="{_value(column.value(row))}">{escape(cell(column, row))}</td>'
         for column in columns
     )
-    name = re.sub(r"(?<=[,+(])", "<wbr>", escape(row["label"] + mark(row)))
+    name = re.sub(r"[,+]|\w\(", r"\g<0><wbr>", escape(row["label"] + mark(row)))
     return f"<th scope=row>{name}</th>{cells}"
 
 

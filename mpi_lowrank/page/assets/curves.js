@@ -95,7 +95,15 @@ function axisOf(label, log) {
   };
 }
 
-const colorOf = row => row.group.color || style("--ink");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+// Of a baseline that of text; a grey is as far from black in the dark as it is from white by day.
+function colorOf({group: {color}}) {
+  if (!color) return style("--ink");
+  const parts = [1, 3, 5].map(i => parseInt(color.slice(i, i + 2), 16));
+  const grey = Math.max(...parts) - Math.min(...parts) < 20;
+  return grey && dark.matches ? `#${parts.map(part => (255 - part).toString(16).padStart(2, "0")).join("")}` : color;
+}
 
 function draw() {
   const x = find("x").value, y = find("y").value, box = find("chart");

@@ -49,7 +49,7 @@ function drawMarks(u, lines, price) {
   for (const {row} of marks) {
     ctx.beginPath();
     ctx.arc(...at(row), 5 * devicePixelRatio, 0, 2 * Math.PI);
-    ctx.fillStyle = row.group.color || style("--ink");
+    ctx.fillStyle = colorOf(row);
     ctx.fill();
   }
   const taken = [];

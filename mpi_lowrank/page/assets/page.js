@@ -74,7 +74,7 @@ function start() {
   find("metric").oninput = () => { find("y").value = find("metric").value; begin(find("metric").value, metric().stops[metric().stops.length >> 1]); update(); };
   document.querySelectorAll("#cases table").forEach((table, i) => sortable(table, `cases ${i}`));
   document.querySelectorAll("pre.copied").forEach(text => text.before(copier("Copy", () => text.textContent)));
-  matchMedia("(prefers-color-scheme: dark)").onchange = update;
+  dark.onchange = update;
   update();
   let width = find("chart").clientWidth;
   new ResizeObserver(() => { if (find("chart").clientWidth !== width) { width = find("chart").clientWidth; update(); } }).observe(find("chart"));

@@ -26,8 +26,8 @@ function make(tag, text = "", more = {}) {
   return Object.assign(element, more);
 }
 
-// The text in pieces after which a line may break: behind a comma, a plus or an opening bracket.
-const breakable = text => text.split(/(?<=[,+(])/).flatMap(part => [part, make("wbr")]);
+// The text in pieces after which a line may break: behind a comma, a plus or a bracket within a word.
+const breakable = text => text.split(/(?<=[,+]|\w\()/).flatMap(part => [part, make("wbr")]);
 
 function titleOf(where, rows) {
   const starts = [...new Set(rows.map(row => row.starts))].sort((a, b) => a - b);
@@ -51,7 +51,7 @@ function tableOf(key, title, rows, told) {
     line.dataset.name = row.name;
     line.append(make("th", "", {scope: "row"}));
     line.firstChild.append(...breakable(row.name + row.group.mark));
-    line.firstChild.style.setProperty("--color", row.group.color || "var(--ink)");
+    line.firstChild.style.setProperty("--color", colorOf(row));
     for (const column of told) {
       line.append(make("td", cellText(column, row)));
       line.lastChild.dataset.value = column.value(row) ?? "";
