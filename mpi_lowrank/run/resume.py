@@ -127,10 +127,10 @@ def _check_key(path: Path, case: Recorded, key: Key) -> None:
 
 def format_plan(steps: Mapping[int, Step], cases: Sequence[Case]) -> str:
     """A line per case: what a run would do with it; one for the steps that a search may try."""
-    tuned = {n for n, step in steps.items() if cases[n].tune and step == Step("run")}
+    tuned = {n for n, step in steps.items() if cases[n].tune and step.do == "run" and not step.was}
     lines = {number: _told(step) for number, step in steps.items() if number not in tuned}
     for unit in units(cases, sorted(tuned)):
-        lines[unit[0]] = f"may try {len(unit)} steps, as"
+        lines[unit[0]] = f"a search may run {len(unit)} cases, as"
     return "\n".join(f"{told:<42}{cases[number].label}" for number, told in sorted(lines.items()))
 
 

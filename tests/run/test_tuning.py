@@ -13,6 +13,7 @@ from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.run.assembly import assemble, ground
 from mpi_lowrank.run.loop import run_rounds
+from mpi_lowrank.run.resume import Step, format_plan
 from mpi_lowrank.run.stopping import Schedule
 from mpi_lowrank.run.tuning import Outcome, Outspent, Search
 
@@ -98,6 +99,16 @@ def test_a_share_has_whole_searches_and_a_label_takes_some_steps_alone():
     some = config.select(experiment, "mine stepsize=8/L *")
     cases = {number: experiment.cases[number] for number in some.chosen}
     assert searched(cases, {(3, 0): 1.0, (3, 1): 2.0})[0] == [3, 3]
+
+
+def test_what_a_run_would_do_has_one_line_for_all_that_a_search_may_try():
+    cases = list(tuned_cases(2).values())
+    steps = {number: Step("run", reasons=[]) for number in range(len(cases))}
+    steps |= {0: Step("stay", was="finished"), 1: Step("run", was="failed")}
+    stays, again, searched = format_plan(steps, cases).splitlines()
+    assert stays.split(maxsplit=2) == ["stays", "(finished)", "GD 1/L seed=0"]
+    assert again.endswith("GD 2/L seed=0") and again.startswith("starts over (failed)")
+    assert searched.split("  ")[0] == "a search may run 64 cases, as"
 
 
 @pytest.mark.parametrize(
