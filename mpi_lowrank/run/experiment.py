@@ -73,7 +73,10 @@ def run(
     threads = world.agree(comm, launch.blas_threads)
     with threadpool_limits(threads, user_api="blas"), np.errstate(all="ignore"):
         run = _Run(experiment, comm, out, overwrite, interruption, checkpoint_every, quiet)
-        return run.all_cases()
+        ended = run.all_cases()
+        if ended in ("finished", "invalid"):  # a failed case may have left calls pending
+            run.close_lines()
+        return ended
 
 
 def dry_run(experiment: Experiment, comm: MPI.Intracomm, out: Path, overwrite: bool) -> str:
@@ -124,6 +127,11 @@ class _Run:
         """Make communicators without pending calls: a failed case may have left some on the old."""
         self.comm, self.counted = self.votes.Dup(), self.votes.Dup()
         self.counted.Set_name("mpi-lowrank door")  # for profilers: all that the ledgers count
+
+    def close_lines(self) -> None:
+        """Free the communicators, of which MPI has two thousand or so for all runs of a process."""
+        for lines in (self.counted, self.comm, self.votes):
+            lines.Free()
 
     def all_cases(self) -> Ended:
         """Run the cases in order, all of them or until interrupted; keep what there is then."""

@@ -55,6 +55,25 @@ def test_what_fails_on_some_ranks_wakes_the_others(comm, tmp_path, monkeypatch, 
         run(comm, tmp_path, monkeypatch, [comm.size + 1])
 
 
+@pytest.mark.mpi
+def test_a_run_leaves_no_communicator_behind(comm, tmp_path):
+    """MPICH has 2048 of them, and a bench runs hundreds of cases."""
+    from mpi4py import MPI
+
+    from mpi_lowrank.benchmarks.runs import run_case
+    from mpi_lowrank.benchmarks.scaling import CASES, CONFIG
+
+    made, freed = [], []
+    key = MPI.Comm.Create_keyval(
+        copy_fn=lambda comm, key, value: made.append(value) or value,
+        delete_fn=lambda comm, key, value: freed.append(value),
+    )
+    comm.Set_attr(key, "a copy")
+    run_case(comm, CONFIG.format(workers=4, rounds=1, case=CASES["GD"]), tmp_path)
+    assert len(made) == len(freed) >= 3
+    comm.Delete_attr(key)
+
+
 ROOT = {
     **{"bench": "scaling", "ranks": 4, "cores": 2, "mpi_library": "MPICH 5", "kernels": "numpy"},
     **{"most_seconds": 2.0, "most_repeats": 9, "timing_valid": True, "timing_reasons": []},
