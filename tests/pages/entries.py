@@ -172,6 +172,8 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "mpi-lowrank best results/quadratic.h5 --target grad_norm_sq=1e-6 --by uplink_bytes": Run(
         SOON, after=QUADRATIC
     ),
+    "mpi-lowrank plot results/quadratic.h5 --best grad_norm_sq=1e-6 --x problem.noise"
+    " -o results/quadratic.png": Run("--best grad_norm_sq=1", after=QUADRATIC),
     PAPER: Run(
         """--set cases.rounds=2 --set 'cases.data={name="mushrooms"}' --set cases.2.multiple=3"""
     ),
