@@ -13,4 +13,4 @@ def admits(method: str, spec: str, d: int = 112, workers: int = 3) -> bool:
         kind.admit(operator)
     except UserError:
         return False
-    return not (kind.needs_server and operator.shared)
+    return not (kind.needs_server and (operator.shared or operator.overhears))

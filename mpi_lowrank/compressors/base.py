@@ -85,6 +85,9 @@ class Operator(Component, ABC):
     """Whether its coefficients are Allreduced (`SharedCompressor`) or its messages gathered."""
     linear = False
     """Whether the mean of the decoded vectors depends only on the mean of the vectors."""
+    overhears = False
+    """Whether what a message means depends on those of all workers in earlier calls, so that
+    everybody has to hear them."""
     per_block = False
     """Whether it compresses each block of the model by its own shape, or all as one vector."""
     summed_by_kernels = False

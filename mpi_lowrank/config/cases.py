@@ -179,16 +179,17 @@ def _check(case: Case, where: str) -> None:
     if not problems[case.problem.name].smooth and not given:
         allowed = f'a number, or "{TUNED}": {case.problem.name} has no known L for the theory\'s'
         raise OptionError(where + "stepsize", case.stepsize, allowed)
-    method, shared = methods[case.method.name], compressors[case.compressor.name].shared
+    method, compressor = methods[case.method.name], compressors[case.compressor.name]
     if not method.needs_compressor and case.compressor.name not in ("identity", "dense"):
         allowed = f"identity or dense: {case.method.name} sends its gradients whole"
         raise OptionError(where + "compressor", case.compressor, allowed)
     server = collectives[case.topology].server
-    if method.needs_server and (not server or shared):
+    if method.needs_server and (not server or compressor.shared):
         allowed = f'"server", with messages of each worker: {case.method.name} needs it'
         raise OptionError(where + "topology", case.topology, allowed)
-    if shared and server:
-        allowed = f"allgather: {case.compressor.name} is Allreduced, without a server"
+    if server and (compressor.shared or compressor.overhears):
+        why = "is Allreduced" if compressor.shared else "needs every message on every rank"
+        allowed = f"allgather: {case.compressor.name} {why}, without a server"
         raise OptionError(where + "topology", case.topology, allowed)
     if case.data.alpha is not None:
         _check_alpha(case.data, where + "data.alpha")

@@ -16,6 +16,7 @@ import numpy as np
 from mpi_lowrank.comm.agreement import Agreement
 from mpi_lowrank.comm.distribute import distribute
 from mpi_lowrank.comm.redistribute import redistribute
+from mpi_lowrank.compressors import compressors
 from mpi_lowrank.compressors.base import Compressor, Operator
 from mpi_lowrank.config import Case
 from mpi_lowrank.datasets import Dataset, assign, load
@@ -102,12 +103,15 @@ def _uplink(case: Case, blocks: tuple[Block, ...], exchange: Exchange) -> Uplink
 
 
 def _downlink(case: Case, blocks: tuple[Block, ...], exchange: Exchange) -> Downlink:
-    """Makes the compressor of a broadcast. Raises OptionError for one that is Allreduced."""
+    """Makes the compressor of a broadcast. Raises OptionError for one that cannot be broadcast."""
 
     def make(name: str, choice: Choice) -> Compressor:
         compressor, _ = make_compressor(choice, case.dtype, blocks, 1)
         if not isinstance(compressor, Compressor):
             allowed = "one that has messages: a server broadcasts, nothing is reduced"
+            raise OptionError(name, str(choice), allowed)
+        if compressors[choice.name].overhears:
+            allowed = "one whose messages stand for themselves: a broadcast has no others to hear"
             raise OptionError(name, str(choice), allowed)
         exchange.prepare_broadcast(compressor, name)
         return compressor

@@ -5,6 +5,7 @@ import numpy as np
 from mpi_lowrank.certificate import drive
 from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.rounds.randomness import Purpose, Stream
+from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.components import make_operator
 
 
@@ -12,6 +13,7 @@ def make(spec, d=28, dtype="float64", local=4, total=None, workers=4):
     """The compressor of a line such as "topk:k=3+natural", ready for `local` rows."""
     block = d if isinstance(d, tuple) else (d,)
     compressor = make_operator(read_spec(spec), block, dtype, workers)
+    compressor.remember(State(local, dtype))
     compressor.prepare(local, total or local)
     return compressor
 

@@ -8,12 +8,14 @@ import pytest
 from admitted import admits
 
 from mpi_lowrank import config
+from mpi_lowrank.config.options import read_spec
 from mpi_lowrank.datasets import load
 from mpi_lowrank.door import Alone, Door
 from mpi_lowrank.door.placement import Placement
-from mpi_lowrank.errors import UserError
+from mpi_lowrank.errors import OptionError, UserError
 from mpi_lowrank.methods import methods
 from mpi_lowrank.problems import problems
+from mpi_lowrank.registry import Choice
 from mpi_lowrank.run.assembly import assemble, channels, ground
 from mpi_lowrank.run.check import check, planned
 
@@ -71,6 +73,7 @@ def pairs():
             yield method, "identity"
         elif admits(method, spec):
             yield method, spec
+    yield "EF21", "followed_kronecker"
 
 
 @pytest.mark.parametrize(("method", "spec"), sorted(set(pairs())))
@@ -102,6 +105,14 @@ def test_a_problem_without_second_derivatives_is_refused_before_anything_runs():
     (case,) = config.parse(text, Path("some.toml")).cases
     with pytest.raises(UserError, match="FedNL needs second derivatives, which problem mlp does n"):
         check(case, Placement(3, 1, 0), load("digits"), 10**9)
+
+
+def test_a_downlink_that_needs_all_workers_messages_is_refused_before_anything_runs():
+    case = only_case("EF21-BC", "topk:k=3")
+    followed = {"downlink": read_spec("followed_kronecker")}
+    case = replace(case, method=Choice("EF21-BC", followed))
+    with pytest.raises(OptionError, match="a broadcast has no others to hear"):
+        kept(case, Placement(3, 1, 0))
 
 
 def test_hessians_that_do_not_fit_are_refused_before_anything_runs():

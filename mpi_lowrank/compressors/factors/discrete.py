@@ -16,7 +16,7 @@ from mpi_lowrank.compressors.wire.trits import Trits
 from mpi_lowrank.errors import OptionError
 from mpi_lowrank.kernels import family
 
-_BIAS = 127
+BIAS = 127
 """Code p + 127 stands for 2^p, p = -126 ... 127 (float32's normal range), code 0 for 0."""
 
 KEPT = 8 / 9
@@ -30,16 +30,16 @@ def power_codes(values: np.ndarray, exponents: np.ndarray) -> np.ndarray:
     What is below 2^-126 becomes 0. Raises FloatingPointError for what is nearest to 2^128.
     """
     parts, powers = np.frexp(values)  # value = part 2^power, part in [1/2, 1)
-    codes = powers + exponents + (parts >= 0.75) + (_BIAS - 1)
+    codes = powers + exponents + (parts >= 0.75) + (BIAS - 1)
     codes[(values == 0) | (codes < 0)] = 0
-    if codes.size and codes.max() > 2 * _BIAS:
+    if codes.size and codes.max() > 2 * BIAS:
         raise FloatingPointError("the largest power of two on the wire is 2^127")
     return codes
 
 
 def power_table(dtype: np.dtype) -> np.ndarray:
     """What each code of eight bits stands for, NaN if nothing."""
-    table = np.ldexp(np.ones(1, dtype), np.arange(256) - _BIAS).astype(dtype)
+    table = np.ldexp(np.ones(1, dtype), np.arange(256) - BIAS).astype(dtype)
     table[0], table[-1] = 0, np.nan
     return table
 
@@ -156,13 +156,15 @@ class Kronecker(DiscreteFactors):
     Wire: m + 2a + 8 bits, for the signs, y, and the exponent of beta within the range of float32.
     """
 
-    examples = ("", "shape=16x8", "shape=14x8", "shape=30x4")
+    examples: tuple[str, ...] = ("", "shape=16x8", "shape=14x8", "shape=30x4")
+
+    scale_bits = 8
 
     def promised(self):
         m, c = kronecker_shape(self.d, "auto" if len(self.block) == 2 else self.shape)
         self.see(m, c, terms=1)
         self.a = c.bit_length() - 1
-        self._bits = BitFields(m + 2 * self.a + 8, 1)
+        self._bits = BitFields(m + 2 * self.a + self.scale_bits, 1)
         alpha = KEPT / (m * c)
         return Promise(self._bits.nbytes, self._bits.count, alpha=alpha, homogeneous=False)
 
@@ -187,11 +189,15 @@ class Kronecker(DiscreteFactors):
         chosen = self._choose(matrices)
         products = np.matmul(matrices, self._atoms[chosen][:, :, np.newaxis])[:, :, 0]
         betas = np.abs(products).sum(axis=1) / (self.m * self._norms[chosen])
-        fields, codes = self._fields[: len(x)], power_codes(betas, exponents)
+        fields, codes = self._fields[: len(x)], self._scale_codes(betas, exponents)
         np.less(products, 0, out=fields[:, : self.m], casting="unsafe")
-        _write_bits(chosen, fields[:, self.m : -8])
-        _write_bits(codes, fields[:, -8:])
+        _write_bits(chosen, fields[:, self.m : -self.scale_bits])
+        _write_bits(codes, fields[:, -self.scale_bits :])
         self._bits.pack(fields, messages)
+
+    def _scale_codes(self, betas, exponents):
+        """What stands on the wire for betas 2^exponents, (workers,) int."""
+        return power_codes(betas, exponents)
 
     def _choose(self, matrices):
         """The y of each row, (workers,): the first with the largest T^2/N."""
@@ -223,11 +229,11 @@ class Kronecker(DiscreteFactors):
         n = len(messages)
         fields, left, right = self._fields[:n], self._left[:n], self._right[:n]
         self._bits.unpack(messages, fields)
-        betas = self._betas(_read_bits(fields[:, -8:]))
+        betas = self._betas(_read_bits(fields[:, -self.scale_bits :]))
         np.multiply(fields[:, : self.m], -2, out=left[:, 0], dtype=self.dtype)
         left += 1
         left *= betas[:, np.newaxis, np.newaxis]
-        right[:, 0] = self._atoms[_read_bits(fields[:, self.m : -8])]
+        right[:, 0] = self._atoms[_read_bits(fields[:, self.m : -self.scale_bits])]
         return left, right
 
 
