@@ -12,7 +12,7 @@ from mpi_lowrank.certificate import drive
 from mpi_lowrank.certificate.checks import MakeBlock
 from mpi_lowrank.certificate.findings import Finding
 from mpi_lowrank.certificate.inputs import D
-from mpi_lowrank.collectives import of_kind
+from mpi_lowrank.collectives import collectives, of_kind
 from mpi_lowrank.collectives.base import Reduction, Topology
 from mpi_lowrank.comm.mpi import MpiTransport
 from mpi_lowrank.door import Door
@@ -34,8 +34,11 @@ ALLOWED = 16
 def certify_ranks(comm: MPI.Intracomm, spec: str, make: MakeBlock) -> list[Finding]:
     """Collective: run a few rounds over MPI, by each collective; all ranks return the findings."""
     placement = Placement(max(4, comm.size), comm.size, comm.rank)
-    shared = make((D,), placement.total).shared
+    operator = make((D,), placement.total)
+    shared = operator.shared
     key, ways = ("reduction", of_kind(Reduction)) if shared else ("topology", of_kind(Topology))
+    if operator.overhears:
+        ways = [way for way in ways if not collectives[way].server]
     return [finding for way in ways for finding in _run(comm, placement, spec, make, {key: way})]
 
 
@@ -77,4 +80,8 @@ def _in_one_process(operator, x, round):
     """What all workers are decoded to, (workers, d)."""
     if operator.shared:
         return drive.reduce(operator, x, round, SEED)[0]
-    return drive.unpack(operator, drive.pack(operator, x, round, SEED), D)
+    messages = drive.pack(operator, x, round, SEED)
+    decoded = drive.unpack(operator, messages, D)
+    if operator.overhears:
+        operator.decode_sum(messages, np.ones(len(x)), np.empty(D))
+    return decoded

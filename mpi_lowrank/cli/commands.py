@@ -226,7 +226,7 @@ def _one_figure(options: argparse.Namespace, records: list, out: Path) -> list[P
     target = read_target("--best", options.best) if options.best else None
     x, y = options.x or "uplink_bytes", options.y
     if target and x not in COSTS:
-        costs = (y,) if y else ("uplink_bytes", "total_bytes")
+        costs = tuple(y.split(",")) if y else ("uplink_bytes", "total_bytes")
         return plot_against(records, target, x, costs, out, options.cases)
     keys = tuple(options.panels or ()), options.color, tuple(options.labels or ())
     view = View(x, y or "grad_norm_sq", *keys)

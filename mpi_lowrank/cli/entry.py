@@ -310,7 +310,8 @@ def _add_view(plot: argparse.ArgumentParser) -> None:
     """One figure in place of all."""
     told = f"{', '.join(COSTS)}; with --best also an option that is a number, such as workers"
     plot.add_argument("--x", metavar="KEY", help=told)
-    plot.add_argument("--y", metavar="METRIC", help="default: grad_norm_sq")
+    told = "default: grad_norm_sq; with an option as --x costs, such as uplink_bytes,rounds"
+    plot.add_argument("--y", metavar="METRIC", help=told)
     told = "a panel for each value of these, such as problem,workers"
     plot.add_argument("--panels", metavar="KEY,...", type=_keys, help=told)
     plot.add_argument("--color", metavar="KEY", help="a colour for each value of this")

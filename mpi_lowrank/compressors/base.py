@@ -87,7 +87,7 @@ class Operator(Component, ABC):
     """Whether the mean of the decoded vectors depends only on the mean of the vectors."""
     overhears = False
     """Whether what a message means depends on those of all workers in earlier calls, so that
-    everybody has to hear them."""
+    everybody has to hear them, in `decode_sum`."""
     per_block = False
     """Whether it compresses each block of the model by its own shape, or all as one vector."""
     summed_by_kernels = False

@@ -39,6 +39,8 @@ def plot_against(
     or a case's label, fits. `out` as in `save`, NAME_OPTION in a folder. Raises UserError for names
     that do not exist, more than MOST methods, and where none of them arrived.
     """
+    if unknown := [cost for cost in costs if cost not in COSTS]:
+        raise UserError(f"--y {unknown[0]}: allowed is {one_of(list(COSTS), unknown[0])}")
     rows = {cost: _rows(best_steps(records, target, cost), glob) for cost in costs}
     if not any(row["rounds"] is not None for row in rows[costs[0]]):
         raise UserError(f"--best {target[0]}={target[1]:g}: no method reached it")
@@ -79,7 +81,8 @@ def _is_number(value: Any) -> bool:
 def draw(drawn: list[tuple[str, dict[str, list[Row]]]], option: str, told: str) -> Figure:
     """The figure: names stand behind the ends of their lines in the last panel."""
     figure = new_figure(HEIGHT)
-    panels = figure.subplots(1, len(drawn), sharey=len(drawn) > 1, squeeze=False)[0]
+    one_unit = all(cost.endswith("bytes") for cost, _ in drawn)
+    panels = figure.subplots(1, len(drawn), sharey=one_unit, squeeze=False)[0]
     for axes, (cost, lines) in zip(panels, drawn, strict=True):
         _draw_panel(axes, cost, lines, option)
     panels[0].set_title(drawable(told), loc="left")

@@ -63,8 +63,8 @@ def test_rounds_on_links_stand_beside_what_is_predicted_and_throttled(
     rows = capfd.readouterr().out.splitlines()[2:-1]
     numbers = np.array([row.split()[-5:] for row in rows], float)
     assert len(rows) == 5 and np.all(numbers > 0) and figure.stat().st_size > 10_000
-    # 256 KiB for 100 Mbit/s, there and back.
-    assert rows[0].startswith("GD float32") and np.all(numbers[0, :3] > 21)
+    # 256 KiB take 21 ms at 100 Mbit/s; of two rounds some passes at once.
+    assert rows[0].startswith("GD float32") and np.all(numbers[0, :3] > 12)
 
 
 @pytest.mark.timeout(100, method="signal")

@@ -211,7 +211,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
         SOON, after=NEWTON
     ),
     "mpi-lowrank plot results/newton.h5 --best grad_norm_sq=1e-10 --x problem.lambda"
-    " -o results/newton.png": Run("--best grad_norm_sq=1", after=NEWTON),
+    " --y uplink_bytes,rounds -o results/newton.png": Run("--best grad_norm_sq=1", after=NEWTON),
     # Its benchmarks.
     COLLECTIVES: Run("--sizes 64 --seconds 0 --json"),
     f"{BENCH} collectives --sizes 4096 65536 --seconds 0.5 --overwrite --json": Run(

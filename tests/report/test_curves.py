@@ -116,6 +116,11 @@ def test_what_a_target_took_stands_against_an_option(record):
     assert "DCGD + c (never)" in texts and len(texts) == 4
     heights = sorted(text.get_window_extent().y0 for text in axes.texts)
     assert min(np.diff(heights)) > 8
+    for second, alike in (("uplink_bytes", True), ("rounds", False)):
+        left, right = against.draw(
+            [(c, lines) for c in ("total_bytes", second)], "workers", ""
+        ).axes
+        assert left.get_shared_y_axes().joined(left, right) == alike
 
 
 def test_what_a_target_took_is_drawn_of_chosen_methods(record, tmp_path, capsys):
@@ -138,6 +143,7 @@ def test_what_a_target_took_is_drawn_of_chosen_methods(record, tmp_path, capsys)
         (["--labels", "method,k"], "--labels k: allowed is"),
         (["--cases", "EF22 *", "--x", "rounds"], "--cases EF22 *: none fits"),
         (["--best", "grad_norm_sq=0.5", "--x", "worker"], "did you mean workers?"),
+        (["--best", "grad_norm_sq=0.5", "--x", "workers", "--y", "round"], "did you mean rounds?"),
         (["--best", "grad_norm_sq"], "expected METRIC=NUMBER"),
         (["--frontier", "grad_norm_sq=1e-9"], "no method reached it"),
     ],
