@@ -20,7 +20,7 @@ def is_broken(file: BinaryIO) -> bool:
     if size < 0:
         return False
     file.seek(size)
-    line = file.read()
+    line = file.read(LENGTH)  # a writer may append meanwhile
     return line.startswith(MARK) and line != _line(_checksum(file, size))
 
 

@@ -6,6 +6,7 @@ import sys
 import textwrap
 import time
 from contextlib import contextmanager
+from io import SEEK_END, BytesIO
 
 import h5py
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import LEDGER_DTYPE, PHASES_DTYPE, Record, RecordWriter
+from mpi_lowrank.record.seal import is_broken, seal
 
 # A process that adds rows for ever: column loss is the round, uplink_bytes its double.
 ENDLESS = """
@@ -99,6 +101,19 @@ def test_a_writer_killed_during_a_flush_leaves_whole_rows(tmp_path, attempt):
     record = Record(path)
     assert_whole(record.cases["endless"])
     assert record.attributes["status"] == "running"
+
+
+def test_a_record_that_grows_while_it_is_checked_is_not_broken():
+    class Growing(BytesIO):
+        def seek(self, place, whence=0):
+            found = super().seek(place, whence)
+            if whence == SEEK_END:
+                self.write(b"a piece that another process appends")
+            return found
+
+    image = bytes(range(200))
+    assert not is_broken(Growing(image + seal(image)))
+    assert is_broken(Growing(image[::-1] + seal(image)))
 
 
 def test_a_writer_killed_between_flushes_leaves_what_it_had_flushed(tmp_path):
