@@ -1,6 +1,6 @@
 """Rounds on shaped links beside what `predict` and `run --throttle` say of them.
 
-    .venv/bin/python bench/audit/predicted.py        as root
+    .venv/bin/python bench/audit/predicted.py --plot results/predicted.png        as root
 
 A record made in shared memory predicts, the same cases run on hosts whose links have that rate,
 and once more in shared memory with every call throttled. Milliseconds per round of the method's

@@ -258,7 +258,7 @@ COMMANDS: dict[str, Run | Like | By | Part] = {
     "git worktree add ../before main": Part("a checkout to compare with"),
     "python bench/audit/audit.py": AUDIT,
     ".venv/bin/python bench/audit/audit.py": AUDIT,
-    ".venv/bin/python bench/audit/predicted.py": AUDIT,
+    ".venv/bin/python bench/audit/predicted.py --plot results/predicted.png": AUDIT,
     ".venv/bin/python bench/audit/pays.py": AUDIT,
     ".venv/bin/python bench/audit/audit.py --hosts 2 --rates 100mbit": AUDIT,
     # make.
