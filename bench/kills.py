@@ -12,7 +12,6 @@ lost are the seconds since the checkpoint that the case goes on from.
 import argparse
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from statistics import median
 
 import numpy as np
 
+from mpi_lowrank.machine.launch import own_mpirun
 from mpi_lowrank.record import Record
 from mpi_lowrank.record.checkpoint import beside, read
 
@@ -103,9 +103,8 @@ def kill(kills: int, rng: random.Random, rounds: int, folder: Path) -> Tally:
 
 def run(config: Path, out: Path) -> subprocess.Popen:
     """Start the sweep, or go on with it."""
-    launcher = shutil.which("mpirun", path=Path(sys.executable).parent) or "mpirun"
     program = [sys.executable, "-m", "mpi_lowrank", "run", str(config), "--out", str(out)]
-    command = [launcher, "-n", str(RANKS), *program, "--checkpoint-every", "0.25"]
+    command = [own_mpirun(), "-n", str(RANKS), *program, "--checkpoint-every", "0.25"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, cwd=config.parent, start_new_session=True, **quiet)
 

@@ -11,7 +11,6 @@ checksums differ.
 import argparse
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+
+from mpi_lowrank.machine.launch import own_mpirun
 
 COLUMNS, PAIRS, ROWS = 1000, 40, 2000
 """Features, those of a row, and the rows after which the file repeats."""
@@ -59,8 +60,7 @@ def _peak() -> int:
 
 
 def measured(path: Path, ranks: int) -> tuple[float, float, str]:
-    mpirun = shutil.which("mpirun", path=Path(sys.executable).parent) or "mpirun"
-    command = [mpirun, "-n", str(ranks), sys.executable, __file__, "--of", str(path)]
+    command = [own_mpirun(), "-n", str(ranks), sys.executable, __file__, "--of", str(path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     told = subprocess.check_output(command, env=environment, text=True).split()
     return float(told[0]), float(told[1]), told[2]

@@ -11,7 +11,6 @@ can be started as well.
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from mpi_lowrank.door.network import Network
+from mpi_lowrank.machine.launch import own_mpirun
 from mpi_lowrank.predict.model import measured
 from mpi_lowrank.record import Case, Record
 
@@ -49,8 +49,7 @@ class Ran(NamedTuple):
 
 def ran(folder: str, ranks: int, **given: object) -> Ran:
     """Run a case on so many ranks; `given` is what CASE leaves open."""
-    mpirun = shutil.which("mpirun", path=Path(sys.executable).parent) or "mpirun"
-    launcher = [mpirun, "-n", str(ranks)] if ranks > 1 else []
+    launcher = [own_mpirun(), "-n", str(ranks)] if ranks > 1 else []
     text, out = Path(folder, "case.toml"), Path(folder, "case.h5")
     text.write_text(CASE.format(**given))
     out.unlink(missing_ok=True)

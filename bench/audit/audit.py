@@ -19,14 +19,13 @@ from pathlib import Path
 
 import network
 import numpy as np
+import runs
 
 from mpi_lowrank.machine.launch import own_mpirun
 from mpi_lowrank.record import Case, Record
+from mpi_lowrank.record.costs import METHODS_OWN
 
 CONFIG = Path(__file__).with_name("audit.toml")
-
-METHODS_OWN = [b"uplink", b"downlink"]
-"""The purposes of the calls in a method's rounds; the others are setup, evaluation, control."""
 
 SECONDS = 120
 """A run that takes longer hangs."""
@@ -108,11 +107,9 @@ def audit(
 
 def _run(links: network.Network, config: Path, settings: Collection[str]) -> int:
     """Run the program, a rank a host; the bytes that the links have sent for it."""
-    command = [sys.executable, "-m", "mpi_lowrank", "run", str(config)]
-    command += ["--out", str(config.with_suffix(".h5"))]
-    command += [f"--set={setting}" for setting in settings]
+    told = [f"--set={setting}" for setting in settings]
     before = links.sent_bytes()
-    links.mpirun(own_mpirun(), command, config.parent, SECONDS)
+    runs.far(links, config, config.with_suffix(".h5"), *told, seconds=SECONDS)
     return links.sent_bytes() - before
 
 

@@ -24,9 +24,11 @@ def near(config: Path, out: Path, ranks: int, *options: str) -> None:
     )
 
 
-def far(links: network.Network, config: Path, out: Path, *options: str) -> None:
-    """On the hosts, a rank each. RuntimeError if it fails."""
-    links.mpirun(own_mpirun(), _command(config, out, options), out.parent, SECONDS)
+def far(
+    links: network.Network, config: Path, out: Path, *options: str, seconds: float = SECONDS
+) -> None:
+    """On the hosts, a rank each. RuntimeError if it fails, TimeoutExpired after `seconds`."""
+    links.mpirun(own_mpirun(), _command(config, out, options), out.parent, seconds)
 
 
 def _command(config: Path, out: Path, options: tuple[str, ...]) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from mpi_lowrank import config
 from mpi_lowrank.comm import parcels, world
 from mpi_lowrank.record import Case, Record
+from mpi_lowrank.record.costs import of_rounds
 from mpi_lowrank.run import experiment
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def run_case(comm: MPI.Intracomm, text: str, folder: Path) -> Case | None:
 
 def seconds_in_mpi(case: Case, ranks: int) -> np.ndarray:
     """Seconds of each rank in the calls of all rounds, uplink and downlink."""
-    calls = _of_rounds(case)
+    calls = of_rounds(case.ledger)
     return np.bincount(calls["rank"], calls["seconds"], ranks)
 
 
@@ -50,13 +51,8 @@ def seconds_waited(case: Case, ranks: int) -> np.ndarray:
     on all of them together, so a rank has waited by how much longer it is there than on the last to
     come.
     """
-    calls = _of_rounds(case)
+    calls = of_rounds(case.ledger)
     calls = calls[calls["calls"] == 1]
     seconds = np.array([calls["seconds"][calls["rank"] == rank] for rank in range(ranks)])
     waited: np.ndarray = (seconds - seconds.min(axis=0)).sum(axis=1)
     return waited / len(np.unique(calls["round"]))
-
-
-def _of_rounds(case: Case) -> np.ndarray:
-    ledger = case.ledger
-    return ledger[np.isin(ledger["purpose"], [b"uplink", b"downlink"]) & (ledger["round"] >= 0)]

@@ -13,12 +13,10 @@ from mpi_lowrank.door.calls import Call, Cost
 from mpi_lowrank.door.network import Network
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.record import Case, ledgers
+from mpi_lowrank.record.costs import of_rounds
 
 GATHERED = (calls.ALLGATHER.op, calls.GATHER.op)
 """What every worker has a message of its own in; other calls have one buffer per rank."""
-
-OWN = (b"uplink", b"downlink")
-"""The purposes of a method's own calls."""
 
 
 class Traffic(NamedTuple):
@@ -86,7 +84,7 @@ def _measured(case: Case, ledger: np.ndarray) -> Measured | None:
     ranks, workers = len(phases), int(case.attributes["workers"])
     local = workers / ranks
     mean = {name: phases[name].mean() / rounds for name in ("gradient", "compress", "update")}
-    own = ledger[np.isin(ledger["purpose"], OWN) & (ledger["round"] >= 0)]
+    own = of_rounds(ledger)
     traffic = tuple(
         _traffic(call, own[own["op"] == call.op.encode()], rounds, ranks, workers)
         for call in calls.ALL

@@ -8,6 +8,7 @@ import numpy as np
 from ml_dtypes import finfo
 
 from mpi_lowrank.methods.base import Method
+from mpi_lowrank.record.costs import METHODS_OWN
 from mpi_lowrank.rounds.state import State
 from mpi_lowrank.run.components import dense_beside
 from mpi_lowrank.run.loop import Observer, Verdict
@@ -161,7 +162,7 @@ class FirstRounds(Observer):
 
     def _count(self) -> None:
         rows = self._exchange.door.ledger.since(self._calls)
-        others = ~np.isin(rows["purpose"], [b"uplink", b"downlink"])
+        others = ~np.isin(rows["purpose"], METHODS_OWN)
         self._uncounted[()] += float(rows["bytes"][others].sum())
 
     def _compare(self) -> None:
