@@ -103,8 +103,7 @@ def _measured(part: MPI.Intracomm, limits: Limits, told: Told, text: str, rounds
 
         found = repeat(MpiTransport(part), ("round",), once, limits)
     ranks = parcels.from_all(part, facts.local_facts())
-    cores = {(fact["host"], core) for fact in ranks for core in fact["cores"]}
-    crowded = f"{part.size} on {len(cores)} cores" if facts.crowded(ranks) else None
+    crowded = f"{part.size} on {facts.count_cores(ranks)} cores" if facts.crowded(ranks) else None
     shared = {"oversubscribed": crowded}
     return Row(told | found.told("round") | found.ending() | shared, found.seconds)
 

@@ -87,10 +87,9 @@ def _writer(comm: MPI.Intracomm, out: Path, overwrite: bool) -> BenchWriter | No
 
 
 def _origin(comm: MPI.Intracomm, ranks: list[dict]) -> dict[str, Any]:
-    cores = {(fact["host"], core) for fact in ranks for core in fact["cores"]}
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "cores": len(cores),
+        "cores": facts.count_cores(ranks),
         **facts.attributes(comm, ranks),
         **provenance.attributes(),
     }

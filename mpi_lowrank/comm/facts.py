@@ -34,7 +34,7 @@ def timing_problems(facts: list[dict]) -> list[str]:
     problems = []
     for host, ranks in Counter(fact["host"] for fact in facts).items():
         here = [fact for fact in facts if fact["host"] == host]
-        cores = _cores(here)
+        cores = count_cores(here)
         threads = sum(fact["threads"] for fact in here)
         if threads > cores:
             problems.append(
@@ -46,11 +46,18 @@ def timing_problems(facts: list[dict]) -> list[str]:
     return problems
 
 
+def count_cores(facts: list[dict]) -> int:
+    """How many cores these ranks may use in all, those of this host where no system tells."""
+    return len({(fact["host"], core) for fact in facts for core in fact["cores"]}) or (
+        os.cpu_count() or 1
+    )
+
+
 def crowded(facts: list[dict]) -> bool:
     """Whether ranks share a core on some host."""
     hosts = Counter(fact["host"] for fact in facts)
     return any(
-        ranks > _cores([fact for fact in facts if fact["host"] == host])
+        ranks > count_cores([fact for fact in facts if fact["host"] == host])
         for host, ranks in hosts.items()
     )
 
@@ -69,11 +76,6 @@ def attributes(comm: "MPI.Intracomm", facts: list[dict]) -> dict:
         "threads": max(fact["threads"] for fact in facts),
         "ranks": comm.size,
     }
-
-
-def _cores(here: list[dict]) -> int:
-    """How many cores the ranks of one host may use in all."""
-    return len(set().union(*(fact["cores"] for fact in here))) or os.cpu_count() or 1
 
 
 def _span(cores: list[int]) -> str:
