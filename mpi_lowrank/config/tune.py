@@ -47,6 +47,11 @@ def units(cases: Sequence[Case] | Mapping[int, Case], numbers: Iterable[int]) ->
     found: dict[str, list[int]] = {}
     for number in numbers:
         case = cases[number]
-        alike = repr(replace(case, stepsize=None, seed=0, label="")) if case.tune else str(number)
+        alike = but_for_the_step(replace(case, seed=0)) if case.tune else str(number)
         found.setdefault(alike, []).append(number)
     return list(found.values())
+
+
+def but_for_the_step(case: Case) -> str:
+    """The same for all steps that a tuned case may take."""
+    return repr(replace(case, stepsize=None, label=""))

@@ -313,10 +313,8 @@ def make_method(
 
 def _evaluator(case, ground, door, gradients, notes, step) -> Evaluator:
     shards, placement = ground.shards, ground.placement
-    measured, awaited = (
-        ground.problem.measured(),
-        [*case.stop, *(case.tune.target if case.tune else ())],
-    )
+    measured = ground.problem.measured()
+    awaited = [*case.stop, *(case.tune.target if case.tune else ())]
     return Evaluator(
         ground.problem,
         gradients,

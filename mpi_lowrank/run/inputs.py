@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mpi_lowrank.comm import alike, reading
 from mpi_lowrank.config import Case, Experiment
+from mpi_lowrank.config.tune import but_for_the_step
 from mpi_lowrank.datasets import Dataset, load
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import memory
@@ -92,7 +92,7 @@ class Inputs:
         """The chosen cases, one for all tuned steps: nothing that is checked depends on them."""
         found: dict[object, Case] = {}
         for number, case in self._chosen():
-            alike = repr(replace(case, stepsize=None, label="")) if case.tune else number
+            alike = but_for_the_step(case) if case.tune else number
             found.setdefault(alike, case)
         return list(found.values())
 

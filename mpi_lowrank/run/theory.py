@@ -8,6 +8,7 @@ it on the way.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 from typing import NamedTuple
@@ -78,9 +79,7 @@ class Theory:
     def __call__(self, measures: Measures, done: int) -> Outcome:
         """Of the model that was just evaluated, after `done` rounds."""
         alpha, alpha_mean, excess = self._realised()
-        descent, linear = self.theorems
-        falls = self._of(descent, self._starts[0:1], measures, done)
-        shrinks = self._of(linear, self._starts[1:2], measures, done)
+        falls, shrinks = self._told(measures, done)
         return Outcome(
             realised_alpha=alpha,
             realised_alpha_mean=alpha_mean,
@@ -108,24 +107,31 @@ class Theory:
         """What is not yet in the case's notes goes there; nothing is communicated."""
         self._exchange.put_away()
 
+    def _told(self, measures: Measures, done: int) -> Iterator[_Told]:
+        """Of each theorem; those of f speak of the same errors."""
+        method, now = self._method, self._evaluate.worker_gradients
+        of_f: np.ndarray | None = None
+        for number, theorem in enumerate(self.theorems):
+            if theorem is None:
+                yield _Told(np.nan, np.nan, np.nan)
+            elif isinstance(theorem, Linear) and theorem.floor is None:
+                least = theorem.minimum
+                gaps = method.gaps(done, now, least.gradients, self._mean)
+                errors = self._squares([method.x - least.x, *gaps])
+                yield self._of(theorem, errors, number, measures, done)
+            else:
+                if of_f is None:
+                    of_f = self._squares(method.gaps(done, now, now, self._mean))
+                yield self._of(theorem, of_f, number, measures, done)
+
     def _of(
-        self, theorem: Theorem | None, start: np.ndarray, measures: Measures, done: int
+        self, theorem: Theorem, errors: np.ndarray, number: int, measures: Measures, done: int
     ) -> _Told:
-        if theorem is None:
-            return _Told(np.nan, np.nan, np.nan)
-        errors = self._squares(self._gaps(theorem, done))
         psi = theorem.value(measures.loss, errors)
         if done == 0:
-            start[:] = psi
+            self._starts[number] = psi
         allowance = theorem.allowance(measures, errors, self._method.x)
-        return _Told(psi, theorem.bound(start.item(), done), allowance)
-
-    def _gaps(self, theorem: Theorem, done: int) -> list[np.ndarray]:
-        method, now = self._method, self._evaluate.worker_gradients
-        if not isinstance(theorem, Linear) or theorem.floor is not None:
-            return method.gaps(done, now, now, self._mean)
-        least = theorem.minimum
-        return [method.x - least.x, *method.gaps(done, now, least.gradients, self._mean)]
+        return _Told(psi, theorem.bound(float(self._starts[number]), done), allowance)
 
     def _estimate_error(self) -> float:
         """G."""
