@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mpi_lowrank.cli.parsing import add_command, add_json, add_out
+from mpi_lowrank.cli.parsing import add_command, add_commands, add_json, add_out
 from mpi_lowrank.cli.ranks import on_all_ranks, progress
 from mpi_lowrank.machine import output
 from mpi_lowrank.report.numbers import finite
@@ -66,14 +66,7 @@ the ranks that take no part sleep. Ranks that share cores are marked: their rows
 
 def add_bench(commands) -> None:
     text = "Measure calls and compressors on these ranks; each bench prints its verdict."
-    parser = commands.add_parser(
-        "bench",
-        help=text,
-        description=text,
-        epilog=BENCH_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    benches = parser.add_subparsers(required=True, metavar="NAME", dest="bench")
+    benches = add_commands(commands, "bench", text, BENCH_EXAMPLE, "NAME", dest="bench")
     text = "The calls by size: percentiles, bandwidth, and a fitted latency and bandwidth for each."
     collectives = add_command(benches, "collectives", bench, text, epilog=COLLECTIVES_EXAMPLE)
     told = "bytes that each rank hands over (default: 4 to 8 MiB)"

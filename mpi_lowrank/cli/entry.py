@@ -7,7 +7,7 @@ import mpi_lowrank
 from mpi_lowrank.cli import commands as do
 from mpi_lowrank.cli.bench import add_bench
 from mpi_lowrank.cli.completion import add_completion
-from mpi_lowrank.cli.parsing import Parser, add_command, add_json, add_out
+from mpi_lowrank.cli.parsing import Parser, add_command, add_commands, add_json, add_out
 from mpi_lowrank.cli.status import FAILED, INTERRUPTED
 from mpi_lowrank.errors import UserError
 from mpi_lowrank.machine import output
@@ -371,14 +371,7 @@ def _add_list(commands) -> None:
 def _add_data(commands) -> None:
     text = "List, fetch or check data sets in LIBSVM's format."
     epilog = "example:\n  mpi-lowrank data fetch a9a\n  mpi-lowrank data check mine.txt"
-    data = commands.add_parser(
-        "data",
-        help=text,
-        description=text,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    actions = data.add_subparsers(required=True, metavar="ACTION")
+    actions = add_commands(commands, "data", text, epilog, "ACTION")
     add_json(
         add_command(actions, "list", do.data_list, "List the known data sets and where they are.")
     )

@@ -37,6 +37,16 @@ def add_command(commands, name: str, function, text: str, **more) -> argparse.Ar
     return parser
 
 
+def add_commands(commands, name: str, text: str, epilog: str, kind: str, **more):
+    """The commands of a command, to which they are added; `kind`: what stands for one in --help.
+
+    `more` is argparse's.
+    """
+    formats = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": epilog}
+    parser = commands.add_parser(name, help=text, description=text, **formats)
+    return parser.add_subparsers(required=True, metavar=kind, **more)
+
+
 def add_out(parser: argparse.ArgumentParser, kind: str, told: str, required=False) -> None:
     """Where results go, in all commands under both names; `kind`: what stands for it in --help."""
     parser.add_argument("-o", "--out", type=Path, metavar=kind, help=told, required=required)

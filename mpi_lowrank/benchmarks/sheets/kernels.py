@@ -12,8 +12,8 @@ FAST = 1e9
 """Bytes of input per second that are asked of a compressor each way."""
 
 LEGEND = (
-    "GB/s: the vector's bytes per second of the median; copies: memcpys of it in that time; on the "
-    "slowest rank, all at once; /float32: the message's bytes over those of the vector in float32."
+    "GB/s: bytes of the vector over the median, copies: memcpys of it in that time, on the slowest "
+    "rank, all at once; /float32: the message's bytes over those of float32."
 )
 
 
@@ -39,15 +39,10 @@ def _part(part: str) -> tuple[Column, Column]:
 
 def verdict(rows: list[Told]) -> list[str]:
     measured = [row for row in rows if all(f"{p}_bytes_per_second" in row for p in PARTS)]
-    told = [
-        "GB/s: bytes of the vector over the median, copies: memcpys of it in that time, on the "
-    ]
-    told[0] += "slowest rank, all at once; /float32: the message's bytes over those of float32."
     sizes: dict[int, list[Told]] = {}
     for row in measured:
         sizes.setdefault(row.get("numbers", 0), []).append(row)
-    told += [f"{size} numbers: {_summary(sizes[size])}" for size in sorted(sizes)]
-    return told
+    return [LEGEND, *(f"{size} numbers: {_summary(sizes[size])}" for size in sorted(sizes))]
 
 
 def _summary(rows: list[Told]) -> str:
