@@ -48,6 +48,7 @@ def test_the_scale_moves_by_the_median_of_what_those_who_speak_say(seed, silent)
     for t, x in enumerate(rounds(seed)):
         speaks = np.array([not silent >> w & 1 or t % 3 == 0 for w in range(WORKERS)])
         messages, _ = encode(sender, x), encode(receiver, np.zeros_like(x))
+        np.testing.assert_array_equal(encode(sender, x), messages)  # as after a preview
         assert messages.shape == (WORKERS, 1)
         expected, said = zip(*(by_hand(v, scale) for v in x), strict=True)
         for _ in range(2):  # read again within a call they mean the same
